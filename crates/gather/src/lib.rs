@@ -1,0 +1,2 @@
+//! gather
+#![no_std]

@@ -1,0 +1,1 @@
+//! Requirement tests of floe.
