@@ -1,1 +1,14 @@
-//! Requirement tests of floe.
+//! What the requirement and interoperability tests of floe share: agents in processes of their own, a coturn
+//! started by hand, and the carrying of candidates between two agents.
+//!
+//! Everything here is test code: what should not happen ends the test with a message that says what did.
+
+pub mod coturn;
+pub mod interop;
+pub mod peer;
+pub mod tools;
+
+/// The examples of README.md, compiled as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

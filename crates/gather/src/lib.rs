@@ -1,2 +1,42 @@
-//! gather
+//! Gathering of ICE candidates (RFC 8445 §5.1.1) without I/O.
+//!
+//! A [`Gatherer`] is told which addresses this host has ([`Interface`]) and which servers may be asked
+//! ([`Server`]). It asks its driver for sockets and names ([`Request`]), writes Binding and Allocate requests
+//! into a lent buffer, reads the answers, and reports each candidate the moment it is known. It keeps alive
+//! what it found until it is told to stop.
+//!
+//! Every (server, interface address, component) is a job of its own. Jobs share nothing but the paced slots,
+//! which servers take in turn, and one deadline counted from the start: whatever is dead holds up nobody.
+//!
+//! After each input the outputs are drained until `None`, in this order: [`Gatherer::poll_transmit`],
+//! [`Gatherer::poll_request`], [`Gatherer::poll_event`], then [`Gatherer::poll_timeout`].
+
 #![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod candidates;
+mod config;
+mod error;
+mod event;
+mod gatherer;
+mod host;
+mod interface;
+mod outbox;
+mod reflexive;
+mod relay;
+mod request;
+mod server;
+#[cfg(test)]
+mod tests;
+
+pub use config::{Config, ConfigError, Limits, MAX_SERVERS, Policy};
+pub use error::ServerError;
+pub use event::{Event, Limit};
+pub use gatherer::{GatherTransmit, Gatherer};
+pub use interface::{Interface, InterfaceFlags, InterfaceRules, MAX_INTERFACES, SkipReason, judge};
+pub use relay::Relay;
+pub use request::{Answer, Request, RequestFailure, RequestId};
+pub use server::{MAX_SERVER_ADDRESSES, Server};

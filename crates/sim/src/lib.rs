@@ -1,1 +1,9 @@
-//! sim
+//! The world around an ICE agent, without sockets and without waiting.
+//!
+//! [`server`] is a STUN and TURN server as a plain state machine: bytes and instants go in, bytes, requests and the
+//! next deadline come out. Tests run it on virtual time, `floe demo` on loopback sockets.
+//!
+//! Nothing in this crate reads a clock, opens a socket or draws ambient randomness: equal inputs and equal seeds
+//! give byte-identical outputs.
+
+pub mod server;

@@ -1,0 +1,150 @@
+//! What an agent is made from.
+
+use alloc::{vec, vec::Vec};
+use core::fmt;
+
+use floe_pair::{ComponentId, Pwd, Role, StreamId, Ufrag};
+
+use crate::io::Dscp;
+
+/// Data streams of one agent; an SDP offer with more media sections bundles them.
+pub const MOST_STREAMS: usize = 64;
+
+/// Which first bytes reach the application on a valid pair.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Demultiplexing {
+    /// Only those of the protocols of RFC 7983 §7 and RFC 9443 §3: DTLS, SRTP, QUIC, ZRTP.
+    #[default]
+    Rfc7983,
+    /// Everything that is no STUN message: for applications with a protocol of their own.
+    AnyData,
+}
+
+/// What an agent is made from. [`AgentConfig::new`] has the usual values; every field may be changed.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct AgentConfig {
+    /// Where all randomness of the agent comes from. Must be unpredictable: a peer that knows it knows the password.
+    pub seed: Seed,
+    /// The role to begin with (RFC 8445 §6.1.1); a conflict may change it.
+    pub role: Role,
+    /// How checks are made.
+    pub checks: floe_check::Config,
+    /// Where candidates come from.
+    pub gathering: floe_gather::Config,
+    /// The data streams and their components.
+    pub streams: Vec<(StreamId, Vec<ComponentId>)>,
+    /// User fragment and password, where the application has its own; otherwise they are drawn.
+    pub credentials: Option<(Ufrag, Pwd)>,
+    /// Whether `trickle` is among the ice-options (RFC 8838 §3).
+    pub trickle: bool,
+    /// Mark of every datagram.
+    pub dscp: Dscp,
+    /// Which datagrams are data.
+    pub demultiplexing: Demultiplexing,
+}
+
+/// Thirty-two unpredictable bytes. `Debug` hides them.
+#[derive(Clone)]
+pub struct Seed(pub [u8; 32]);
+
+impl fmt::Debug for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seed(redacted)")
+    }
+}
+
+impl AgentConfig {
+    /// One data stream with one component, no servers, and the defaults of the RFCs.
+    pub fn new(seed: [u8; 32], role: Role) -> Self {
+        Self {
+            seed: Seed(seed),
+            role,
+            checks: floe_check::Config::default(),
+            gathering: floe_gather::Config::default(),
+            streams: vec![(StreamId(0), vec![ComponentId::RTP])],
+            credentials: None,
+            trickle: true,
+            dscp: Dscp::BEST_EFFORT,
+            demultiplexing: Demultiplexing::default(),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        if self.streams.is_empty() {
+            return Err(ConfigError::NoStreams);
+        }
+        if self.streams.len() > MOST_STREAMS {
+            return Err(ConfigError::TooManyStreams { given: self.streams.len(), most: MOST_STREAMS });
+        }
+        for (index, (stream, components)) in self.streams.iter().enumerate() {
+            if self.streams.iter().skip(index.saturating_add(1)).any(|(other, _)| other == stream) {
+                return Err(ConfigError::StreamTwice(*stream));
+            }
+            if components.is_empty() {
+                return Err(ConfigError::NoComponents(*stream));
+            }
+            let mut sorted = components.clone();
+            sorted.sort_unstable();
+            if sorted.windows(2).any(|two| matches!(two, [a, b] if a == b)) {
+                return Err(ConfigError::ComponentTwice(*stream));
+            }
+        }
+        if let Some((ufrag, _)) = &self.credentials
+            && !ufrag.is_sendable()
+        {
+            return Err(ConfigError::UfragTooLong(ufrag.as_str().len()));
+        }
+        Ok(())
+    }
+}
+
+/// Why no agent can be made from a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// There is no data stream.
+    NoStreams,
+    /// More data streams than an agent takes.
+    TooManyStreams {
+        /// How many were given.
+        given: usize,
+        /// How many are allowed.
+        most: usize,
+    },
+    /// Two data streams have one id.
+    StreamTwice(StreamId),
+    /// A data stream has no component.
+    NoComponents(StreamId),
+    /// A data stream has a component twice.
+    ComponentTwice(StreamId),
+    /// RFC 8839 §5.4 allows up to 32 characters to be sent; the number given.
+    UfragTooLong(usize),
+    /// The settings of gathering are not usable.
+    Gathering(floe_gather::ConfigError),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoStreams => f.write_str("an agent needs at least one data stream"),
+            Self::TooManyStreams { given, most } => write!(f, "{given} data streams, at most {most} are allowed"),
+            Self::StreamTwice(stream) => write!(f, "data stream {} is there twice", stream.0),
+            Self::NoComponents(stream) => write!(f, "data stream {} has no component", stream.0),
+            Self::ComponentTwice(stream) => write!(f, "data stream {} has a component twice", stream.0),
+            Self::UfragTooLong(given) => {
+                write!(f, "a user fragment of {given} characters, at most 32 may be sent")
+            }
+            Self::Gathering(error) => write!(f, "gathering: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for ConfigError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Gathering(error) => Some(error),
+            _ => None,
+        }
+    }
+}

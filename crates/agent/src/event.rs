@@ -1,0 +1,180 @@
+//! What an agent tells its user.
+
+use alloc::{boxed::Box, collections::VecDeque};
+use core::net::IpAddr;
+
+use floe_pair::{Candidate, ComponentId, Role, StreamId, TransportAddress};
+
+/// Events that wait to be read; a user that reads none for long loses the oldest and is told how many.
+pub(crate) const MOST_EVENTS: usize = 1024;
+
+/// What an agent tells its user. Data is no event: see [`Handled::Data`](crate::Handled::Data).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A candidate to send to the peer.
+    LocalCandidate {
+        /// The data stream it is for.
+        stream: StreamId,
+        /// The candidate.
+        candidate: Candidate,
+    },
+    /// No more local candidates will come (RFC 8838 §13).
+    GatheringComplete,
+    /// The state of the agent changed to this one.
+    State(State),
+    /// The first pair of a component became valid: data may flow before nomination (RFC 8445 §12.1).
+    PairValid {
+        /// The data stream.
+        stream: StreamId,
+        /// The component.
+        component: ComponentId,
+    },
+    /// A pair was selected for a component (RFC 8445 §8.1.1).
+    Selected {
+        /// The data stream.
+        stream: StreamId,
+        /// The component.
+        component: ComponentId,
+        /// The local candidate of the valid pair.
+        local: Candidate,
+        /// Its remote candidate.
+        remote: Candidate,
+    },
+    /// [`Agent::path`](crate::Agent::path) has another answer now.
+    PathChanged {
+        /// The data stream.
+        stream: StreamId,
+        /// The component.
+        component: ComponentId,
+    },
+    /// The peer no longer consents to be sent to (RFC 7675 §5.1).
+    ConsentLost {
+        /// The data stream.
+        stream: StreamId,
+        /// The component.
+        component: ComponentId,
+    },
+    /// A role conflict was settled by changing to this role (RFC 8445 §7.3.1.1).
+    RoleSwitched(Role),
+    /// A server gave no candidate, or not from one address of this host.
+    ServerFailed {
+        /// Its place in the list of servers.
+        server: usize,
+        /// The address of this host it was asked from; `None`: it could not be asked at all.
+        local: Option<IpAddr>,
+        /// The address of the server.
+        address: Option<TransportAddress>,
+        /// Why.
+        error: floe_gather::ServerError,
+    },
+    /// An address of this host is not used.
+    InterfaceSkipped {
+        /// Name of the interface.
+        name: Box<str>,
+        /// The address.
+        ip: IpAddr,
+        /// Why.
+        reason: floe_gather::SkipReason,
+    },
+    /// The driver could give no socket on an address of this host.
+    HostFailed {
+        /// The address.
+        local: TransportAddress,
+        /// Why.
+        failure: floe_gather::RequestFailure,
+    },
+    /// An allocation ended on the server's side (RFC 8656 §5); its candidate is gone.
+    RelayLost {
+        /// Why.
+        reason: floe_turn::LostReason,
+    },
+    /// The peer was seen at an address that it has not signalled (RFC 8445 §7.3.1.3).
+    RemoteLearned {
+        /// The data stream.
+        stream: StreamId,
+        /// The component.
+        component: ComponentId,
+        /// The address.
+        address: TransportAddress,
+    },
+    /// The TURN server no longer takes the credentials it had taken.
+    CredentialsWanted,
+    /// A limit of the checks was met, and the least of what there was went: it has this remote address.
+    CheckLimit {
+        /// Which limit.
+        limit: floe_check::Limit,
+        /// The data stream.
+        stream: StreamId,
+        /// Remote address of what went.
+        remote: TransportAddress,
+    },
+    /// A limit of gathering was met: there would have been more.
+    GatherLimit(floe_gather::Limit),
+    /// This many events were lost because nobody read them.
+    EventsLost(u32),
+    /// The agent has given everything back. The last event.
+    Closed,
+}
+
+/// State of an agent, over all its components.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    /// Nothing to check yet.
+    New,
+    /// Checks are being made.
+    Checking,
+    /// Each component has a valid pair.
+    Connected,
+    /// Each component has a selected pair.
+    Completed,
+    /// The peer has not been heard for a while; the pair is kept.
+    Disconnected,
+    /// No pair can become valid any more, or consent has ended.
+    Failed,
+    /// [`Agent::close`](crate::Agent::close) was called.
+    Closed,
+}
+
+/// Events in order, bounded.
+#[derive(Debug, Default)]
+pub(crate) struct Events {
+    waiting: VecDeque<Event>,
+    lost: u32,
+}
+
+impl Events {
+    pub(crate) fn push(&mut self, event: Event) {
+        if self.waiting.len() >= MOST_EVENTS {
+            self.waiting.pop_front();
+            self.lost = self.lost.saturating_add(1);
+        }
+        self.waiting.push_back(event);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Event> {
+        // The gap is before everything that is still here.
+        if self.lost > 0 {
+            return Some(Event::EventsLost(core::mem::take(&mut self.lost)));
+        }
+        self.waiting.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_events_go_and_are_counted() {
+        let mut events = Events::default();
+        for _ in 0..MOST_EVENTS {
+            events.push(Event::GatheringComplete);
+        }
+        events.push(Event::Closed);
+        events.push(Event::Closed);
+        assert!(matches!(events.pop(), Some(Event::EventsLost(2))));
+        let rest = core::iter::from_fn(|| events.pop()).count();
+        assert_eq!(rest, MOST_EVENTS);
+    }
+}

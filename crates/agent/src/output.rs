@@ -1,0 +1,109 @@
+//! What an agent wants done, drained after every input.
+
+use floe_gather::Request;
+use floe_pair::{BaseId, ComponentId, StreamId, TransportAddress};
+use floe_stun::{Instant, channel};
+
+use crate::{
+    agent::{Agent, Life},
+    event::Event,
+    io::{Ecn, Transmit, TransmitKind},
+};
+
+/// Room for a check before it is wrapped for a TURN server: the longest one, with two user fragments of 256
+/// characters, has under 700 bytes.
+const LARGEST_CHECK: usize = 1024;
+const CHANNEL_HEADER: usize = 4;
+
+impl Agent {
+    /// The next datagram to send, written into `buffer`, which should hold 1500 bytes.
+    pub fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<Transmit> {
+        while self.life == Life::Open {
+            let Some(check) = self.checks.poll_transmit(buffer) else { break };
+            let kind = kind(check.kind);
+            if let Some(from) = self.gatherer.place_of(check.from) {
+                let (dscp, ecn) = (self.dscp, Ecn::NotCapable);
+                return Some(Transmit { from, to: check.to, len: check.len, dscp, ecn, kind });
+            }
+            // What the allocation cannot carry any more is lost like any datagram.
+            if let Some(transmit) = self.wrap(check.from, check.to, check.len, buffer, kind) {
+                return Some(transmit);
+            }
+        }
+        let sent = self.gatherer.poll_transmit(buffer)?;
+        let kind = if self.gatherer.relay_at(sent.place, sent.to).is_some() { TransmitKind::Relay } else { TransmitKind::Gathering };
+        let (dscp, ecn) = (self.dscp, Ecn::NotCapable);
+        Some(Transmit { from: sent.place, to: sent.to, len: sent.len, dscp, ecn, kind })
+    }
+
+    /// The next thing that only the driver can do.
+    pub fn poll_request(&mut self) -> Option<Request> {
+        self.gatherer.poll_request()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop()
+    }
+
+    /// The next datagram that came before its pair was valid and may be had now: copied into `buffer`, cut to
+    /// its length.
+    pub fn poll_data(&mut self, buffer: &mut [u8]) -> Option<(StreamId, ComponentId, usize)> {
+        let Self { components, checks, .. } = self;
+        components.iter_mut().filter(|component| !component.early.is_empty()).find_map(|component| {
+            let held = component.early.release(|base, source| checks.is_valid(base, source).is_some())?;
+            let len = held.len().min(buffer.len());
+            buffer.get_mut(..len)?.copy_from_slice(held.get(..len)?);
+            Some((component.stream, component.id, len))
+        })
+    }
+
+    /// When [`Agent::handle_timeout`] has something to do: nothing is due before, something is then.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let checks = if self.life == Life::Open { self.checks.poll_timeout() } else { None };
+        [checks, self.gatherer.poll_timeout(), self.slot_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|at| at.max(self.now))
+    }
+
+    /// Wraps a check of `len` bytes at the start of `buffer` for the allocation it leaves from.
+    fn wrap(
+        &mut self,
+        base: BaseId,
+        to: TransportAddress,
+        len: usize,
+        buffer: &mut [u8],
+        kind: TransmitKind,
+    ) -> Option<Transmit> {
+        let relay = self.gatherer.relay_mut(base)?;
+        let peer = to.socket_addr();
+        let len = match relay.client.channel(peer) {
+            Some((number, until)) if self.now < until => {
+                let whole = len.checked_add(CHANNEL_HEADER)?;
+                buffer.get_mut(..whole)?.copy_within(..len, CHANNEL_HEADER);
+                let header = channel::write_header(number, u16::try_from(len).ok()?);
+                buffer.get_mut(..CHANNEL_HEADER)?.copy_from_slice(&header);
+                whole
+            }
+            _ => {
+                let mut check = [0; LARGEST_CHECK];
+                let check = check.get_mut(..len)?;
+                check.copy_from_slice(buffer.get(..len)?);
+                relay.client.send_indication(self.now, peer, check, buffer, &mut self.random).ok()?
+            }
+        };
+        let (dscp, ecn) = (self.dscp, Ecn::NotCapable);
+        Some(Transmit { from: relay.place, to: relay.server, len, dscp, ecn, kind })
+    }
+}
+
+fn kind(kind: floe_check::TransmitKind) -> TransmitKind {
+    match kind {
+        floe_check::TransmitKind::Check => TransmitKind::Check,
+        floe_check::TransmitKind::Response => TransmitKind::Response,
+        floe_check::TransmitKind::Consent => TransmitKind::Consent,
+        floe_check::TransmitKind::Keepalive => TransmitKind::Keepalive,
+    }
+}

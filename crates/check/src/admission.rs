@@ -1,0 +1,221 @@
+//! Bases, and which peers they are open for.
+
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use core::time::Duration;
+
+use floe_pair::{BaseId, ComponentId, StreamId};
+use floe_stun::Instant;
+
+use crate::ChecklistSet;
+use crate::event::{Event, Limit};
+use crate::limits::PEERS_PER_BASE;
+use crate::pairs::{Failure, PairId};
+use crate::state::PairState;
+
+/// Whom a base can send to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Everybody.
+    Open,
+    /// Only peers it was opened for: an allocation with its permissions (RFC 8445 §7.2.1).
+    PerPeer,
+}
+
+/// How long an admission may stay unanswered before its pairs fail: as long as a check may (RFC 8489 §6.2.1).
+const ADMISSION_TIMEOUT: Duration = Duration::from_millis(39_500);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// Not told to the owner yet.
+    Wanted,
+    Asked,
+    Admitted,
+    Refused,
+}
+
+#[derive(Debug)]
+struct Peer {
+    ip: IpAddr,
+    answer: Answer,
+    wanted_at: Instant,
+}
+
+#[derive(Debug)]
+struct Base {
+    id: BaseId,
+    admission: Admission,
+    owner: Option<(StreamId, ComponentId)>,
+    peers: Vec<Peer>,
+}
+
+/// The bases of a set.
+#[derive(Debug, Default)]
+pub(crate) struct Bases {
+    list: Vec<Base>,
+    /// Admissions not told to the owner yet.
+    wanted: usize,
+}
+
+impl Bases {
+    fn get(&self, id: BaseId) -> Option<&Base> {
+        self.list.iter().find(|base| base.id == id)
+    }
+
+    fn get_mut(&mut self, id: BaseId) -> Option<&mut Base> {
+        self.list.iter_mut().find(|base| base.id == id)
+    }
+
+    pub(crate) fn contains(&self, id: BaseId) -> bool {
+        self.get(id).is_some()
+    }
+
+    /// Stream and component of the candidates on this base.
+    pub(crate) fn owner(&self, id: BaseId) -> Option<(StreamId, ComponentId)> {
+        self.get(id)?.owner
+    }
+
+    pub(crate) fn add(&mut self, id: BaseId, admission: Admission) {
+        if !self.contains(id) {
+            self.list.push(Base { id, admission, owner: None, peers: Vec::new() });
+        }
+    }
+
+    pub(crate) fn remove(&mut self, id: BaseId) {
+        self.list.retain(|base| base.id != id);
+        self.count_wanted();
+    }
+
+    pub(crate) fn set_owner(&mut self, id: BaseId, owner: (StreamId, ComponentId)) {
+        if let Some(base) = self.get_mut(id) {
+            base.owner.get_or_insert(owner);
+        }
+    }
+
+    pub(crate) fn is_admitted(&self, id: BaseId, peer: IpAddr) -> bool {
+        self.get(id).is_some_and(|base| {
+            base.admission == Admission::Open
+                || base.peers.iter().any(|known| known.ip == peer && known.answer == Answer::Admitted)
+        })
+    }
+
+    /// Notes that the peer has to be admitted. False if it cannot be any more.
+    pub(crate) fn want(&mut self, now: Instant, id: BaseId, ip: IpAddr) -> bool {
+        let Some(base) = self.get_mut(id) else { return false };
+        if let Some(peer) = base.peers.iter().find(|peer| peer.ip == ip) {
+            return peer.answer != Answer::Refused;
+        }
+        let room = base.peers.len() < PEERS_PER_BASE;
+        if room {
+            base.peers.push(Peer { ip, answer: Answer::Wanted, wanted_at: now });
+            self.wanted = self.wanted.saturating_add(1);
+        }
+        room
+    }
+
+    fn answer(&mut self, now: Instant, id: BaseId, ip: IpAddr, answer: Answer) {
+        let Some(base) = self.get_mut(id) else { return };
+        if let Some(peer) = base.peers.iter_mut().find(|peer| peer.ip == ip) {
+            peer.answer = answer;
+        } else if base.peers.len() < PEERS_PER_BASE {
+            base.peers.push(Peer { ip, answer, wanted_at: now });
+        }
+        self.count_wanted();
+    }
+
+    fn count_wanted(&mut self) {
+        let waiting = |base: &Base| base.peers.iter().filter(|peer| peer.answer == Answer::Wanted).count();
+        self.wanted = self.list.iter().map(waiting).sum();
+    }
+
+    /// The next admission to tell the owner of. A level: it cannot be lost in a full queue.
+    pub(crate) fn poll_wanted(&mut self) -> Option<Event> {
+        if self.wanted == 0 {
+            return None;
+        }
+        self.wanted = self.wanted.saturating_sub(1);
+        self.list.iter_mut().find_map(|base| {
+            let peer = base.peers.iter_mut().find(|peer| peer.answer == Answer::Wanted)?;
+            peer.answer = Answer::Asked;
+            Some(Event::AdmissionWanted { base: base.id, peer: peer.ip })
+        })
+    }
+
+    fn pending(&self) -> impl Iterator<Item = (BaseId, &Peer)> {
+        self.list.iter().flat_map(|base| {
+            let open = |peer: &&Peer| matches!(peer.answer, Answer::Wanted | Answer::Asked);
+            base.peers.iter().filter(open).map(|peer| (base.id, peer))
+        })
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.pending().map(|(_, peer)| peer.wanted_at.after(ADMISSION_TIMEOUT)).min()
+    }
+
+    fn overdue(&self, now: Instant) -> Option<(BaseId, IpAddr)> {
+        self.pending()
+            .find(|(_, peer)| peer.wanted_at.after(ADMISSION_TIMEOUT) <= now)
+            .map(|(base, peer)| (base, peer.ip))
+    }
+}
+
+impl ChecklistSet {
+    /// Adds a base. Known ones are left as they are.
+    pub fn add_base(&mut self, base: BaseId, admission: Admission) {
+        self.bases.add(base, admission);
+    }
+
+    /// Removes a base with its candidates; its pairs fail.
+    pub fn remove_base(&mut self, now: Instant, base: BaseId) {
+        let now = self.advance(now);
+        self.bases.remove(base);
+        self.fail_where(Failure::BaseRemoved, |pair| pair.base == base);
+        self.early.retain(|early| early.base != base);
+        self.settle(now);
+    }
+
+    /// The base is open for this peer from now on: answer to [`Event::AdmissionWanted`], or unasked.
+    pub fn admit(&mut self, now: Instant, base: BaseId, peer: IpAddr) {
+        let now = self.advance(now);
+        self.bases.answer(now, base, peer, Answer::Admitted);
+        for pair in self.pairs.iter_mut().filter(|pair| pair.base == base && pair.to.ip() == peer) {
+            pair.admitted = true;
+        }
+        self.settle(now);
+    }
+
+    /// The base cannot be opened for this peer: its pairs fail.
+    pub fn refuse(&mut self, now: Instant, base: BaseId, peer: IpAddr) {
+        let now = self.advance(now);
+        self.refuse_peer(now, base, peer);
+        self.settle(now);
+    }
+
+    fn refuse_peer(&mut self, now: Instant, base: BaseId, peer: IpAddr) {
+        self.bases.answer(now, base, peer, Answer::Refused);
+        self.fail_where(Failure::NotAdmitted, |pair| pair.base == base && pair.to.ip() == peer);
+    }
+
+    /// Admissions nobody answered count as refused: no session hangs on an owner that forgot.
+    pub(crate) fn run_admissions(&mut self, now: Instant) {
+        while let Some((base, peer)) = self.bases.overdue(now) {
+            self.refuse_peer(now, base, peer);
+        }
+    }
+
+    /// Asks for what the Waiting pairs need.
+    pub(crate) fn want_admissions(&mut self, now: Instant) {
+        let mut full: Option<PairId> = None;
+        for pair in self.pairs.iter().filter(|pair| !pair.admitted && pair.state == PairState::Waiting) {
+            if !self.bases.want(now, pair.base, pair.to.ip()) {
+                full = Some(pair.id);
+                break;
+            }
+        }
+        let Some(found) = full.and_then(|id| self.pairs.get(id)) else { return };
+        let (base, to, stream) = (found.base, found.to, found.stream);
+        self.events.push(Event::LimitReached { limit: Limit::Peers, stream, remote: to });
+        self.fail_where(Failure::NotAdmitted, |pair| pair.base == base && pair.to == to);
+        self.want_admissions(now);
+    }
+}

@@ -1,0 +1,183 @@
+//! Local and remote candidates of a set.
+
+use alloc::vec::Vec;
+
+use floe_pair::{
+    BaseId, Candidate, CandidateType, ComponentId, Foundation, Foundations, Priority, StreamId, Transport,
+    TransportAddress,
+};
+
+/// Name of a local candidate within a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LocalId(pub u32);
+
+/// Name of a remote candidate within a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RemoteId(pub u32);
+
+/// Foundation of a pair: that of the local and that of the remote candidate (RFC 8445 §6.1.2.6), as numbers, because
+/// they are compared for each pair of the set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FoundationKey(pub u32, pub u32);
+
+#[derive(Debug)]
+pub(crate) struct Local {
+    pub id: LocalId,
+    pub stream: StreamId,
+    pub candidate: Candidate,
+    pub base: BaseId,
+    pub foundation: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Remote {
+    pub id: RemoteId,
+    pub stream: StreamId,
+    pub candidate: Candidate,
+    pub foundation: u32,
+    /// Known from a check only, not from signalling.
+    pub learned: bool,
+}
+
+/// Both tables. Ids rise, so that look-ups by id are binary searches.
+#[derive(Debug, Default)]
+pub(crate) struct Candidates {
+    pub locals: Vec<Local>,
+    pub remotes: Vec<Remote>,
+    next: u32,
+    foundations: Foundations,
+}
+
+impl Candidates {
+    fn next_id(&mut self) -> u32 {
+        let id = self.next;
+        self.next = self.next.wrapping_add(1);
+        id
+    }
+
+    pub(crate) fn local(&self, id: LocalId) -> Option<&Local> {
+        self.locals.binary_search_by_key(&id, |local| local.id).ok().and_then(|index| self.locals.get(index))
+    }
+
+    pub(crate) fn remote(&self, id: RemoteId) -> Option<&Remote> {
+        self.remotes
+            .binary_search_by_key(&id, |remote| remote.id)
+            .ok()
+            .and_then(|index| self.remotes.get(index))
+    }
+
+    pub(crate) fn remote_mut(&mut self, id: RemoteId) -> Option<&mut Remote> {
+        self.remotes
+            .binary_search_by_key(&id, |remote| remote.id)
+            .ok()
+            .and_then(|index| self.remotes.get_mut(index))
+    }
+
+    pub(crate) fn remote_at(
+        &self,
+        stream: StreamId,
+        component: ComponentId,
+        address: TransportAddress,
+    ) -> Option<&Remote> {
+        self.remotes.iter().find(|remote| {
+            remote.candidate.address == address
+                && remote.stream == stream
+                && remote.candidate.component == component
+        })
+    }
+
+    /// The local candidate of this address, one of the given base before all others.
+    pub(crate) fn local_at(
+        &self,
+        stream: StreamId,
+        component: ComponentId,
+        base: BaseId,
+        address: TransportAddress,
+    ) -> Option<&Local> {
+        let matching = |local: &&Local| {
+            local.candidate.address == address
+                && local.stream == stream
+                && local.candidate.component == component
+        };
+        self.locals
+            .iter()
+            .find(|local| local.base == base && matching(local))
+            .or_else(|| self.locals.iter().find(matching))
+    }
+
+    /// The candidate that stands for a base when pairs are formed: of several the one of highest priority, which is
+    /// the host or relayed one unless priorities are unusual. Candidates the peer has not been told stand for nothing.
+    pub(crate) fn local_on(&self, base: BaseId) -> Option<&Local> {
+        self.locals
+            .iter()
+            .filter(|local| local.base == base && local.candidate.kind != CandidateType::PeerReflexive)
+            .max_by_key(|local| (local.candidate.priority, core::cmp::Reverse(local.id)))
+    }
+
+    pub(crate) fn add_local(&mut self, stream: StreamId, candidate: Candidate, base: BaseId) -> LocalId {
+        let id = self.next_id();
+        let same = self.locals.iter().find(|local| local.candidate.foundation == candidate.foundation);
+        let foundation = same.map_or(id, |local| local.foundation);
+        self.locals.push(Local { id: LocalId(id), stream, candidate, base, foundation });
+        LocalId(id)
+    }
+
+    pub(crate) fn add_remote(&mut self, stream: StreamId, candidate: Candidate, learned: bool) -> RemoteId {
+        let id = self.next_id();
+        let foundation = self.remote_foundation(&candidate.foundation).unwrap_or(id);
+        self.remotes.push(Remote { id: RemoteId(id), stream, candidate, foundation, learned });
+        RemoteId(id)
+    }
+
+    /// The number of a foundation that some remote candidate has already.
+    pub(crate) fn remote_foundation(&self, foundation: &Foundation) -> Option<u32> {
+        self.remotes
+            .iter()
+            .find(|remote| remote.candidate.foundation == *foundation)
+            .map(|remote| remote.foundation)
+    }
+
+    /// RFC 8445 §7.3.1.3: peer-reflexive remote candidate, its foundation unlike all others.
+    pub(crate) fn learn_remote(
+        &mut self,
+        stream: StreamId,
+        component: ComponentId,
+        transport: Transport,
+        address: TransportAddress,
+        priority: Priority,
+    ) -> RemoteId {
+        let candidate = self.peer_reflexive(component, transport, address, priority);
+        self.add_remote(stream, candidate, true)
+    }
+
+    /// RFC 8445 §7.2.5.3.1: peer-reflexive local candidate.
+    pub(crate) fn learn_local(
+        &mut self,
+        stream: StreamId,
+        component: ComponentId,
+        base: BaseId,
+        transport: Transport,
+        address: TransportAddress,
+        priority: Priority,
+    ) -> LocalId {
+        let candidate = self.peer_reflexive(component, transport, address, priority);
+        self.add_local(stream, candidate, base)
+    }
+
+    fn peer_reflexive(
+        &mut self,
+        component: ComponentId,
+        transport: Transport,
+        address: TransportAddress,
+        priority: Priority,
+    ) -> Candidate {
+        let foundation = self.foundations.unique();
+        let kind = CandidateType::PeerReflexive;
+        Candidate { component, kind, transport, address, priority, foundation, related: None }
+    }
+
+    pub(crate) fn release_memory(&mut self) {
+        self.locals.shrink_to_fit();
+        self.remotes.shrink_to_fit();
+    }
+}

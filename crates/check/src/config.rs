@@ -1,0 +1,89 @@
+//! Settings of one checklist set.
+
+use core::time::Duration;
+
+use floe_pair::DEFAULT_PAIR_LIMIT;
+
+/// Settings, fixed when the set is made. Values outside their range are taken as the nearest one inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// Our proposal for Ta, 5 to 500 ms (RFC 8445 §14.2). In force is the higher one of both proposals.
+    pub ta: Duration,
+    /// Pairs over all checklists (RFC 8445 §6.1.2.5).
+    pub pair_limit: usize,
+    /// Remote candidates over all checklists, peer-reflexive ones included.
+    pub remote_limit: usize,
+    /// Consent checks (RFC 7675); `None` for peers that are known to have no answer to them: then keepalives are sent.
+    pub consent: Option<ConsentConfig>,
+    /// For how long no checklist fails, from the moment both sides' parameters are known (RFC 8863 §4).
+    pub patience: Duration,
+    /// Tr: interval of keepalives where there is no consent, at least 15 s (RFC 8445 §11).
+    pub keepalive: Duration,
+    /// For how long candidates that were not selected are kept after all components have a selected pair
+    /// (RFC 8445 §8.3.1).
+    pub linger: Duration,
+}
+
+impl Config {
+    /// The least Ta (RFC 8445 §14.2: no more than one transaction each 5 ms).
+    pub const MIN_TA: Duration = Duration::from_millis(5);
+    /// The greatest Ta: beyond it a hundred pairs take longer than anybody's patience.
+    pub const MAX_TA: Duration = Duration::from_millis(500);
+    /// The least Tr (RFC 8445 §11).
+    pub const MIN_KEEPALIVE: Duration = Duration::from_secs(15);
+
+    pub(crate) fn bounded(mut self) -> Self {
+        self.ta = self.ta.clamp(Self::MIN_TA, Self::MAX_TA);
+        self.pair_limit = self.pair_limit.max(1);
+        self.remote_limit = self.remote_limit.max(1);
+        self.keepalive = self.keepalive.max(Self::MIN_KEEPALIVE);
+        self.consent = self.consent.map(ConsentConfig::bounded);
+        self
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            ta: Self::MIN_TA,
+            pair_limit: DEFAULT_PAIR_LIMIT,
+            remote_limit: 256,
+            consent: Some(ConsentConfig::default()),
+            patience: Duration::from_millis(39_500),
+            keepalive: Self::MIN_KEEPALIVE,
+            linger: Duration::from_secs(3),
+        }
+    }
+}
+
+/// How consent is kept (RFC 7675 §5.1). The interval is drawn from 0.8 to 1.2 times `interval`; consent always ends
+/// 30 s after the last authenticated answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConsentConfig {
+    /// Mean time from one request to the next, at least 5 s.
+    pub interval: Duration,
+    /// How long after the last answer a component counts as disconnected, at most the 30 s in which consent ends.
+    pub liveness: Duration,
+}
+
+impl ConsentConfig {
+    /// When consent ends after the last authenticated answer (RFC 7675 §5.1).
+    pub const EXPIRY: Duration = Duration::from_secs(30);
+    /// The least mean interval: 4 s is the least of any one interval.
+    pub const MIN_INTERVAL: Duration = Duration::from_secs(5);
+
+    fn bounded(mut self) -> Self {
+        // Above 25 s even a path without loss would hardly be asked twice before consent ends.
+        self.interval = self.interval.clamp(Self::MIN_INTERVAL, Duration::from_secs(25));
+        self.liveness = self.liveness.min(Self::EXPIRY);
+        self
+    }
+}
+
+impl Default for ConsentConfig {
+    fn default() -> Self {
+        Self { interval: Self::MIN_INTERVAL, liveness: Duration::from_secs(25) }
+    }
+}

@@ -1,0 +1,258 @@
+//! Candidates become pairs (RFC 8445 §6.1.2, RFC 8838 §10 to §12).
+
+use alloc::vec::Vec;
+
+use floe_pair::{BaseId, Candidate, CandidateType, PairPriority, StreamId, can_pair};
+use floe_stun::Instant;
+
+use crate::ChecklistSet;
+use crate::candidates::{FoundationKey, LocalId, RemoteId};
+use crate::event::{Event, Limit};
+use crate::freeze;
+use crate::limits::LOCAL_CANDIDATE_LIMIT;
+use crate::pairs::{Pair, PairId};
+use crate::state::{PairEvent, PairState};
+
+impl ChecklistSet {
+    /// Adds a local candidate, after it was signalled to the peer (RFC 8838 §10). Its component and base must be
+    /// known; a reflexive candidate has the base of its host candidate. Redundant ones are ignored, as are those of a
+    /// component that has a selected pair.
+    pub fn add_local_candidate(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        candidate: Candidate,
+        base: BaseId,
+    ) {
+        let now = self.advance(now);
+        let component = candidate.component;
+        let open = self.component(stream, component).is_some_and(|component| !component.concluded);
+        if !open || !self.bases.contains(base) || self.candidates.locals.len() >= LOCAL_CANDIDATE_LIMIT {
+            return;
+        }
+        self.bases.set_owner(base, (stream, component));
+        if self.bases.owner(base) != Some((stream, component)) {
+            return;
+        }
+        let known = self
+            .candidates
+            .locals
+            .iter_mut()
+            .find(|local| local.base == base && local.candidate.address == candidate.address);
+        if let Some(known) = known {
+            // A peer has seen the address before the server told it: the same candidate, now with its real type.
+            if known.candidate.kind == CandidateType::PeerReflexive {
+                known.candidate = candidate;
+            }
+            return;
+        }
+        let (priority, standing) = (candidate.priority, self.candidates.local_on(base));
+        let standing = standing.map(|local| local.candidate.priority);
+        let id = self.candidates.add_local(stream, candidate, base);
+        match standing {
+            None => self.form_for_base(stream, base, id),
+            Some(other) if priority > other => self.promote(base, id),
+            // RFC 8445 §6.1.2.4: replaced by its base, each pair of it is redundant with one there is.
+            Some(_) => {}
+        }
+        self.replay_early(now);
+        self.settle(now);
+    }
+
+    /// Adds a candidate the peer has signalled; its component must be known. Redundant ones are ignored, as are those
+    /// of a component that has a selected pair, and all after the peer's end of candidates (RFC 8838 §14).
+    pub fn add_remote_candidate(&mut self, now: Instant, stream: StreamId, candidate: Candidate) {
+        let now = self.advance(now);
+        let component = candidate.component;
+        let Some(checklist) = self.checklist(stream) else { return };
+        let open = checklist.component(component).is_some_and(|component| !component.concluded);
+        if !open || checklist.remote_complete {
+            return;
+        }
+        if let Some(known) = self.candidates.remote_at(stream, component, candidate.address) {
+            let (id, learned) = (known.id, known.learned);
+            if learned {
+                self.take_over(id, candidate);
+                self.settle(now);
+            }
+            return;
+        }
+        if self.candidates.remotes.len() >= self.config.remote_limit
+            && !self.evict_remote(Limit::RemoteCandidates, stream, &candidate, |_| true)
+        {
+            return;
+        }
+        let id = self.candidates.add_remote(stream, candidate, false);
+        self.form_for_remote(stream, id);
+        self.settle(now);
+    }
+
+    /// Pairs a base that is new with all candidates the peer has signalled.
+    fn form_for_base(&mut self, stream: StreamId, base: BaseId, local: LocalId) {
+        let remotes: Vec<RemoteId> = self
+            .candidates
+            .remotes
+            .iter()
+            // RFC 8445 §7.3.1.3: a peer-reflexive candidate is paired only where a check came in.
+            .filter(|remote| remote.stream == stream && !remote.learned)
+            .map(|remote| remote.id)
+            .collect();
+        for remote in remotes {
+            self.insert_pair(local, remote, base);
+        }
+    }
+
+    /// Pairs a remote candidate with all bases of its component.
+    pub(crate) fn form_for_remote(&mut self, stream: StreamId, remote: RemoteId) {
+        let mut bases: Vec<BaseId> = self
+            .candidates
+            .locals
+            .iter()
+            .filter(|local| local.stream == stream)
+            .map(|local| local.base)
+            .collect();
+        bases.dedup();
+        for base in bases {
+            // RFC 8445 §6.1.2.4: reflexive candidates are replaced by their base, so that a base is paired once.
+            if let Some(local) = self.candidates.local_on(base) {
+                let id = local.id;
+                self.insert_pair(id, remote, base);
+            }
+        }
+    }
+
+    /// A candidate of higher priority came for a base that has pairs: theirs is the lower one, which goes.
+    fn promote(&mut self, base: BaseId, id: LocalId) {
+        let Some(local) = self.candidates.local(id) else { return };
+        let (role, priority) = (self.role, local.candidate.priority);
+        for pair in self.pairs.iter_mut().filter(|pair| pair.base == base && pair.listed) {
+            // RFC 8838 §10: pairs that are or were checked stay as they are.
+            if matches!(pair.state, PairState::Waiting | PairState::Frozen) {
+                pair.local = id;
+                pair.local_priority = priority;
+                pair.check_priority = local.candidate.peer_reflexive_priority();
+                pair.foundation.0 = local.foundation;
+                pair.set_role(role);
+            }
+        }
+    }
+
+    /// Makes a pair and puts it into its checklist. `None` if there is one already, if the two do not go together, or
+    /// if the limit leaves no place for it.
+    pub(crate) fn insert_pair(&mut self, local: LocalId, remote: RemoteId, base: BaseId) -> Option<PairId> {
+        let (near, far) = (self.candidates.local(local)?, self.candidates.remote(remote)?);
+        let (stream, component, to) = (near.stream, near.candidate.component, far.candidate.address);
+        let order = self.checklist(stream)?.order;
+        if !near.candidate.transport.sends_checks()
+            || !can_pair(&near.candidate, &far.candidate)
+            || self.pairs.find(base, to).is_some()
+        {
+            return None;
+        }
+        let (local_priority, remote_priority) = (near.candidate.priority, far.candidate.priority);
+        let check_priority = near.candidate.peer_reflexive_priority();
+        let foundation = FoundationKey(near.foundation, far.foundation);
+        let priority = PairPriority::new(self.role, local_priority, remote_priority);
+        if !self.make_room(order, priority) {
+            self.events.push(Event::LimitReached { limit: Limit::Pairs, stream, remote: to });
+            return None;
+        }
+        let id = self.pairs.next_id();
+        let mut pair = Pair {
+            id,
+            state: PairState::Frozen,
+            listed: true,
+            queued: false,
+            admitted: self.bases.is_admitted(base, to.ip()),
+            heard: false,
+            started_heard: false,
+            nominating: false,
+            nomination_failed: false,
+            peer_nominated: false,
+            revoked: false,
+            fresh_used: 0,
+            order,
+            stream,
+            component,
+            base,
+            to,
+            foundation,
+            priority,
+            local,
+            remote,
+            local_priority,
+            remote_priority,
+            check_priority,
+            first_check: None,
+            last_start: None,
+            fresh_at: None,
+            rtt: None,
+            valid: None,
+            failure: None,
+            requests_sent: 0,
+            responses_received: 0,
+            requests_received: 0,
+        };
+        if self.started && freeze::joins_waiting(self.pairs.as_slice(), &pair) {
+            pair.step(PairEvent::Unfreeze);
+        }
+        self.pairs.push(pair);
+        Some(id)
+    }
+
+    /// RFC 8445 §6.1.2.5, RFC 8838 §10: where the set is full, a failed pair goes, else the lowest of the longest
+    /// checklist. False if that would be the new pair.
+    fn make_room(&mut self, order: u16, priority: PairPriority) -> bool {
+        let listed = self.pairs.iter().filter(|pair| pair.listed).count();
+        if listed < self.config.pair_limit {
+            return true;
+        }
+        let failed = self
+            .pairs
+            .iter()
+            .filter(|pair| pair.listed && pair.state == PairState::Failed && !pair.revoked)
+            .min_by_key(|pair| pair.priority)
+            .map(|pair| pair.id);
+        if let Some(id) = failed {
+            self.drop_pair(id);
+            return true;
+        }
+        let length = |of: u16| {
+            let own = self.pairs.iter().filter(|pair| pair.listed && pair.order == of).count();
+            own.saturating_add(usize::from(of == order))
+        };
+        let idle = |pair: &&Pair| {
+            pair.listed && !pair.queued && matches!(pair.state, PairState::Waiting | PairState::Frozen)
+        };
+        let lengths: Vec<(u16, usize)> =
+            self.streams.iter().map(|checklist| (checklist.order, length(checklist.order))).collect();
+        let length =
+            |of: u16| lengths.iter().find(|(order, _)| *order == of).map_or(0, |(_, length)| *length);
+        let victim = self
+            .pairs
+            .iter()
+            .filter(idle)
+            .max_by_key(|pair| (length(pair.order), core::cmp::Reverse(pair.priority)))
+            .filter(|pair| {
+                if pair.order == order {
+                    pair.priority < priority
+                } else {
+                    length(pair.order) > length(order)
+                }
+            })
+            .map(|pair| (pair.id, pair.stream, pair.to));
+        let Some((id, stream, remote)) = victim else { return false };
+        self.drop_pair(id);
+        self.events.push(Event::LimitReached { limit: Limit::Pairs, stream, remote });
+        true
+    }
+
+    /// Takes a pair out of the set with all that belongs to it.
+    pub(crate) fn drop_pair(&mut self, id: PairId) {
+        self.transactions.retain(|check| check.pair != id);
+        for checklist in &mut self.streams {
+            checklist.triggered.retain(|queued| *queued != id);
+        }
+        self.pairs.remove(id);
+    }
+}

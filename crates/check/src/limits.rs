@@ -1,0 +1,33 @@
+//! Bounds of every queue and table, each with its reason.
+
+/// Data streams of one set. Sessions have a handful; each costs a checklist.
+pub const STREAM_LIMIT: usize = 256;
+/// Local candidates of one set. They come from our own gathering: far above what any host has.
+pub const LOCAL_CANDIDATE_LIMIT: usize = 1024;
+/// Remote peer-reflexive candidates of one set. Each costs a pair and a check; a session behind ordinary NATs learns
+/// one to three. When full, a failed one goes, else the lowest; the request is answered all the same.
+pub const PEER_REFLEXIVE_LIMIT: usize = 32;
+/// Early checks remembered until the peer's parameters are known. One is kept for each base and source, so that this
+/// is more than the peer has addresses; when full, new ones are answered and forgotten.
+pub const EARLY_CHECK_LIMIT: usize = 32;
+/// Peer addresses asked to be admitted on one base: a TURN client holds no more permissions than that. When full,
+/// further pairs of the base fail.
+pub const PEERS_PER_BASE: usize = 64;
+/// Answers waiting to be sent. The owner drains after each input, so that one is usual; when full, an answer is
+/// dropped as if the network had lost it.
+pub const RESPONSE_LIMIT: usize = 64;
+/// Fresh transactions of one pair in one generation, after the first. At the shortest interval that is four seconds
+/// of trying, in which 40 losses in a row do not happen.
+pub const FRESH_LIMIT: u8 = 40;
+/// Transactions open at once over the set: cancelled ones are held for their answers. When full, the oldest cancelled
+/// one goes; with none cancelled, no new check begins.
+pub const TRANSACTION_LIMIT: usize = 2048;
+/// Changes of role by 487 in one generation. Two agents settle after one or two; a peer that answers 487 to
+/// everything has its answers taken as failures from then on.
+pub const ROLE_SWITCH_LIMIT: u8 = 16;
+/// Events waiting to be polled. When full, new ones are counted and reported as lost; levels are never lost.
+pub const EVENT_LIMIT: usize = 128;
+/// Consent requests of one pair whose answers may still come: 30 s at no less than 4 s each.
+pub(crate) const OPEN_CONSENT_LIMIT: usize = 8;
+/// Types listed in a 420. More unknown attributes than this are an attack or another protocol.
+pub(crate) const UNKNOWN_LISTED: usize = 8;

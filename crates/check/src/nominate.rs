@@ -1,0 +1,167 @@
+//! Which pair is nominated, when, and what follows (RFC 8445 §8.1).
+
+use core::time::Duration;
+
+use floe_pair::{ComponentId, Role, StreamId};
+use floe_stun::Instant;
+
+use crate::ChecklistSet;
+use crate::pairs::{Pair, PairId};
+use crate::state::PairState;
+
+/// Round-trip time taken for a valid pair whose own could not be measured.
+const UNMEASURED_RTT: Duration = Duration::from_millis(100);
+/// Round trips of a valid pair, and slots, after which no better pair is waited for any longer, whichever is more.
+/// Data flows on the valid pair meanwhile; slots count so that on a fast network the list still gets its turn.
+const PATIENCE_RTTS: u32 = 4;
+const PATIENCE_SLOTS: u32 = 20;
+
+/// When to nominate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timing {
+    Now,
+    /// A better pair can still come true until then.
+    Hold(Instant),
+}
+
+/// Whether `best` is nominated now: at once if no better pair can still come true, else when each better one has had
+/// the time that `best` took, within bounds.
+pub(crate) fn timing<'a>(
+    now: Instant,
+    ta: Duration,
+    best: &Pair,
+    since: Instant,
+    others: impl Iterator<Item = &'a Pair>,
+) -> Timing {
+    let rtt = best.rtt.unwrap_or(UNMEASURED_RTT);
+    let patience = rtt.saturating_mul(PATIENCE_RTTS).max(ta.saturating_mul(PATIENCE_SLOTS));
+    let latest = since.after(patience);
+    let hold = others
+        .filter(|pair| pair.listed && pair.id != best.id && pair.priority > best.priority)
+        .filter_map(|pair| match pair.state {
+            PairState::Frozen | PairState::Waiting => Some(latest),
+            // Its check left a slot earlier than that of `best` at least; one that is as good has been answered by now.
+            PairState::InProgress => pair.last_start.map(|start| start.after(rtt).after(ta)),
+            PairState::Succeeded | PairState::Failed => None,
+        })
+        .max();
+    match hold.map(|hold| hold.min(latest)) {
+        Some(hold) if hold > now => Timing::Hold(hold),
+        _ => Timing::Now,
+    }
+}
+
+impl ChecklistSet {
+    /// Decides for each component without a selected pair. RFC 8445 §8.1.1: the controlling agent picks one valid
+    /// pair, and while its nomination is under way no other.
+    pub(crate) fn decide_nominations(&mut self, now: Instant) {
+        if self.role != Role::Controlling || self.peer.is_none() {
+            return;
+        }
+        let ta = self.ta_in_force();
+        for checklist in &mut self.streams {
+            let stream = checklist.stream;
+            for component in &mut checklist.components {
+                component.hold = None;
+                if component.nomination.is_some() || component.concluded {
+                    continue;
+                }
+                let fit = |pair: &Pair| {
+                    pair.listed
+                        && valid_producer(&self.pairs, pair).is_some_and(|pair| !pair.nomination_failed)
+                };
+                let Some(best) = self.pairs.best_valid(stream, component.id, fit) else { continue };
+                let Some(valid) = &best.valid else { continue };
+                let (id, since) = (valid.producer, valid.since);
+                let others =
+                    self.pairs.iter().filter(|pair| pair.stream == stream && pair.component == component.id);
+                match timing(now, ta, best, since, others) {
+                    Timing::Hold(until) => component.hold = Some(until),
+                    Timing::Now => {
+                        component.nomination = Some(id);
+                        // RFC 8445 §8.1.1: the check that produced the valid pair is the one that is repeated.
+                        if let Some(pair) = self.pairs.get_mut(id) {
+                            pair.nominating = true;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// RFC 8445 §7.2.5.3.4, §7.3.1.5: the nominated flag of the valid pair that the checks of `id` have proved is set.
+    pub(crate) fn set_nominated(&mut self, id: PairId) {
+        let Some(target) = self.pairs.proved_by(id).map(|pair| pair.id) else { return };
+        let Some(pair) = self.pairs.get_mut(target) else { return };
+        let (stream, component) = (pair.stream, pair.component);
+        if let Some(valid) = &mut pair.valid {
+            valid.nominated = true;
+        }
+        if let Some(pair) = self.pairs.get_mut(id) {
+            (pair.nominating, pair.peer_nominated) = (false, false);
+        }
+        self.conclude(stream, component);
+    }
+
+    /// RFC 8445 §8.1.2: a nominated pair concludes its component.
+    fn conclude(&mut self, stream: StreamId, component: ComponentId) {
+        // RFC 8445 §8.1.1: of several nominated pairs the one of highest priority is used.
+        let nominated = |pair: &Pair| pair.valid.as_ref().is_some_and(|valid| valid.nominated);
+        let Some(selected) = self.pairs.best_valid(stream, component, nominated).map(|pair| pair.id) else {
+            return;
+        };
+        let Some(found) = self.component_mut(stream, component) else { return };
+        found.selected = Some(selected);
+        (found.concluded, found.consent_lost) = (true, false);
+        (found.nomination, found.hold) = (None, None);
+        for pair in self.pairs.iter_mut().filter(|pair| pair.stream == stream && pair.component == component)
+        {
+            pair.listed = pair.id == selected;
+            if !pair.listed {
+                // RFC 8445 §8.1.2: out of the checklist and the queue; a check under way is cancelled and its answer
+                // still counts.
+                (pair.queued, pair.nominating, pair.peer_nominated, pair.fresh_at) =
+                    (false, false, false, None);
+                self.transactions.cancel(pair.id);
+            }
+        }
+        let pairs = &self.pairs;
+        if let Some(checklist) = self.streams.iter_mut().find(|checklist| checklist.stream == stream) {
+            checklist.triggered.retain(|id| pairs.get(*id).is_some_and(|pair| pair.queued));
+        }
+    }
+
+    /// Our nomination was not accepted: the next valid pair has its turn.
+    pub(crate) fn nomination_failed(&mut self, id: PairId) {
+        let Some(pair) = self.pairs.get_mut(id) else { return };
+        (pair.nominating, pair.nomination_failed) = (false, true);
+        let (stream, component) = (pair.stream, pair.component);
+        if let Some(component) = self.component_mut(stream, component)
+            && component.nomination == Some(id)
+        {
+            component.nomination = None;
+        }
+    }
+
+    /// Whether we, controlled, take a nomination of the pair that the checks of `id` prove (or will).
+    pub(crate) fn accepts_nomination(
+        &self,
+        stream: StreamId,
+        component: ComponentId,
+        id: Option<PairId>,
+    ) -> bool {
+        let Some(found) = self.component(stream, component) else { return false };
+        let Some(selected) = found.selected else { return true };
+        let repeated = id.and_then(|id| self.pairs.proved_by(id)).is_some_and(|pair| pair.id == selected);
+        // RFC 8445 §8.1.1: a peer that follows this RFC nominates once; one of RFC 5245 may nominate several pairs.
+        // RFC 8445 §8.3.1: that settles within three seconds, after which nothing moves the selected pair.
+        let settling =
+            self.free_at.is_some() || self.checklist(stream).is_some_and(|checklist| !checklist.completed);
+        repeated || (settling && self.peer.as_ref().is_some_and(|peer| !peer.regular))
+    }
+}
+
+/// The pair whose check is repeated when `pair` is nominated.
+fn valid_producer<'a>(pairs: &'a crate::pairs::PairTable, pair: &Pair) -> Option<&'a Pair> {
+    pairs.get(pair.valid.as_ref()?.producer)
+}

@@ -1,0 +1,232 @@
+//! What waits to be sent, and how it is written.
+
+use alloc::collections::VecDeque;
+
+use floe_pair::{BaseId, Role, TieBreaker, TransportAddress};
+use floe_stun::attribute::{
+    ErrorCode, IceControlled, IceControlling, Priority, UnknownAttributes, UseCandidate, Username,
+    XorMappedAddress,
+};
+use floe_stun::{Algorithm, AttributeType, Class, MessageWriter, Method, TransactionId, WriteError};
+
+use crate::ChecklistSet;
+use crate::limits::{RESPONSE_LIMIT, TRANSACTION_LIMIT, UNKNOWN_LISTED};
+use crate::pairs::PairId;
+use crate::set::Peer;
+
+/// One datagram to send: the first `len` bytes of the buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct CheckTransmit {
+    /// The base it leaves from.
+    pub from: BaseId,
+    /// Where it goes.
+    pub to: TransportAddress,
+    /// Its length in bytes.
+    pub len: usize,
+    /// What it is.
+    pub kind: TransmitKind,
+}
+
+/// What a datagram is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TransmitKind {
+    /// A connectivity check, or its retransmission.
+    Check,
+    /// An answer.
+    Response,
+    /// A consent request (RFC 7675 §5.1).
+    Consent,
+    /// A Binding indication (RFC 8445 §11).
+    Keepalive,
+}
+
+/// An answer to a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answer {
+    pub base: BaseId,
+    pub to: TransportAddress,
+    pub id: TransactionId,
+    /// Algorithm of the request. `None`: not authenticated, so that neither is the answer.
+    pub algorithm: Option<Algorithm>,
+    pub body: Body,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Body {
+    Success,
+    Error(u16),
+    /// 420 with the first types that were not understood.
+    Unknown {
+        types: [AttributeType; UNKNOWN_LISTED],
+        count: u8,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Outgoing {
+    Answer(Answer),
+    Check(TransactionId),
+    Consent { pair: PairId, id: TransactionId, role: Role },
+    Keepalive(PairId),
+}
+
+/// First in, first out.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    queue: VecDeque<Outgoing>,
+}
+
+impl Outbox {
+    /// Enough for what one input usually leads to, so that nothing is allocated in the steady state.
+    const READY: usize = 4;
+
+    pub(crate) fn push(&mut self, outgoing: Outgoing) -> bool {
+        if self.queue.capacity() == 0 {
+            self.queue.reserve(Self::READY);
+        }
+        // One entry for each open transaction at most, and answers beside them.
+        let limit = if matches!(outgoing, Outgoing::Answer(_)) { RESPONSE_LIMIT } else { TRANSACTION_LIMIT };
+        let room = self.queue.len() < limit;
+        if room {
+            self.queue.push_back(outgoing);
+        }
+        room
+    }
+
+    pub(crate) fn release_memory(&mut self) {
+        self.queue.shrink_to(Self::READY);
+    }
+}
+
+/// What one request is made from.
+struct Request<'a> {
+    id: TransactionId,
+    peer: &'a Peer,
+    role: Role,
+    tiebreaker: TieBreaker,
+    priority: u32,
+    use_candidate: bool,
+}
+
+impl ChecklistSet {
+    /// Writes the next datagram into `buffer`. What does not fit is dropped as if the network had lost it: 548 bytes
+    /// hold whatever this crate writes (RFC 8489 §6.1).
+    pub fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<CheckTransmit> {
+        while let Some(outgoing) = self.outbox.queue.pop_front() {
+            let written = match outgoing {
+                Outgoing::Answer(answer) => self.write_answer(&answer, buffer),
+                Outgoing::Check(id) => self.write_check(id, buffer),
+                Outgoing::Consent { pair, id, role } => self.write_consent(pair, id, role, buffer),
+                Outgoing::Keepalive(pair) => self.write_keepalive(pair, buffer),
+            };
+            if written.is_some() {
+                return written;
+            }
+        }
+        None
+    }
+
+    fn write_check(&mut self, id: TransactionId, buffer: &mut [u8]) -> Option<CheckTransmit> {
+        let check = self.transactions.get(id)?;
+        let request = Request {
+            id,
+            peer: self.peer.as_ref()?,
+            role: check.role,
+            tiebreaker: check.tiebreaker,
+            priority: check.priority.get(),
+            use_candidate: check.use_candidate,
+        };
+        let len = request.write(buffer).ok()?;
+        let transmit = CheckTransmit { from: check.base, to: check.to, len, kind: TransmitKind::Check };
+        let pair = check.pair;
+        if let Some(pair) = self.pairs.get_mut(pair) {
+            pair.requests_sent = pair.requests_sent.saturating_add(1);
+        }
+        Some(transmit)
+    }
+
+    fn write_consent(
+        &self,
+        pair: PairId,
+        id: TransactionId,
+        role: Role,
+        buffer: &mut [u8],
+    ) -> Option<CheckTransmit> {
+        let pair = self.pairs.get(pair)?;
+        let (peer, tiebreaker, priority) = (self.peer.as_ref()?, self.tiebreaker, pair.check_priority.get());
+        let request = Request { id, peer, role, tiebreaker, priority, use_candidate: false };
+        let len = request.write(buffer).ok()?;
+        Some(CheckTransmit { from: pair.base, to: pair.to, len, kind: TransmitKind::Consent })
+    }
+
+    /// RFC 8445 §11: no authentication, FINGERPRINT and nothing else.
+    fn write_keepalive(&self, pair: PairId, buffer: &mut [u8]) -> Option<CheckTransmit> {
+        let pair = self.pairs.get(pair)?;
+        // Nobody answers an indication: its id need not be unguessable, only well formed.
+        let id = TransactionId([0; 12]);
+        let writer = MessageWriter::new(buffer, Class::Indication, Method::BINDING, id).ok()?;
+        let len = writer.fingerprint().ok()?;
+        Some(CheckTransmit { from: pair.base, to: pair.to, len, kind: TransmitKind::Keepalive })
+    }
+
+    fn write_answer(&self, answer: &Answer, buffer: &mut [u8]) -> Option<CheckTransmit> {
+        let len = self.encode_answer(answer, buffer).ok()?;
+        Some(CheckTransmit { from: answer.base, to: answer.to, len, kind: TransmitKind::Response })
+    }
+
+    fn encode_answer(&self, answer: &Answer, buffer: &mut [u8]) -> Result<usize, WriteError> {
+        let class = if matches!(answer.body, Body::Success) { Class::Success } else { Class::Error };
+        let mut writer = MessageWriter::new(buffer, class, Method::BINDING, answer.id)?;
+        match &answer.body {
+            // RFC 8445 §7.3.1.2: over a relay the source is the address the TURN server saw; the owner hands that in.
+            Body::Success => writer.put(&XorMappedAddress(answer.to.socket_addr()))?,
+            Body::Error(code) => writer.put(&ErrorCode::new(*code, reason(*code)))?,
+            Body::Unknown { types, count } => {
+                writer.put(&ErrorCode::new(
+                    ErrorCode::UNKNOWN_ATTRIBUTE,
+                    reason(ErrorCode::UNKNOWN_ATTRIBUTE),
+                ))?;
+                writer.put(&UnknownAttributes::new(types.get(..usize::from(*count)).unwrap_or_default()))?;
+            }
+        }
+        // RFC 8489 §9.1.3: the algorithm of the request, and none where the request was not authenticated.
+        match answer.algorithm {
+            Some(algorithm) => writer.sign(&self.local_key, algorithm)?.fingerprint(),
+            None => writer.fingerprint(),
+        }
+    }
+}
+
+impl Request<'_> {
+    /// RFC 8445 §7.2.4: a Binding request with short-term credentials and FINGERPRINT.
+    fn write(&self, buffer: &mut [u8]) -> Result<usize, WriteError> {
+        let mut writer = MessageWriter::new(buffer, Class::Request, Method::BINDING, self.id)?;
+        // A fragment of the peer has 256 bytes at most and ours 32, so that this is never too long.
+        writer.put(&Username::new(&self.peer.username).map_err(|_| WriteError::MessageTooLong)?)?;
+        // RFC 8445 §7.1.1: what the peer's agent would give a peer-reflexive candidate of ours.
+        writer.put(&Priority(self.priority))?;
+        match self.role {
+            Role::Controlling => {
+                writer.put(&IceControlling(self.tiebreaker.0))?;
+                // RFC 8445 §7.1.2: the controlled agent never sends it.
+                if self.use_candidate {
+                    writer.put(&UseCandidate)?;
+                }
+            }
+            Role::Controlled => writer.put(&IceControlled(self.tiebreaker.0))?,
+        }
+        // SHA-1 only: MESSAGE-INTEGRITY-SHA256 is comprehension-required, and agents of RFC 5389 would answer 420.
+        writer.sign(&self.peer.key, Algorithm::Sha1)?.fingerprint()
+    }
+}
+
+fn reason(code: u16) -> &'static str {
+    match code {
+        ErrorCode::BAD_REQUEST => "Bad Request",
+        ErrorCode::UNAUTHENTICATED => "Unauthenticated",
+        ErrorCode::UNKNOWN_ATTRIBUTE => "Unknown Attribute",
+        ErrorCode::ROLE_CONFLICT => "Role Conflict",
+        _ => "",
+    }
+}

@@ -1,0 +1,234 @@
+//! Candidate pairs and the table of all pairs of a set.
+
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+use core::time::Duration;
+
+use floe_pair::{BaseId, ComponentId, PairPriority, Priority, Role, StreamId, TransportAddress};
+use floe_stun::Instant;
+
+use crate::candidates::{FoundationKey, LocalId, RemoteId};
+use crate::consent::Consent;
+use crate::limits::FRESH_LIMIT;
+use crate::state::{PairEvent, PairState};
+
+/// Name of a candidate pair, never given twice in one set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PairId(pub u32);
+
+/// Why a pair failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Failure {
+    /// No answer to any transmission (RFC 8445 §7.2.5.2.3).
+    TimedOut,
+    /// Answers came, and none had the right integrity (RFC 8489 §9.1.4).
+    IntegrityViolated,
+    /// The answer came from another address, or to another base, than the request went (RFC 8445 §7.2.5.2.1).
+    NotSymmetric,
+    /// The peer answered with this error code (RFC 8445 §7.2.5.2.4).
+    Refused(u16),
+    /// The answer could not be understood (RFC 8489 §6.3.3, §6.3.4).
+    BadResponse,
+    /// The base is gone.
+    BaseRemoved,
+    /// The base was not opened for this peer.
+    NotAdmitted,
+    /// Consent ended: no answer for 30 s (RFC 7675 §5.1).
+    ConsentExpired,
+    /// The peer took its consent back with a 403 (RFC 7675 §5.2).
+    Revoked,
+}
+
+/// What only a pair in the valid list has.
+#[derive(Debug)]
+pub(crate) struct Valid {
+    /// The local candidate the peer saw (RFC 8445 §7.2.5.3.2).
+    pub local: LocalId,
+    pub local_priority: Priority,
+    pub priority: PairPriority,
+    /// The pair whose check proved this one; nominations repeat that check.
+    pub producer: PairId,
+    pub nominated: bool,
+    pub since: Instant,
+    pub consent: Option<Consent>,
+    /// Where there is no consent: when the next keepalive goes.
+    pub keepalive: Option<Instant>,
+}
+
+/// One candidate pair. Its local candidate is a base: reflexive ones are replaced when pairs are formed.
+#[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts, each set and read at its own rule")]
+pub(crate) struct Pair {
+    pub id: PairId,
+    pub state: PairState,
+    /// In the checklist; false once another pair of the component was nominated.
+    pub listed: bool,
+    /// In the triggered-check queue.
+    pub queued: bool,
+    /// The base is open for the peer.
+    pub admitted: bool,
+    /// Something authenticated has come from the remote address to this base.
+    pub heard: bool,
+    /// The latest transaction began after that.
+    pub started_heard: bool,
+    /// We nominate this pair: its next or present check carries USE-CANDIDATE.
+    pub nominating: bool,
+    /// A nomination of it has failed; it is not nominated again.
+    pub nomination_failed: bool,
+    /// The peer nominated it before it was valid.
+    pub peer_nominated: bool,
+    /// Consent on it has ended: the credentials of this generation are spent for it (RFC 7675 §5.1).
+    pub revoked: bool,
+    pub fresh_used: u8,
+    pub order: u16,
+    pub stream: StreamId,
+    pub component: ComponentId,
+    pub base: BaseId,
+    pub to: TransportAddress,
+    pub foundation: FoundationKey,
+    pub priority: PairPriority,
+    pub local: LocalId,
+    pub remote: RemoteId,
+    pub local_priority: Priority,
+    pub remote_priority: Priority,
+    /// What PRIORITY says in its checks.
+    pub check_priority: Priority,
+    pub first_check: Option<Instant>,
+    pub last_start: Option<Instant>,
+    /// When an unanswered check is followed by a fresh one.
+    pub fresh_at: Option<Instant>,
+    pub rtt: Option<Duration>,
+    pub valid: Option<Valid>,
+    pub failure: Option<Failure>,
+    pub requests_sent: u32,
+    pub responses_received: u32,
+    pub requests_received: u32,
+}
+
+impl Pair {
+    /// Moves along one of the arrows. Any other move is a mistake of this crate and changes nothing.
+    pub(crate) fn step(&mut self, event: PairEvent) {
+        match self.state.on(event) {
+            Ok(state) => self.state = state,
+            Err(invalid) => debug_assert!(false, "{invalid}"),
+        }
+    }
+
+    /// Order within a foundation: checklist, component, then priority (RFC 8445 §6.1.2.6).
+    pub(crate) fn rank(&self) -> (u16, ComponentId, Reverse<PairPriority>, PairId) {
+        (self.order, self.component, Reverse(self.priority), self.id)
+    }
+
+    /// Whether another transaction may follow the ones there were.
+    pub(crate) fn may_start_again(&self) -> bool {
+        self.first_check.is_none() || self.fresh_used < FRESH_LIMIT
+    }
+
+    /// Recomputes what depends on the role (RFC 8445 §7.3.1.1).
+    pub(crate) fn set_role(&mut self, role: Role) {
+        self.priority = PairPriority::new(role, self.local_priority, self.remote_priority);
+        if let Some(valid) = &mut self.valid {
+            valid.priority = PairPriority::new(role, valid.local_priority, self.remote_priority);
+        }
+    }
+
+    /// The pair is lost for good or until the peer checks it again.
+    pub(crate) fn discard(&mut self, failure: Failure) {
+        self.step(PairEvent::Discard);
+        self.valid = None;
+        self.nominating = false;
+        self.peer_nominated = false;
+        self.fresh_at = None;
+        self.failure = Some(failure);
+    }
+}
+
+/// All pairs of a set, in the order in which they were made.
+#[derive(Debug, Default)]
+pub(crate) struct PairTable {
+    list: Vec<Pair>,
+    next: u32,
+}
+
+impl PairTable {
+    pub(crate) fn next_id(&mut self) -> PairId {
+        let id = PairId(self.next);
+        self.next = self.next.wrapping_add(1);
+        id
+    }
+
+    pub(crate) fn push(&mut self, pair: Pair) {
+        self.list.push(pair);
+    }
+
+    pub(crate) fn get(&self, id: PairId) -> Option<&Pair> {
+        self.position(id).and_then(|index| self.list.get(index))
+    }
+
+    pub(crate) fn get_mut(&mut self, id: PairId) -> Option<&mut Pair> {
+        self.position(id).and_then(|index| self.list.get_mut(index))
+    }
+
+    fn position(&self, id: PairId) -> Option<usize> {
+        self.list.binary_search_by_key(&id, |pair| pair.id).ok()
+    }
+
+    /// The pair of this base and remote address. A base serves one component, so that there is at most one.
+    pub(crate) fn find(&self, base: BaseId, to: TransportAddress) -> Option<&Pair> {
+        self.list.iter().find(|pair| pair.base == base && pair.to == to)
+    }
+
+    pub(crate) fn iter(&self) -> core::slice::Iter<'_, Pair> {
+        self.list.iter()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> core::slice::IterMut<'_, Pair> {
+        self.list.iter_mut()
+    }
+
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [Pair] {
+        &mut self.list
+    }
+
+    pub(crate) fn as_slice(&self) -> &[Pair] {
+        &self.list
+    }
+
+    pub(crate) fn remove(&mut self, id: PairId) {
+        if let Some(index) = self.position(id) {
+            self.list.remove(index);
+        }
+    }
+
+    pub(crate) fn retain(&mut self, keep: impl FnMut(&Pair) -> bool) {
+        let before = self.list.len();
+        self.list.retain(keep);
+        if self.list.len() < before {
+            self.list.shrink_to_fit();
+        }
+    }
+
+    /// The entry of the valid list that the checks of `id` have proved: the pair itself, or another one.
+    pub(crate) fn proved_by(&self, id: PairId) -> Option<&Pair> {
+        let own = self.get(id).filter(|pair| pair.valid.as_ref().is_some_and(|valid| valid.producer == id));
+        own.or_else(|| {
+            self.list.iter().find(|pair| pair.valid.as_ref().is_some_and(|valid| valid.producer == id))
+        })
+    }
+
+    /// The valid pair of highest priority of a component, among those that `accept` takes.
+    pub(crate) fn best_valid(
+        &self,
+        stream: StreamId,
+        component: ComponentId,
+        accept: impl Fn(&Pair) -> bool,
+    ) -> Option<&Pair> {
+        self.list
+            .iter()
+            .filter(|pair| pair.stream == stream && pair.component == component && accept(pair))
+            .filter_map(|pair| pair.valid.as_ref().map(|valid| (valid.priority, Reverse(pair.id), pair)))
+            .max_by_key(|(priority, id, _)| (*priority, *id))
+            .map(|(_, _, pair)| pair)
+    }
+}

@@ -1,0 +1,138 @@
+//! Candidates learned from checks (RFC 8445 §7.2.5.3.1, §7.3.1.3), and what happens when they are signalled later.
+
+use alloc::vec::Vec;
+
+use floe_pair::{BaseId, Candidate, ComponentId, Priority, StreamId, Transport, TransportAddress};
+
+use crate::ChecklistSet;
+use crate::candidates::{LocalId, Remote, RemoteId};
+use crate::event::{Event, Limit};
+use crate::freeze;
+use crate::limits::{LOCAL_CANDIDATE_LIMIT, PEER_REFLEXIVE_LIMIT};
+use crate::pairs::{Pair, PairId};
+use crate::state::PairState;
+
+impl ChecklistSet {
+    /// The remote candidate at this address, learned now if need be. `None` where a limit leaves no place for it.
+    pub(crate) fn remote_seen(
+        &mut self,
+        stream: StreamId,
+        component: ComponentId,
+        transport: Transport,
+        address: TransportAddress,
+        priority: Priority,
+    ) -> Option<RemoteId> {
+        if let Some(known) = self.candidates.remote_at(stream, component, address) {
+            return Some(known.id);
+        }
+        let learned = self.candidates.remotes.iter().filter(|remote| remote.learned).count();
+        let full = if learned >= PEER_REFLEXIVE_LIMIT {
+            Some(Limit::PeerReflexive)
+        } else {
+            (self.candidates.remotes.len() >= self.config.remote_limit).then_some(Limit::RemoteCandidates)
+        };
+        let id = self.candidates.learn_remote(stream, component, transport, address, priority);
+        if let Some(limit) = full {
+            let candidate = self.candidates.remote(id)?.candidate.clone();
+            let only_learned = limit == Limit::PeerReflexive;
+            let accept = |remote: &Remote| remote.id != id && (remote.learned || !only_learned);
+            if !self.evict_remote(limit, stream, &candidate, accept) {
+                self.candidates.remotes.retain(|remote| remote.id != id);
+                return None;
+            }
+        }
+        self.events.push(Event::RemoteLearned { stream, component, address });
+        Some(id)
+    }
+
+    /// The local candidate at this address, learned now if need be (RFC 8445 §7.2.5.3.1).
+    pub(crate) fn local_seen(
+        &mut self,
+        pair: PairId,
+        mapped: TransportAddress,
+        priority: Priority,
+    ) -> Option<LocalId> {
+        let pair = self.pairs.get(pair)?;
+        let (stream, component, base, local) = (pair.stream, pair.component, pair.base, pair.local);
+        if let Some(known) = self.candidates.local_at(stream, component, base, mapped) {
+            return Some(known.id);
+        }
+        if self.candidates.locals.len() >= LOCAL_CANDIDATE_LIMIT {
+            return Some(local);
+        }
+        let transport = self.candidates.local(local)?.candidate.transport;
+        let id = self.candidates.learn_local(stream, component, base, transport, mapped, priority);
+        self.events.push(Event::LocalLearned { stream, component, address: mapped });
+        Some(id)
+    }
+
+    /// A learned candidate is signalled: it gets its type, foundation and priority. Pairs there are go on as they
+    /// are; pairs with the other bases are made.
+    pub(crate) fn take_over(&mut self, id: RemoteId, candidate: Candidate) {
+        // RFC 8445 §7.3.1.3: the signalled foundation is the actual one.
+        let foundation = self.candidates.remote_foundation(&candidate.foundation).unwrap_or(id.0);
+        let Some(remote) = self.candidates.remote_mut(id) else { return };
+        let stream = remote.stream;
+        (remote.candidate, remote.foundation, remote.learned) = (candidate, foundation, false);
+        let mut proved = Vec::new();
+        // RFC 8838 §11 4.A: the pair keeps the priority it was formed with as peer-reflexive.
+        for pair in self.pairs.iter_mut().filter(|pair| pair.remote == id) {
+            pair.foundation.1 = foundation;
+            if pair.state == PairState::Succeeded {
+                proved.push(pair.foundation);
+            }
+        }
+        for foundation in proved {
+            freeze::thaw_foundation(self.pairs.as_mut_slice(), foundation);
+        }
+        self.form_for_remote(stream, id);
+    }
+
+    /// Takes out the lowest remote candidate that nothing is under way with, to make place for a better one: of those
+    /// that `accept` takes the ones whose pairs have all failed first. False if the new one is not better.
+    pub(crate) fn evict_remote(
+        &mut self,
+        limit: Limit,
+        stream: StreamId,
+        new: &Candidate,
+        accept: impl Fn(&Remote) -> bool,
+    ) -> bool {
+        let busy = |pair: &Pair| {
+            pair.queued
+                || pair.valid.is_some()
+                || pair.revoked
+                || matches!(pair.state, PairState::InProgress | PairState::Succeeded)
+        };
+        let pairs = &self.pairs;
+        let of = |id: RemoteId| pairs.iter().filter(move |pair| pair.remote == id);
+        let failed = |id: RemoteId| {
+            of(id).next().is_some() && of(id).all(|pair| pair.state == PairState::Failed && !pair.revoked)
+        };
+        let dead =
+            self.candidates.remotes.iter().filter(|remote| accept(remote)).find(|remote| failed(remote.id));
+        let victim = dead.or_else(|| {
+            self.candidates
+                .remotes
+                .iter()
+                .filter(|remote| accept(remote) && remote.candidate.priority < new.priority)
+                .filter(|remote| !of(remote.id).any(busy))
+                .min_by_key(|remote| remote.candidate.priority)
+        });
+        let Some((id, address)) = victim.map(|remote| (remote.id, remote.candidate.address)) else {
+            self.events.push(Event::LimitReached { limit, stream, remote: new.address });
+            return false;
+        };
+        self.events.push(Event::LimitReached { limit, stream, remote: address });
+        let gone: Vec<PairId> = of(id).map(|pair| pair.id).collect();
+        for pair in gone {
+            self.drop_pair(pair);
+        }
+        self.candidates.remotes.retain(|remote| remote.id != id);
+        true
+    }
+
+    /// Stands for a base in pairs: see [`Candidates::local_on`](crate::candidates::Candidates::local_on).
+    pub(crate) fn transport_of(&self, base: BaseId) -> Option<(LocalId, Transport)> {
+        self.candidates.local_on(base).map(|local| (local.id, local.candidate.transport))
+    }
+}

@@ -1,0 +1,171 @@
+//! What can be seen of pairs from outside.
+
+use core::time::Duration;
+
+use floe_pair::{BaseId, Candidate, ComponentId, PairPriority, StreamId, TransportAddress};
+use floe_stun::Instant;
+
+use crate::ChecklistSet;
+use crate::pairs::{Failure, Pair, PairId};
+use crate::state::PairState;
+
+/// A pair that data may be sent on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelectedPair {
+    /// The pair.
+    pub id: PairId,
+    /// Where data leaves from.
+    pub base: BaseId,
+    /// Where data goes.
+    pub remote: TransportAddress,
+    /// The local candidate: the address at which the peer sees us.
+    pub local: Candidate,
+    /// The remote candidate.
+    pub remote_candidate: Candidate,
+    /// When consent ends unless another answer comes; the end of time where no consent is kept. Nothing may be sent
+    /// from this instant on.
+    pub valid_until: Instant,
+    /// Measured round-trip time, if an answer could be told to belong to one transmission.
+    pub rtt: Option<Duration>,
+}
+
+/// A pair, for reports and statistics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairReport {
+    /// The pair.
+    pub id: PairId,
+    /// Its data stream.
+    pub stream: StreamId,
+    /// Its component.
+    pub component: ComponentId,
+    /// Where its checks leave from.
+    pub base: BaseId,
+    /// The local candidate; once the pair is valid, the one that the peer sees.
+    pub local: Candidate,
+    /// The remote candidate.
+    pub remote: Candidate,
+    /// Order in the checklist.
+    pub priority: PairPriority,
+    /// Its state.
+    pub state: PairState,
+    /// Whether it is in the valid list.
+    pub valid: bool,
+    /// Whether it was nominated.
+    pub nominated: bool,
+    /// Whether it is the selected pair of its component.
+    pub selected: bool,
+    /// Whether it still stands in its checklist: after nomination the others of the component have left.
+    pub listed: bool,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
+    /// Measured round-trip time.
+    pub rtt: Option<Duration>,
+    /// When its first check was sent.
+    pub first_check: Option<Instant>,
+    /// When it became valid.
+    pub valid_since: Option<Instant>,
+    /// Requests sent, retransmissions and consent included.
+    pub requests_sent: u32,
+    /// Authenticated answers received.
+    pub responses_received: u32,
+    /// Authenticated requests received.
+    pub requests_received: u32,
+}
+
+impl ChecklistSet {
+    /// All pairs there are, in the order in which they were made. After nomination most are freed: who wants them
+    /// asks before.
+    pub fn pairs(&self) -> impl Iterator<Item = PairReport> {
+        self.pairs.iter().filter_map(|pair| self.report(pair))
+    }
+
+    /// One pair.
+    pub fn pair(&self, id: PairId) -> Option<PairReport> {
+        self.report(self.pairs.get(id)?)
+    }
+
+    /// The selected pair of a component, while consent on it lasts.
+    pub fn selected(&self, stream: StreamId, component: ComponentId) -> Option<SelectedPair> {
+        let id = self.component(stream, component)?.selected?;
+        self.usable(self.pairs.get(id)?)
+    }
+
+    /// The pair to send data on: the selected one, before selection the valid one of highest priority
+    /// (RFC 8445 §12.1).
+    pub fn best_valid(&self, stream: StreamId, component: ComponentId) -> Option<SelectedPair> {
+        let found = self.component(stream, component)?;
+        // RFC 8445 §12.1: once a pair was selected, data goes there or nowhere.
+        if found.selected.is_some() || found.consent_lost {
+            return self.selected(stream, component);
+        }
+        let best = self.pairs.best_valid(stream, component, |_| true)?;
+        self.usable(best)
+    }
+
+    /// When consent ends on the pair that [`best_valid`](Self::best_valid) names.
+    pub fn consent_deadline(&self, stream: StreamId, component: ComponentId) -> Option<Instant> {
+        self.best_valid(stream, component).map(|pair| pair.valid_until)
+    }
+
+    /// Whether data from this source on this base is accepted: there is a valid pair, selected or not.
+    pub fn is_valid(&self, base: BaseId, source: TransportAddress) -> Option<(StreamId, ComponentId)> {
+        let pair = self.pairs.find(base, source)?;
+        pair.valid.as_ref().map(|_| (pair.stream, pair.component))
+    }
+
+    /// Whether something authenticated came from this source on this base in this generation, so that data from it
+    /// may be held until the pair is valid.
+    pub fn is_authenticated(
+        &self,
+        base: BaseId,
+        source: TransportAddress,
+    ) -> Option<(StreamId, ComponentId)> {
+        if let Some(pair) = self.pairs.find(base, source) {
+            return (pair.heard && !pair.revoked).then_some((pair.stream, pair.component));
+        }
+        let known = self.early.iter().any(|early| early.base == base && early.source == source);
+        if known { self.bases.owner(base) } else { None }
+    }
+
+    fn usable(&self, pair: &Pair) -> Option<SelectedPair> {
+        let valid = pair.valid.as_ref()?;
+        Some(SelectedPair {
+            id: pair.id,
+            base: pair.base,
+            remote: pair.to,
+            local: self.candidates.local(valid.local)?.candidate.clone(),
+            remote_candidate: self.candidates.remote(pair.remote)?.candidate.clone(),
+            valid_until: valid
+                .consent
+                .as_ref()
+                .map_or(Instant::from_nanos(u64::MAX), |consent| consent.deadline()),
+            rtt: pair.rtt,
+        })
+    }
+
+    fn report(&self, pair: &Pair) -> Option<PairReport> {
+        let local = pair.valid.as_ref().map_or(pair.local, |valid| valid.local);
+        let selected = self.component(pair.stream, pair.component).and_then(|component| component.selected);
+        Some(PairReport {
+            id: pair.id,
+            stream: pair.stream,
+            component: pair.component,
+            base: pair.base,
+            local: self.candidates.local(local)?.candidate.clone(),
+            remote: self.candidates.remote(pair.remote)?.candidate.clone(),
+            priority: pair.priority,
+            state: pair.state,
+            valid: pair.valid.is_some(),
+            nominated: pair.valid.as_ref().is_some_and(|valid| valid.nominated),
+            selected: selected == Some(pair.id),
+            listed: pair.listed,
+            failure: pair.failure,
+            rtt: pair.rtt,
+            first_check: pair.first_check,
+            valid_since: pair.valid.as_ref().map(|valid| valid.since),
+            requests_sent: pair.requests_sent,
+            responses_received: pair.responses_received,
+            requests_received: pair.requests_received,
+        })
+    }
+}

@@ -1,0 +1,331 @@
+//! Requests of the peer (RFC 8445 §7.3, RFC 8489 §9.1.3).
+
+use floe_pair::{BaseId, ComponentId, Priority, Role, StreamId, TieBreaker, TransportAddress, Ufrag};
+use floe_stun::attribute::ErrorCode;
+use floe_stun::binding::{BindingRequest, Claim};
+use floe_stun::{Algorithm, AttributeType, Class, Instant, Message, Method, Random};
+
+use crate::ChecklistSet;
+use crate::event::{DropReason, Outcome};
+use crate::limits::{EARLY_CHECK_LIMIT, UNKNOWN_LISTED};
+use crate::outbox::{Answer, Body, Outgoing};
+use crate::pairs::PairId;
+use crate::role::{RoleVerdict, judge_role};
+use crate::set::Early;
+use crate::state::{PairEvent, PairState};
+
+/// Why a request is not answered with success.
+struct Refusal {
+    body: Body,
+    algorithm: Option<Algorithm>,
+}
+
+/// An authenticated request, as far as the rules look at it.
+struct Accepted {
+    algorithm: Algorithm,
+    priority: Priority,
+    ufrag: Option<Ufrag>,
+    nominate: bool,
+}
+
+impl ChecklistSet {
+    /// A Binding request that arrived on `base` from `source`; on a relay, `source` is the peer as the TURN server saw
+    /// it. Nothing changes before FINGERPRINT and message integrity are verified, here.
+    pub fn handle_request(
+        &mut self,
+        now: Instant,
+        base: BaseId,
+        source: TransportAddress,
+        message: &Message<'_>,
+        _rng: &mut Random,
+    ) -> Outcome {
+        let now = self.advance(now);
+        if message.class() != Class::Request || message.method() != Method::BINDING {
+            return Outcome::Dropped(DropReason::NotBinding);
+        }
+        if !self.bases.contains(base) {
+            return Outcome::Dropped(DropReason::UnknownBase);
+        }
+        // RFC 8445 §7.3: FINGERPRINT must be used. Without it this may be anything that looks like STUN.
+        if message.verify_fingerprint().is_err() {
+            return Outcome::Dropped(DropReason::Fingerprint);
+        }
+        let answered = match self.judge_request(base, source, message) {
+            Err(refusal) => Err(refusal),
+            Ok(accepted) => self.act_on(base, source, accepted),
+        };
+        let (body, algorithm) = match &answered {
+            Ok(algorithm) => (Body::Success, Some(*algorithm)),
+            Err(refusal) => (refusal.body, refusal.algorithm),
+        };
+        let answer = Answer { base, to: source, id: message.transaction_id(), algorithm, body };
+        let queued = self.outbox.push(Outgoing::Answer(answer));
+        // Not for what was refused unauthenticated: nothing has changed, and it costs no more than its answer.
+        if algorithm.is_some() {
+            self.settle(now);
+        }
+        match (queued, answered) {
+            (false, _) => Outcome::Dropped(DropReason::Overload),
+            (true, Ok(_)) => Outcome::Taken,
+            (true, Err(_)) => Outcome::Dropped(DropReason::Refused),
+        }
+    }
+
+    /// A Binding indication: a keepalive of the peer (RFC 8445 §11). It changes nothing.
+    pub fn handle_indication(&mut self, now: Instant, base: BaseId, message: &Message<'_>) -> Outcome {
+        self.advance(now);
+        if message.class() != Class::Indication || message.method() != Method::BINDING {
+            return Outcome::Dropped(DropReason::NotBinding);
+        }
+        if !self.bases.contains(base) {
+            return Outcome::Dropped(DropReason::UnknownBase);
+        }
+        if message.has_fingerprint() && message.verify_fingerprint().is_err() {
+            return Outcome::Dropped(DropReason::Fingerprint);
+        }
+        // RFC 8489 §6.3.2: discarded where something in it must be understood and is not.
+        if message.unknown_required().next().is_some() {
+            return Outcome::Dropped(DropReason::UnknownAttribute);
+        }
+        Outcome::Taken
+    }
+
+    /// RFC 8489 §9.1.3 in its order, then §6.3.1, then the role. Only the last may change something.
+    fn judge_request(
+        &mut self,
+        base: BaseId,
+        source: TransportAddress,
+        message: &Message<'_>,
+    ) -> Result<Accepted, Refusal> {
+        let refuse = |code, algorithm| Err(Refusal { body: Body::Error(code), algorithm });
+        let decoded = BindingRequest::decode(message);
+        let username = match &decoded {
+            Ok(request) => request.username,
+            Err(_) => message.raw(AttributeType::USERNAME),
+        };
+        let Some(username) = username.filter(|_| message.has_integrity()) else {
+            return refuse(ErrorCode::BAD_REQUEST, None);
+        };
+        let Some(theirs) = self.their_fragment(username) else {
+            return refuse(ErrorCode::UNAUTHENTICATED, None);
+        };
+        let Ok(algorithm) = message.verify_integrity(&self.local_key) else {
+            return refuse(ErrorCode::UNAUTHENTICATED, None);
+        };
+        let mut unknown = message.unknown_required();
+        if let Some(first) = unknown.next() {
+            let mut types = [first; UNKNOWN_LISTED];
+            let mut count = 1_u8;
+            for (place, kind) in types.iter_mut().skip(1).zip(unknown) {
+                *place = kind;
+                count = count.saturating_add(1);
+            }
+            return Err(Refusal { body: Body::Unknown { types, count }, algorithm: Some(algorithm) });
+        }
+        let Ok(request) = decoded else {
+            return refuse(ErrorCode::BAD_REQUEST, Some(algorithm));
+        };
+        // RFC 8445 §7.1.1: PRIORITY is always there. RFC 8839 §5.1: 1 to 2^31 - 1; a pair could not be ordered by
+        // anything else.
+        let Some(priority) = request.priority.and_then(Priority::new) else {
+            return refuse(ErrorCode::BAD_REQUEST, Some(algorithm));
+        };
+        let ufrag = self.ufrag_to_keep(base, source, theirs);
+        if !self.settle_role(request.claim) {
+            return refuse(ErrorCode::ROLE_CONFLICT, Some(algorithm));
+        }
+        // RFC 8445 §7.1.2: from a controlled agent, and to a controlling one, USE-CANDIDATE means nothing; agents
+        // that send it all the same are answered.
+        let nominate = request.use_candidate
+            && self.role == Role::Controlled
+            && !matches!(request.claim, Some(Claim::Controlled(_)));
+        Ok(Accepted { algorithm, priority, ufrag, nominate })
+    }
+
+    /// RFC 8445 §7.3: two values with a colon between, the first of them ours. Returns the second.
+    fn their_fragment<'a>(&self, username: &'a [u8]) -> Option<&'a [u8]> {
+        let rest = username.strip_prefix(self.local.ufrag.as_bytes())?.strip_prefix(b":")?;
+        (!rest.contains(&b':')).then_some(rest)
+    }
+
+    /// The sender's fragment, where it has to be kept: for a check that can be acted upon only later. In the steady
+    /// state there is nothing to keep, and nothing is allocated.
+    fn ufrag_to_keep(&self, base: BaseId, source: TransportAddress, theirs: &[u8]) -> Option<Ufrag> {
+        let known = |peer: &crate::set::Peer| peer.parameters.ufrag.as_bytes() == theirs;
+        if self.peer.as_ref().is_some_and(known) && self.pairs.find(base, source).is_some() {
+            return None;
+        }
+        Ufrag::from_bytes(theirs).ok()
+    }
+
+    /// RFC 8445 §7.3.1.1. False if the answer is 487.
+    fn settle_role(&mut self, claim: Option<Claim>) -> bool {
+        let claimed = match claim {
+            Some(Claim::Controlling(value)) => (Role::Controlling, TieBreaker(value)),
+            Some(Claim::Controlled(value)) => (Role::Controlled, TieBreaker(value)),
+            None => return true,
+        };
+        match judge_role((self.role, self.tiebreaker), claimed) {
+            RoleVerdict::NoConflict => true,
+            RoleVerdict::Answer487 => false,
+            RoleVerdict::SwitchTo(role) => {
+                self.switch_role(role);
+                true
+            }
+        }
+    }
+
+    /// Takes a role: all pair priorities follow (RFC 8445 §7.3.1.1), and nominations under way are void.
+    pub(crate) fn switch_role(&mut self, role: Role) {
+        self.role = role;
+        for pair in self.pairs.iter_mut() {
+            pair.set_role(role);
+            (pair.nominating, pair.peer_nominated) = (false, false);
+        }
+        for component in self.streams.iter_mut().flat_map(|checklist| &mut checklist.components) {
+            (component.nomination, component.hold) = (None, None);
+        }
+    }
+
+    /// What follows an authenticated request: RFC 8445 §7.3.1.3 to §7.3.1.5. An error is the answer to a nomination
+    /// that cannot be accepted.
+    fn act_on(
+        &mut self,
+        base: BaseId,
+        source: TransportAddress,
+        request: Accepted,
+    ) -> Result<Algorithm, Refusal> {
+        let Accepted { algorithm, priority, ufrag, nominate } = request;
+        let ready = self.bases.owner(base).is_some() && self.peer.is_some();
+        let accepted = match ufrag {
+            // RFC 8445 §7.3: answered at once; the remaining steps follow when the peer's parameters are known.
+            Some(ufrag) if !ready => {
+                self.remember(Early { base, source, ufrag, priority, nominate });
+                true
+            }
+            // A fragment no parameters were signalled for (forking): no check can be sent back.
+            Some(ufrag) if self.peer.as_ref().is_some_and(|peer| peer.parameters.ufrag != ufrag) => !nominate,
+            // A fragment that is none at all can be that of no agent.
+            None if self.pairs.find(base, source).is_none() => !nominate,
+            _ => self.learn_from(base, source, priority, nominate),
+        };
+        // RFC 8445 §7.3.1.5: a nomination that is not accepted is refused.
+        if accepted {
+            Ok(algorithm)
+        } else {
+            Err(Refusal { body: Body::Error(ErrorCode::BAD_REQUEST), algorithm: Some(algorithm) })
+        }
+    }
+
+    fn remember(&mut self, early: Early) {
+        let known =
+            self.early.iter_mut().find(|known| known.base == early.base && known.source == early.source);
+        if let Some(known) = known {
+            let nominate = known.nominate || early.nominate;
+            *known = Early { nominate, ..early };
+        } else if self.early.len() < EARLY_CHECK_LIMIT {
+            self.early.push(early);
+        }
+    }
+
+    /// Acts on the checks that came too early, as far as that can be done now.
+    pub(crate) fn replay_early(&mut self, _now: Instant) {
+        let Some(peer) = &self.peer else { return };
+        let fragment = peer.parameters.ufrag.clone();
+        let mut index = 0;
+        while let Some(early) = self.early.get(index) {
+            if self.bases.owner(early.base).is_none() {
+                index = index.saturating_add(1);
+                continue;
+            }
+            let early = self.early.remove(index);
+            if early.ufrag == fragment {
+                let nominate = early.nominate && self.role == Role::Controlled;
+                self.learn_from(early.base, early.source, early.priority, nominate);
+            }
+        }
+        if self.early.is_empty() {
+            self.early = alloc::vec::Vec::new();
+        }
+    }
+
+    /// RFC 8445 §7.3.1.3 to §7.3.1.5 for a check from `source` on `base`. False if it nominates and cannot be obeyed.
+    fn learn_from(
+        &mut self,
+        base: BaseId,
+        source: TransportAddress,
+        priority: Priority,
+        nominate: bool,
+    ) -> bool {
+        let Some((stream, component)) = self.bases.owner(base) else { return !nominate };
+        let known = self.pairs.find(base, source).map(|pair| pair.id);
+        let acceptable = nominate && self.accepts_nomination(stream, component, known);
+        let concluded = self.component(stream, component).is_none_or(|component| component.concluded);
+        let id = match known {
+            Some(id) => id,
+            // RFC 8445 §11: after ICE has concluded a check is answered and leads to nothing.
+            None if concluded && !acceptable => return !nominate,
+            None => match self.pair_for(base, source, stream, component, priority) {
+                Some(id) => id,
+                None => return !nominate,
+            },
+        };
+        let Some(pair) = self.pairs.get_mut(id) else { return !nominate };
+        pair.heard = true;
+        pair.requests_received = pair.requests_received.saturating_add(1);
+        let revoked = pair.revoked;
+        if nominate && (revoked || !acceptable) {
+            return false;
+        }
+        if !concluded || acceptable {
+            self.trigger(id);
+        }
+        if acceptable {
+            self.note_nomination(id);
+        }
+        true
+    }
+
+    /// The pair of a base and a source that have none yet (RFC 8445 §7.3.1.3, §7.3.1.4).
+    fn pair_for(
+        &mut self,
+        base: BaseId,
+        source: TransportAddress,
+        stream: StreamId,
+        component: ComponentId,
+        priority: Priority,
+    ) -> Option<PairId> {
+        let (local, transport) = self.transport_of(base)?;
+        let remote = self.remote_seen(stream, component, transport, source, priority)?;
+        self.insert_pair(local, remote, base)
+    }
+
+    /// RFC 8445 §7.3.1.4, one arm per bullet.
+    fn trigger(&mut self, id: PairId) {
+        let Some(pair) = self.pairs.get(id) else { return };
+        if pair.revoked || pair.nominating || !pair.may_start_again() {
+            return;
+        }
+        match pair.state {
+            PairState::Succeeded => {}
+            // The peer's request shows that the way is open now: our check may have met a closed door. One that began
+            // with the door known to be open has its fresh successor set already, and repeated requests do not make
+            // it come sooner: two agents would drive each other.
+            PairState::InProgress if pair.started_heard => {}
+            PairState::InProgress | PairState::Waiting | PairState::Frozen | PairState::Failed => {
+                self.enqueue(id)
+            }
+        }
+    }
+
+    /// RFC 8445 §7.3.1.5: the nominated flag now, or when the triggered check succeeds.
+    fn note_nomination(&mut self, id: PairId) {
+        let Some(pair) = self.pairs.get_mut(id) else { return };
+        if pair.state == PairState::Succeeded {
+            self.set_nominated(id);
+        } else {
+            pair.peer_nominated = true;
+            debug_assert!(pair.state.on(PairEvent::Succeed).is_ok(), "any state can succeed");
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Answers to our checks (RFC 8445 §7.2.5, RFC 8489 §9.1.4).
+
+use floe_pair::{BaseId, Role, TieBreaker, TransportAddress};
+use floe_stun::attribute::ErrorCode;
+use floe_stun::binding::BindingResponse;
+use floe_stun::{Algorithm, Instant, Message, Method, Random, TransactionId};
+
+use crate::ChecklistSet;
+use crate::event::{DropReason, Event, Outcome};
+use crate::freeze;
+use crate::limits::ROLE_SWITCH_LIMIT;
+use crate::pairs::{Failure, Pair, PairId, Valid};
+use crate::state::{PairEvent, PairState};
+use crate::transactions::Check;
+
+/// What an authenticated answer says.
+enum Answer {
+    Success(TransportAddress),
+    Error(u16),
+    Malformed,
+}
+
+impl Answer {
+    fn of(message: &Message<'_>) -> Self {
+        let Ok(response) = BindingResponse::decode(message) else { return Self::Malformed };
+        // RFC 8489 §6.3.3, §6.3.4: what must be understood and is not fails the transaction.
+        if response.unknown_required {
+            return Self::Malformed;
+        }
+        match (message.class(), response.mapped, response.error) {
+            (floe_stun::Class::Success, Some(mapped), _) => Self::Success(mapped.into()),
+            (floe_stun::Class::Error, _, Some(error)) => Self::Error(error.code()),
+            _ => Self::Malformed,
+        }
+    }
+}
+
+impl ChecklistSet {
+    /// A Binding response that arrived on `base` from `source`. [`Outcome::NotOurs`] if no transaction of this set has
+    /// its id. Nothing changes before FINGERPRINT and message integrity are verified, here.
+    pub fn handle_response(
+        &mut self,
+        now: Instant,
+        base: BaseId,
+        source: TransportAddress,
+        message: &Message<'_>,
+        rng: &mut Random,
+    ) -> Outcome {
+        let now = self.advance(now);
+        if !message.class().is_response() || message.method() != Method::BINDING {
+            return Outcome::Dropped(DropReason::NotBinding);
+        }
+        let id = message.transaction_id();
+        let (check, consent) = (self.transactions.get(id).is_some(), self.find_consent(id));
+        if !check && consent.is_none() {
+            return Outcome::NotOurs;
+        }
+        let Some(peer) = &self.peer else { return Outcome::NotOurs };
+        if message.verify_fingerprint().is_err() {
+            return Outcome::Dropped(DropReason::Fingerprint);
+        }
+        // RFC 8489 §9.1.4: the algorithm we sent, our key, or it was never received: the transaction goes on.
+        if message.verify_integrity(&peer.key) != Ok(Algorithm::Sha1) {
+            if let Some(check) = self.transactions.get_mut(id) {
+                check.violated = true;
+            }
+            return Outcome::Dropped(DropReason::Integrity);
+        }
+        // RFC 7675 §5.1: an answer after the end of consent revives nothing. The timer may not have been run yet.
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.expire_consents(now);
+        }
+        let answer = Answer::of(message);
+        let outcome = if let Some(check) = self.transactions.take(id) {
+            self.check_answered(now, &check, (base, source), &answer, rng);
+            Outcome::Taken
+        } else if let Some((pair, open)) = consent.filter(|_| self.find_consent(id).is_some()) {
+            self.consent_answered(now, pair, id, (base, source), &answer, rng);
+            if let (Answer::Error(ErrorCode::ROLE_CONFLICT), true) = (&answer, open.role == self.role) {
+                self.yield_role(open.role, rng);
+            }
+            Outcome::Taken
+        } else {
+            Outcome::Dropped(DropReason::Late)
+        };
+        self.settle(now);
+        outcome
+    }
+
+    fn check_answered(
+        &mut self,
+        now: Instant,
+        check: &Check,
+        arrived: (BaseId, TransportAddress),
+        answer: &Answer,
+        rng: &mut Random,
+    ) {
+        let Some(pair) = self.pairs.get_mut(check.pair) else { return };
+        pair.responses_received = pair.responses_received.saturating_add(1);
+        // RFC 8445 §7.2.5.2.1: from where the request went, to where it came from.
+        if arrived != (check.base, check.to) {
+            self.check_failed(check, Failure::NotSymmetric);
+            return;
+        }
+        pair.heard = true;
+        match answer {
+            Answer::Success(mapped) => {
+                pair.rtt = check.transaction.rtt(now).or(pair.rtt);
+                self.check_succeeded(now, check, *mapped, rng);
+            }
+            Answer::Error(ErrorCode::ROLE_CONFLICT) => self.role_conflict(check, rng),
+            // RFC 7675 §5.2: consent is taken back at once.
+            Answer::Error(ErrorCode::FORBIDDEN) => self.revoke(check.pair, Failure::Revoked),
+            Answer::Error(code) => self.check_failed(check, Failure::Refused(*code)),
+            Answer::Malformed => self.check_failed(check, Failure::BadResponse),
+        }
+    }
+
+    /// RFC 8445 §7.2.5.1.
+    fn role_conflict(&mut self, check: &Check, rng: &mut Random) {
+        // Judged by the role the request carried: a late one finds the role changed, and changes nothing.
+        if check.role == self.role && !self.yield_role(check.role, rng) {
+            self.check_failed(check, Failure::Refused(ErrorCode::ROLE_CONFLICT));
+            return;
+        }
+        // The request was refused for its role; the check is made again with the one we have now.
+        let again = self
+            .pairs
+            .get(check.pair)
+            .is_some_and(|pair| pair.state == PairState::InProgress && pair.listed && pair.may_start_again());
+        if again && !check.transaction.is_cancelled() {
+            self.enqueue(check.pair);
+        }
+    }
+
+    /// Switches to the role opposite to that of the refused request, with a new tiebreaker. False once that has
+    /// happened too often.
+    fn yield_role(&mut self, refused: Role, rng: &mut Random) -> bool {
+        if self.switches >= ROLE_SWITCH_LIMIT {
+            return false;
+        }
+        self.switches = self.switches.saturating_add(1);
+        self.switch_role(refused.opposite());
+        // RFC 8445 §7.2.5.1: the tiebreaker must change.
+        self.tiebreaker = TieBreaker(rng.u64());
+        true
+    }
+
+    /// RFC 8445 §7.2.5.3.
+    fn check_succeeded(&mut self, now: Instant, check: &Check, mapped: TransportAddress, rng: &mut Random) {
+        let id = check.pair;
+        // RFC 8445 §7.2.5.3.1: a mapped address that is new is a peer-reflexive candidate of the PRIORITY we sent.
+        let Some(local) = self.local_seen(id, mapped, check.priority) else { return };
+        let target = self.valid_target(id, local);
+        let Some(pair) = self.pairs.get_mut(id) else { return };
+        let foundation = pair.foundation;
+        // An answer to an earlier, ordinary check of a pair whose nomination is under way leaves that as it is.
+        let superseded = pair.nominating && !check.use_candidate && pair.state != PairState::Succeeded;
+        if !superseded {
+            pair.step(PairEvent::Succeed);
+            (pair.failure, pair.fresh_at) = (None, None);
+            self.transactions.cancel(id);
+            self.dequeue(id);
+        }
+        self.make_valid(now, id, target, local, rng);
+        // RFC 8445 §7.2.5.3.3: over the whole set.
+        freeze::thaw_foundation(self.pairs.as_mut_slice(), foundation);
+        let Some(pair) = self.pairs.get(id) else { return };
+        let ours = check.use_candidate && check.role == Role::Controlling && self.role == Role::Controlling;
+        let theirs = pair.peer_nominated && self.role == Role::Controlled;
+        let listed = pair.listed;
+        if (ours && listed) || theirs {
+            self.set_nominated(id);
+        }
+    }
+
+    /// RFC 8445 §7.2.5.3.2: the pair whose local candidate is the mapped address. Where that is the base of another
+    /// pair to the same place, that pair is valid instead of the one that was checked.
+    fn valid_target(&self, id: PairId, local: crate::candidates::LocalId) -> PairId {
+        let (Some(pair), Some(local)) = (self.pairs.get(id), self.candidates.local(local)) else { return id };
+        if local.base == pair.base {
+            return id;
+        }
+        self.pairs
+            .find(local.base, pair.to)
+            .filter(|other| !other.revoked && other.listed)
+            .map_or(id, |other| other.id)
+    }
+
+    fn make_valid(
+        &mut self,
+        now: Instant,
+        producer: PairId,
+        target: PairId,
+        local: crate::candidates::LocalId,
+        rng: &mut Random,
+    ) {
+        let (consent, keepalive) = self.new_consent(now, rng);
+        let role = self.role;
+        let Some(local_priority) = self.candidates.local(local).map(|local| local.candidate.priority) else {
+            return;
+        };
+        if producer != target {
+            self.transactions.cancel(target);
+            self.dequeue(target);
+        }
+        let Some(pair) = self.pairs.get_mut(target) else { return };
+        if producer != target && pair.state != PairState::Succeeded {
+            pair.step(PairEvent::Succeed);
+            pair.fresh_at = None;
+        }
+        if let Some(valid) = &mut pair.valid {
+            // RFC 7675 §5.1: any authenticated answer from the address extends consent.
+            if let Some(consent) = &mut valid.consent {
+                consent.renew(now);
+            }
+            return;
+        }
+        let priority = pair.priority;
+        let nominated = false;
+        pair.valid = Some(Valid {
+            local,
+            local_priority,
+            priority,
+            producer,
+            nominated,
+            since: now,
+            consent,
+            keepalive,
+        });
+        pair.set_role(role);
+        let Pair { stream, component, .. } = *pair;
+        self.events.push(Event::PairValid { stream, component, pair: target });
+    }
+
+    /// RFC 8445 §7.2.5.2. The failure of a check that was cancelled says nothing.
+    pub(crate) fn check_failed(&mut self, check: &Check, failure: Failure) {
+        if check.transaction.is_cancelled() {
+            return;
+        }
+        let id = check.pair;
+        let Some(pair) = self.pairs.get_mut(id).filter(|pair| pair.state == PairState::InProgress) else {
+            return;
+        };
+        pair.step(PairEvent::Fail);
+        (pair.failure, pair.fresh_at) = (Some(failure), None);
+        // RFC 8445 §7.2.5.3.4, §7.3.1.5: a failed nomination takes the pair off the valid list.
+        let nominated = core::mem::take(&mut pair.peer_nominated) || check.use_candidate;
+        let proved = self.pairs.proved_by(id).map(|pair| pair.id);
+        if let Some(pair) = proved.and_then(|id| self.pairs.get_mut(id)).filter(|_| nominated) {
+            pair.valid = None;
+        }
+        if check.use_candidate {
+            self.nomination_failed(id);
+        }
+    }
+
+    fn consent_answered(
+        &mut self,
+        now: Instant,
+        id: PairId,
+        transaction: TransactionId,
+        arrived: (BaseId, TransportAddress),
+        answer: &Answer,
+        _rng: &mut Random,
+    ) {
+        let Some(pair) = self.pairs.get_mut(id) else { return };
+        pair.responses_received = pair.responses_received.saturating_add(1);
+        // RFC 7675 §5.1: only from the peer's address, to where the request left from.
+        if arrived != (pair.base, pair.to) {
+            return;
+        }
+        let Some(consent) = pair.valid.as_mut().and_then(|valid| valid.consent.as_mut()) else { return };
+        let sent = consent.find(transaction).map(|open| open.sent);
+        consent.close(transaction);
+        match answer {
+            Answer::Success(_) => {
+                consent.renew(now);
+                pair.rtt = sent.map(|sent| now.since(sent)).or(pair.rtt);
+            }
+            // RFC 7675 §5.2: an authenticated 403 takes consent back at once.
+            Answer::Error(ErrorCode::FORBIDDEN) => self.revoke(id, Failure::Revoked),
+            // Any other answer is no consent, and no reason to end it before its time.
+            Answer::Error(_) | Answer::Malformed => {}
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! The checklist set: what there is, and what happens after each input.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use floe_pair::{
+    BaseId, ComponentId, IceOptions, Parameters, Priority, Role, StreamId, TieBreaker, TransportAddress,
+    Ufrag,
+};
+use floe_stun::{Instant, IntegrityKey, Random};
+
+use crate::admission::Bases;
+use crate::candidates::Candidates;
+use crate::checklist::{Checklist, Component};
+use crate::config::Config;
+use crate::event::{Event, EventQueue, State};
+use crate::outbox::Outbox;
+use crate::pairs::{Failure, Pair, PairTable};
+use crate::schedule::Urgency;
+use crate::state::PairState;
+use crate::transactions::Transactions;
+
+/// The peer's parameters, and what every check to it needs.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub parameters: Parameters,
+    pub key: IntegrityKey,
+    /// USERNAME of our requests: the peer's fragment, a colon, ours (RFC 8445 §7.2.2).
+    pub username: Vec<u8>,
+    /// The peer follows RFC 8445, so that it nominates one pair a component.
+    pub regular: bool,
+}
+
+/// A check that came too early to be acted upon (RFC 8445 §7.3); it was answered.
+#[derive(Debug)]
+pub(crate) struct Early {
+    pub base: BaseId,
+    pub source: TransportAddress,
+    pub ufrag: Ufrag,
+    pub priority: Priority,
+    pub nominate: bool,
+}
+
+/// Connectivity checks of one agent for one generation: the checklists of all its data streams.
+///
+/// Methods that take `now` treat an instant earlier than the last one as the last one.
+#[derive(Debug)]
+pub struct ChecklistSet {
+    pub(crate) config: Config,
+    pub(crate) now: Instant,
+    pub(crate) role: Role,
+    pub(crate) tiebreaker: TieBreaker,
+    pub(crate) local: Parameters,
+    pub(crate) local_key: IntegrityKey,
+    pub(crate) peer: Option<Peer>,
+    pub(crate) bases: Bases,
+    pub(crate) candidates: Candidates,
+    pub(crate) streams: Vec<Checklist>,
+    pub(crate) pairs: PairTable,
+    pub(crate) transactions: Transactions,
+    pub(crate) early: Vec<Early>,
+    pub(crate) outbox: Outbox,
+    pub(crate) events: EventQueue,
+    /// The first check has begun: from now on pairs join by the rules for trickled ones.
+    pub(crate) started: bool,
+    /// Position in `streams` whose turn it is.
+    pub(crate) turn: usize,
+    pub(crate) switches: u8,
+    /// Retransmissions to addresses not heard from keep Ta from each other.
+    pub(crate) retransmit_floor: Instant,
+    pub(crate) patient_until: Option<Instant>,
+    pub(crate) free_at: Option<Instant>,
+    next_order: u16,
+    pub(crate) wants: Option<Urgency>,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) state: State,
+    pub(crate) reported_state: State,
+    pub(crate) reported_role: Role,
+}
+
+impl ChecklistSet {
+    /// A set without streams. `tiebreaker` is drawn by the agent, one for all its generations (RFC 8445 §16.1).
+    pub fn new(config: Config, role: Role, tiebreaker: TieBreaker, local: Parameters) -> Self {
+        Self {
+            config: config.bounded(),
+            now: Instant::ORIGIN,
+            role,
+            tiebreaker,
+            local_key: IntegrityKey::new(local.pwd.expose().as_bytes()),
+            local,
+            peer: None,
+            bases: Bases::default(),
+            candidates: Candidates::default(),
+            streams: Vec::new(),
+            pairs: PairTable::default(),
+            transactions: Transactions::default(),
+            early: Vec::new(),
+            outbox: Outbox::default(),
+            events: EventQueue::default(),
+            started: false,
+            turn: 0,
+            switches: 0,
+            retransmit_floor: Instant::ORIGIN,
+            patient_until: None,
+            free_at: None,
+            next_order: 0,
+            wants: None,
+            deadline: None,
+            state: State::New,
+            reported_state: State::New,
+            reported_role: role,
+        }
+    }
+
+    /// Adds a component, and its data stream if it is the first. Known ones are left as they are; more streams than
+    /// [`STREAM_LIMIT`](crate::STREAM_LIMIT) are not taken.
+    pub fn add_component(&mut self, stream: StreamId, component: ComponentId) {
+        if self.checklist(stream).is_none() {
+            if self.streams.len() >= crate::limits::STREAM_LIMIT {
+                return;
+            }
+            self.streams.push(Checklist::new(stream, self.next_order));
+            self.next_order = self.next_order.saturating_add(1);
+        }
+        let Some(checklist) = self.checklist_mut(stream) else { return };
+        if let Err(place) = checklist.components.binary_search_by_key(&component, |known| known.id) {
+            checklist.components.insert(place, Component::new(component));
+            checklist.completed = false;
+        }
+        self.settle(self.now);
+    }
+
+    /// Removes a component with its candidates and pairs, and its stream if it was the last: bundled streams and
+    /// multiplexed RTCP need no checks of their own.
+    pub fn remove_component(&mut self, now: Instant, stream: StreamId, component: ComponentId) {
+        let now = self.advance(now);
+        let gone = |pair: &Pair| pair.stream == stream && pair.component == component;
+        let (pairs, streams) = (&mut self.pairs, &mut self.streams);
+        self.transactions.retain(|check| pairs.get(check.pair).is_some_and(|pair| !gone(pair)));
+        if let Some(checklist) = streams.iter_mut().find(|checklist| checklist.stream == stream) {
+            checklist.triggered.retain(|id| pairs.get(*id).is_some_and(|pair| !gone(pair)));
+            checklist.components.retain(|known| known.id != component);
+        }
+        streams.retain(|checklist| !checklist.components.is_empty());
+        pairs.retain(|pair| !gone(pair));
+        self.candidates
+            .locals
+            .retain(|local| local.stream != stream || local.candidate.component != component);
+        self.candidates
+            .remotes
+            .retain(|remote| remote.stream != stream || remote.candidate.component != component);
+        self.settle(now);
+    }
+
+    /// The peer's parameters: from now on checks can be sent and patience runs (RFC 8863 §4). May come after its
+    /// candidates and after its first checks. Only the first call counts: other parameters are another generation.
+    pub fn set_remote_parameters(&mut self, now: Instant, remote: Parameters) {
+        let now = self.advance(now);
+        if self.peer.is_some() {
+            return;
+        }
+        let username = [remote.ufrag.as_bytes(), b":", self.local.ufrag.as_bytes()].concat();
+        let key = IntegrityKey::new(remote.pwd.expose().as_bytes());
+        let regular = remote.options.has(IceOptions::ICE2);
+        self.peer = Some(Peer { parameters: remote, key, username, regular });
+        // RFC 8863 §4: the timer starts with the parameters of both sides, candidates or not.
+        self.patient_until = Some(now.after(self.config.patience));
+        self.replay_early(now);
+        self.settle(now);
+    }
+
+    /// No more local candidates will come for this stream.
+    pub fn local_gathering_complete(&mut self, now: Instant, stream: StreamId) {
+        let now = self.advance(now);
+        if let Some(checklist) = self.checklist_mut(stream) {
+            checklist.local_complete = true;
+        }
+        self.settle(now);
+    }
+
+    /// The peer has no more candidates for this stream (RFC 8838 §14): any that come later are ignored.
+    pub fn remote_gathering_complete(&mut self, now: Instant, stream: StreamId) {
+        let now = self.advance(now);
+        let candidates = &self.candidates;
+        let Some(checklist) = self.streams.iter_mut().find(|checklist| checklist.stream == stream) else {
+            return;
+        };
+        checklist.remote_complete = true;
+        // RFC 8445 §6.1.2.2: a stream has no more components than either side has candidates for.
+        checklist.remote_components = candidates
+            .remotes
+            .iter()
+            .filter(|remote| remote.stream == stream)
+            .map(|remote| remote.candidate.component)
+            .max();
+        self.settle(now);
+    }
+
+    /// Does what is due: retransmissions, fresh checks, failures, consent, waits. Before
+    /// [`poll_timeout`](Self::poll_timeout) it does nothing.
+    pub fn handle_timeout(&mut self, now: Instant, rng: &mut Random) {
+        let now = self.advance(now);
+        if self.deadline.is_none_or(|deadline| now < deadline) {
+            return;
+        }
+        self.run_admissions(now);
+        self.run_transactions(now);
+        self.run_fresh(now);
+        self.run_consent(now, rng);
+        self.free_candidates(now);
+        self.settle(now);
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// What happened. Role, selections and states are levels: told as the difference to what was told before.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        if let Some(event) = self.bases.poll_wanted() {
+            return Some(event);
+        }
+        if self.role != self.reported_role {
+            self.reported_role = self.role;
+            return Some(Event::RoleSwitched(self.role));
+        }
+        if let Some(event) = self.events.pop() {
+            return Some(event);
+        }
+        if let Some(event) = self.streams.iter_mut().find_map(Checklist::poll_event) {
+            return Some(event);
+        }
+        if self.state != self.reported_state {
+            self.reported_state = self.state;
+            return Some(Event::State(self.state));
+        }
+        None
+    }
+
+    /// The role now.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The tiebreaker now; it changes when a 487 is received.
+    pub fn tiebreaker(&self) -> TieBreaker {
+        self.tiebreaker
+    }
+
+    /// Our parameters.
+    pub fn local_parameters(&self) -> &Parameters {
+        &self.local
+    }
+
+    /// The peer's parameters, once known.
+    pub fn remote_parameters(&self) -> Option<&Parameters> {
+        self.peer.as_ref().map(|peer| &peer.parameters)
+    }
+
+    /// Ta in force: the higher one of both proposals, ours until the peer's is known (RFC 8445 §14.2).
+    pub fn ta_in_force(&self) -> Duration {
+        let theirs = self.peer.as_ref().map(|peer| peer.parameters.proposed_pacing());
+        theirs.map_or(self.config.ta, |theirs| theirs.min(Config::MAX_TA).max(self.config.ta))
+    }
+
+    /// State of the whole set. Streams that have failed do not count while others live.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// State of a data stream.
+    pub fn stream_state(&self, stream: StreamId) -> Option<State> {
+        self.checklist(stream).map(|checklist| checklist.state)
+    }
+
+    /// State of a component.
+    pub fn component_state(&self, stream: StreamId, component: ComponentId) -> Option<State> {
+        self.component(stream, component).map(|component| component.state)
+    }
+
+    pub(crate) fn checklist(&self, stream: StreamId) -> Option<&Checklist> {
+        self.streams.iter().find(|checklist| checklist.stream == stream)
+    }
+
+    pub(crate) fn checklist_mut(&mut self, stream: StreamId) -> Option<&mut Checklist> {
+        self.streams.iter_mut().find(|checklist| checklist.stream == stream)
+    }
+
+    pub(crate) fn component(&self, stream: StreamId, component: ComponentId) -> Option<&Component> {
+        self.checklist(stream)?.component(component)
+    }
+
+    pub(crate) fn component_mut(
+        &mut self,
+        stream: StreamId,
+        component: ComponentId,
+    ) -> Option<&mut Component> {
+        self.checklist_mut(stream)?.component_mut(component)
+    }
+
+    /// The later one of `now` and the latest instant seen, which it becomes.
+    pub(crate) fn advance(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    /// Pairs that lost what they stood on: they fail, their transactions end.
+    pub(crate) fn fail_where(&mut self, failure: Failure, gone: impl Fn(&Pair) -> bool) {
+        for pair in self.pairs.iter_mut().filter(|pair| gone(pair)) {
+            pair.discard(failure);
+            pair.queued = false;
+            // What was lost under a valid pair is lost for the generation.
+            pair.admitted &= failure != Failure::NotAdmitted;
+            pair.revoked |= failure == Failure::BaseRemoved;
+        }
+        let pairs = &self.pairs;
+        self.transactions.retain(|check| pairs.get(check.pair).is_some_and(|pair| !gone(pair)));
+        for checklist in &mut self.streams {
+            checklist.triggered.retain(|id| pairs.get(*id).is_some_and(|pair| !gone(pair)));
+        }
+    }
+
+    /// Brings everything that follows from the pairs up to date. Runs after each input.
+    pub(crate) fn settle(&mut self, now: Instant) {
+        self.settle_selected();
+        self.decide_nominations(now);
+        if self.started && self.peer.is_some() {
+            self.want_admissions(now);
+        }
+        self.settle_states(now);
+        self.wants = self.next_urgency();
+        self.deadline = self.next_deadline(now);
+    }
+
+    /// The earliest of all timers. Of those that only change a level, past ones do not count: the level is settled.
+    fn next_deadline(&self, now: Instant) -> Option<Instant> {
+        let mut next: Option<Instant> = None;
+        let mut consider = |at: Option<Instant>| {
+            if let Some(at) = at {
+                next = Some(next.map_or(at, |next| next.min(at)));
+            }
+        };
+        for check in self.transactions.iter() {
+            consider(self.transaction_due(check));
+        }
+        for pair in self.pairs.iter() {
+            if pair.state == PairState::InProgress {
+                consider(pair.fresh_at);
+            }
+            if let Some(valid) = &pair.valid {
+                consider(valid.keepalive);
+                if let Some(consent) = &valid.consent {
+                    consider(Some(if self.keeps_consent(pair) {
+                        consent.next_timeout()
+                    } else {
+                        consent.deadline()
+                    }));
+                }
+            }
+        }
+        consider(self.bases.next_deadline());
+        consider(self.free_at);
+        consider(self.patient_until.filter(|until| *until > now));
+        for component in self.streams.iter().flat_map(|checklist| &checklist.components) {
+            consider(component.hold.filter(|hold| *hold > now));
+            consider(component.dead_at.filter(|at| *at > now));
+        }
+        next
+    }
+}

@@ -1,0 +1,163 @@
+//! Times from "both know each other" to usable and selected.
+
+use core::time::Duration;
+
+use super::world::*;
+use crate::{Config, Urgency};
+
+/// Selected and usable in the least number of round trips, plus one slot.
+#[track_caller]
+fn fast(world: &mut World, rtt: Duration, extra: Duration) {
+    let ta = millis(5);
+    world.signal();
+    assert!(world.run_to_selection(ms(20_000)), "{:?}", world.sides[0].events);
+    let [left, right] = &world.sides;
+    let since = |at: Option<floe_stun::Instant>| at.expect("reported").since(floe_stun::Instant::ORIGIN);
+    assert!(since(left.usable_at()) <= rtt + ta + extra, "usable after {:?}", left.usable_at());
+    assert!(since(left.selected_at()) <= rtt * 2 + ta + extra, "controlling after {:?}", left.selected_at());
+    assert!(
+        since(right.selected_at()) <= rtt * 3 / 2 + ta + extra,
+        "controlled after {:?}",
+        right.selected_at()
+    );
+    world.assert_agreed(STREAM, RTP);
+}
+
+#[test]
+fn selected_in_two_round_trips_when_all_pairs_work() {
+    for rtt in [9, 10, 47, 50, 200, 203].map(millis) {
+        for hosts in 1..=8 {
+            fast(&mut World::hosts(hosts, rtt), rtt, Duration::ZERO);
+        }
+    }
+}
+
+#[test]
+fn selected_in_two_round_trips_when_only_the_best_pair_works() {
+    for rtt in [9, 47, 203].map(millis) {
+        for hosts in 1..=8 {
+            let mut world = World::hosts(hosts, rtt);
+            let (left, right) = (world.sides[0].bases[0].1, world.sides[1].bases[0].1);
+            world.passes = std::boxed::Box::new(move |_, from, to, _| {
+                (from == left && to == right) || (from == right && to == left)
+            });
+            fast(&mut world, rtt, Duration::ZERO);
+        }
+    }
+}
+
+#[test]
+fn the_last_of_64_pairs_is_selected_after_64_slots_and_two_round_trips() {
+    for rtt in [9, 47, 50, 203].map(millis) {
+        let mut world = World::hosts(8, rtt);
+        let (left, right) = (world.sides[0].bases[7].1, world.sides[1].bases[7].1);
+        world.passes = std::boxed::Box::new(move |_, from, to, _| {
+            (from == left && to == right) || (from == right && to == left)
+        });
+        world.signal();
+        assert!(world.run_to_selection(ms(20_000)));
+        let limit = millis(64 * 5) + rtt * 2;
+        for side in &world.sides {
+            let took = side.selected_at().expect("selected").since(floe_stun::Instant::ORIGIN);
+            assert!(took <= limit, "{took:?} with a round trip of {rtt:?}");
+        }
+    }
+}
+
+/// PAC-less loss target: one pair, 30 % loss, RTT 50 ms.
+#[test]
+fn at_30_percent_loss_the_99th_percentile_is_under_1850_ms_with_13_packets() {
+    let mut times: std::vec::Vec<u64> = std::vec::Vec::new();
+    let mut packets = 0;
+    for seed in 0..1000_u32 {
+        let mut world = World::hosts(1, millis(50));
+        let mut bytes = [0; 32];
+        bytes[..4].copy_from_slice(&seed.to_be_bytes());
+        let mut rng = floe_stun::Random::from_seed(bytes);
+        world.passes = std::boxed::Box::new(move |_, _, _, _| rng.below(100) >= 30);
+        world.signal();
+        assert!(world.run_to_selection(ms(60_000)), "seed {seed}");
+        times.push(world.now.as_millis());
+        packets += world.sides.iter().map(|side| side.sent.len()).sum::<usize>();
+    }
+    times.sort_unstable();
+    let mean = f64::from(u32::try_from(packets).expect("few")) / 1000.0;
+    std::println!("median {} p99 {} worst {} packets {mean}", times[500], times[989], times[999]);
+    assert!(times[989] <= 1850, "p99 {} ms", times[989]);
+    assert!(mean <= 12.7, "{mean} packets");
+}
+
+#[test]
+fn t02_no_more_than_one_transaction_begins_in_each_ta() {
+    let mut world = World::hosts(8, millis(50));
+    world.lose(100, 0);
+    world.signal();
+    world.run(ms(60_000));
+    for side in &world.sides {
+        assert!(side.starts.windows(2).all(|pair| pair[1].since(pair[0]) >= millis(5)));
+        // Nothing ever came from these addresses: at most seven requests to each, at any RTO.
+        assert_eq!(side.starts.len(), 64);
+        assert!(side.sent.len() <= 64 * 7, "{} datagrams", side.sent.len());
+    }
+}
+
+#[test]
+fn t40_a_late_wake_up_sends_no_burst() {
+    let mut world = World::hosts(8, millis(50));
+    world.lose(100, 0);
+    world.signal();
+    world.run(ms(400));
+    for jump in [1, 1_000, 36_000_000] {
+        world.now = world.now.after(millis(jump));
+        for side in &mut world.sides {
+            side.sent.clear();
+            side.set.handle_timeout(world.now, &mut side.rng);
+        }
+        let end = world.now.after(millis(1_000));
+        world.run(end);
+        for side in &world.sides {
+            let mut at: std::vec::Vec<_> = side.sent.iter().map(|(at, ..)| *at).collect();
+            at.dedup();
+            assert_eq!(at.len(), side.sent.len(), "two datagrams at one instant after {jump} ms");
+        }
+    }
+}
+
+#[test]
+fn a_set_without_the_peers_parameters_wants_no_slot() {
+    let mut world = World::hosts(2, millis(50));
+    world.tell_local(0);
+    world.tell_candidates(0);
+    assert_eq!(world.sides[0].set.wants_slot(), None);
+    world.tell_parameters(0);
+    assert_eq!(world.sides[0].set.wants_slot(), Some(Urgency::Ordinary));
+}
+
+#[test]
+fn ice_41_the_higher_proposal_for_ta_is_in_force() {
+    for (ours, theirs, expected) in [
+        (5, Some(5), 5),
+        (5, Some(20), 20),
+        (30, Some(20), 30),
+        (5, None, 50),
+        (1, Some(1), 5),
+        (5, Some(9_000), 500),
+    ] {
+        let config = Config { ta: millis(ours), ..Config::default() };
+        let mut set = new_set("left", floe_pair::Role::Controlling, config);
+        let mut remote = parameters("right");
+        remote.pacing = theirs.map(millis);
+        set.set_remote_parameters(ms(0), remote);
+        assert_eq!(set.ta_in_force(), millis(expected), "{ours} and {theirs:?}");
+    }
+}
+
+#[test]
+fn ice_42_rto_is_never_below_500_ms_and_grows_to_a_second() {
+    for (ta, active, expected) in
+        [(5, 1, 500), (5, 100, 500), (5, 150, 750), (50, 20, 1_000), (500, 100, 1_000)]
+    {
+        let schedule = crate::transactions::schedule(millis(ta), active);
+        assert_eq!((schedule.rto, schedule.rc), (millis(expected), 7), "{ta} ms, {active} checks");
+    }
+}

@@ -1,0 +1,106 @@
+//! The table of open check transactions.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use floe_pair::{BaseId, Priority, Role, TieBreaker, TransportAddress};
+use floe_stun::{Schedule, Transaction, TransactionId};
+
+use crate::limits::TRANSACTION_LIMIT;
+use crate::pairs::PairId;
+
+/// One Binding request of a check. All that its bytes are made from is fixed when it begins, so that a retransmission
+/// is the same bytes and a late 487 can be told from a new one.
+#[derive(Debug)]
+pub(crate) struct Check {
+    pub transaction: Transaction,
+    pub pair: PairId,
+    pub base: BaseId,
+    pub to: TransportAddress,
+    pub role: Role,
+    pub tiebreaker: TieBreaker,
+    pub priority: Priority,
+    pub use_candidate: bool,
+    /// The address was heard from when it began: its retransmissions need not keep apart from each other.
+    pub heard: bool,
+    /// An answer with wrong integrity was dropped.
+    pub violated: bool,
+}
+
+/// Schedule of a check (RFC 8489 §6.2.1): at most seven requests.
+pub(crate) fn schedule(ta: Duration, active: usize) -> Schedule {
+    // RFC 8445 §14.3: never below 500 ms, growing with the checks under way. The formula there grows with the square
+    // of their number; other formulas are allowed, and at one second even a long list keeps its pace.
+    let rto = ta
+        .saturating_mul(u32::try_from(active).unwrap_or(u32::MAX))
+        .clamp(Duration::from_millis(500), Duration::from_secs(1));
+    Schedule { rto, ..Schedule::default() }
+}
+
+/// Open transactions in the order in which they began.
+#[derive(Debug, Default)]
+pub(crate) struct Transactions {
+    list: Vec<Check>,
+}
+
+impl Transactions {
+    pub(crate) fn get(&self, id: TransactionId) -> Option<&Check> {
+        self.list.iter().find(|check| check.transaction.id() == id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: TransactionId) -> Option<&mut Check> {
+        self.list.iter_mut().find(|check| check.transaction.id() == id)
+    }
+
+    pub(crate) fn take(&mut self, id: TransactionId) -> Option<Check> {
+        let index = self.list.iter().position(|check| check.transaction.id() == id)?;
+        Some(self.list.remove(index))
+    }
+
+    pub(crate) fn iter(&self) -> core::slice::Iter<'_, Check> {
+        self.list.iter()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> core::slice::IterMut<'_, Check> {
+        self.list.iter_mut()
+    }
+
+    /// Makes room for one more; false if all are in use.
+    pub(crate) fn make_room(&mut self) -> bool {
+        if self.list.len() < TRANSACTION_LIMIT {
+            return true;
+        }
+        let oldest = self.list.iter().position(|check| check.transaction.is_cancelled());
+        if let Some(index) = oldest {
+            self.list.remove(index);
+        }
+        oldest.is_some()
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.list.len() < TRANSACTION_LIMIT || self.list.iter().any(|check| check.transaction.is_cancelled())
+    }
+
+    pub(crate) fn push(&mut self, check: Check) {
+        self.list.push(check);
+    }
+
+    /// RFC 8445 §7.3.1.4, §8.1.2: the pair's transactions are sent no more; their answers still count.
+    pub(crate) fn cancel(&mut self, pair: PairId) {
+        for check in self.list.iter_mut().filter(|check| check.pair == pair) {
+            check.transaction.cancel_retransmission();
+        }
+    }
+
+    pub(crate) fn retain(&mut self, keep: impl FnMut(&Check) -> bool) {
+        self.list.retain(keep);
+    }
+
+    pub(crate) fn concerns(&self, pair: PairId) -> bool {
+        self.list.iter().any(|check| check.pair == pair)
+    }
+
+    pub(crate) fn release_memory(&mut self) {
+        self.list.shrink_to_fit();
+    }
+}

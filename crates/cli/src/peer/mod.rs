@@ -1,0 +1,327 @@
+//! `floe peer`: one agent, driven by lines on standard input. The protocol is in `docs/peer-protocol.md`.
+
+mod protocol;
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    sync::Arc,
+    time::Duration,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use floe::{
+    Agent, CandidateLine, ComponentId, Config, Connection, Endpoint, Event as AgentEvent, IceOptions, Parameters, State, StreamId,
+};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    sync::mpsc,
+};
+
+use self::protocol::{Command, Event, Policy, RemoteCandidate, RemoteParameters, Role, Start};
+
+/// Lines that wait to be written; whoever reads slowly slows the agent's tasks down, not the agent.
+const QUEUE: usize = 1024;
+/// Ta of a peer that proposed none (RFC 8445 §14.2).
+const DEFAULT_PACING_MS: u64 = 50;
+
+/// Serves until `close`, the end of standard input, or the end of whoever reads standard output.
+///
+/// # Errors
+/// A sentence for people.
+pub(crate) async fn run() -> Result<(), String> {
+    let (out, mut lines) = mpsc::channel::<Event>(QUEUE);
+    let endpoint = Endpoint::new().await.map_err(|error| error.to_string())?;
+    let mut peer = Peer { endpoint, session: None, out };
+    let mut input = BufReader::new(tokio::io::stdin()).lines();
+    loop {
+        tokio::select! {
+            line = input.next_line() => match line {
+                Ok(Some(line)) if line.trim().is_empty() => {}
+                Ok(Some(line)) => match protocol::parse(&line) {
+                    Ok(Command::Close) => break,
+                    Ok(command) => peer.execute(command).await?,
+                    Err(message) => write(&Event::Error { message })?,
+                },
+                Ok(None) | Err(_) => break,
+            },
+            Some(event) = lines.recv() => write(&event)?,
+        }
+    }
+    peer.close(&mut lines).await
+}
+
+struct Peer {
+    endpoint: Endpoint,
+    session: Option<Session>,
+    out: mpsc::Sender<Event>,
+}
+
+struct Session {
+    agent: Arc<Agent>,
+    connections: BTreeMap<(StreamId, ComponentId), Arc<Connection>>,
+    events: tokio::task::JoinHandle<()>,
+}
+
+impl Peer {
+    /// Carries one command out. Only a closed standard output is an error.
+    async fn execute(&mut self, command: Command) -> Result<(), String> {
+        let result = match command {
+            Command::Start(start) => self.start(&start),
+            Command::RemoteParameters(parameters) => self.remote_parameters(&parameters),
+            Command::RemoteCandidate(candidate) => self.remote_candidate(&candidate),
+            Command::RemoteGatheringComplete { ufrag } => self.remote_gathering_complete(ufrag.as_deref()),
+            Command::Send { stream, component, data } => self.send(stream, component, &data).await,
+            Command::Restart => self.session().and(Err("unsupported: restart".to_owned())),
+            Command::Stats => self.stats(),
+            Command::Close => Ok(()),
+        };
+        match result {
+            Ok(()) => Ok(()),
+            Err(message) => write(&Event::Error { message }),
+        }
+    }
+
+    fn start(&mut self, start: &Start) -> Result<(), String> {
+        if self.session.is_some() {
+            return Err("start: the agent was started before".to_owned());
+        }
+        let config = config(start)?;
+        let agent = self.endpoint.agent(config).map_err(|error| format!("start: {error}"))?;
+        let agent = Arc::new(agent);
+        let parameters = agent.local_parameters();
+        write(&Event::LocalParameters {
+            ufrag: parameters.ufrag.as_str().to_owned(),
+            pwd: parameters.pwd.expose().to_owned(),
+            lite: parameters.lite,
+            options: parameters.options.tags().map(str::to_owned).collect(),
+            pacing: parameters.pacing.map_or(DEFAULT_PACING_MS, milliseconds),
+        })?;
+        let mut connections = BTreeMap::new();
+        for (stream, component) in components(start)? {
+            let connection = agent.connection_of(stream, component).ok_or("start: a component is missing")?;
+            let connection = Arc::new(connection);
+            tokio::spawn(forward_data(Arc::clone(&connection), stream, component, self.out.clone()));
+            connections.insert((stream, component), connection);
+        }
+        let ufrag = parameters.ufrag.as_str().to_owned();
+        let events = tokio::spawn(forward_events(Arc::clone(&agent), ufrag, self.out.clone()));
+        self.session = Some(Session { agent, connections, events });
+        Ok(())
+    }
+
+    fn session(&self) -> Result<&Session, String> {
+        self.session.as_ref().ok_or_else(|| "the agent was not started: `start` comes first".to_owned())
+    }
+
+    fn remote_parameters(&self, given: &RemoteParameters) -> Result<(), String> {
+        let fail = |what: &str, error: &dyn std::fmt::Display| format!("remote-parameters: {what}: {error}");
+        let parameters = Parameters {
+            ufrag: given.ufrag.parse().map_err(|error| fail("ufrag", &error))?,
+            pwd: given.pwd.parse().map_err(|error| fail("pwd", &error))?,
+            lite: given.lite,
+            options: IceOptions::from_tags(given.options.iter().map(String::as_str))
+                .map_err(|error| fail("options", &error))?,
+            pacing: given.pacing.map(Duration::from_millis),
+        };
+        if given.lite {
+            return Err("unsupported: a lite peer".to_owned());
+        }
+        let session = self.session()?;
+        session.agent.set_remote_parameters(parameters).map_err(|error| format!("remote-parameters: {error}"))
+    }
+
+    fn remote_candidate(&self, given: &RemoteCandidate) -> Result<(), String> {
+        let session = self.session()?;
+        let line = match given.candidate.parse::<CandidateLine>() {
+            Ok(line) => line,
+            // RFC 8839 §5.1: what a later standard may have added is passed over.
+            Err(error) if error.is_ignorable() => {
+                eprintln!("floe peer: candidate passed over: {error}");
+                return Ok(());
+            }
+            Err(error) => return Err(format!("remote-candidate: {error}")),
+        };
+        let line = match &given.ufrag {
+            Some(ufrag) if line.ufrag().is_none() => {
+                line.with_extension("ufrag", ufrag).map_err(|error| format!("remote-candidate: {error}"))?
+            }
+            _ => line,
+        };
+        match session.agent.add_remote_candidate(StreamId(given.stream), &line) {
+            Ok(floe::Added::Ignored(reason)) => {
+                eprintln!("floe peer: candidate passed over: {reason}");
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("remote-candidate: {error}")),
+        }
+    }
+
+    fn remote_gathering_complete(&self, ufrag: Option<&str>) -> Result<(), String> {
+        let session = self.session()?;
+        // RFC 8838 §13: the end of another generation's candidates says nothing of this one's.
+        let current = session.agent.remote_parameters();
+        if let (Some(of), Some(current)) = (ufrag, &current)
+            && of != current.ufrag.as_str()
+        {
+            return Ok(());
+        }
+        session.agent.remote_gathering_complete();
+        Ok(())
+    }
+
+    async fn send(&self, stream: u16, component: u16, data: &str) -> Result<(), String> {
+        let session = self.session()?;
+        let id = ComponentId::new(component).ok_or("send: `component` is 1 to 256")?;
+        let payload = BASE64.decode(data).map_err(|error| format!("send: `data` is no base64: {error}"))?;
+        let connection = session
+            .connections
+            .get(&(StreamId(stream), id))
+            .ok_or_else(|| format!("send: there is no component {component} in stream {stream}"))?;
+        connection.send(&payload).await.map_err(|error| format!("send: {error}"))
+    }
+
+    fn stats(&self) -> Result<(), String> {
+        let session = self.session()?;
+        let mut stats = BTreeMap::new();
+        for ((stream, component), connection) in &session.connections {
+            let counts = connection.stats();
+            let counts = serde_json::json!({
+                "sent_datagrams": counts.sent_datagrams,
+                "sent_bytes": counts.sent_bytes,
+                "received_datagrams": counts.received_datagrams,
+                "received_bytes": counts.received_bytes,
+                "received_dropped": counts.received_dropped,
+            });
+            stats.insert(format!("{}.{}", stream.0, component.get()), counts);
+        }
+        write(&Event::Stats { stats })
+    }
+
+    async fn close(self, lines: &mut mpsc::Receiver<Event>) -> Result<(), String> {
+        let Self { endpoint, session, out } = self;
+        drop(out);
+        if let Some(mut session) = session {
+            session.agent.close();
+            // The agent's events end when it has given everything back.
+            loop {
+                tokio::select! {
+                    biased;
+                    Some(event) = lines.recv() => write(&event)?,
+                    _ = &mut session.events => break,
+                }
+            }
+            while let Ok(event) = lines.try_recv() {
+                write(&event)?;
+            }
+        }
+        drop(endpoint);
+        write(&Event::Closed)
+    }
+}
+
+fn config(start: &Start) -> Result<Config, String> {
+    if start.lite {
+        return Err("unsupported: lite".to_owned());
+    }
+    let mut config = match start.role {
+        Role::Controlling => Config::controlling(),
+        Role::Controlled => Config::controlled(),
+    };
+    for server in &start.servers {
+        let fail = |error: &dyn std::fmt::Display| format!("start: server {}: {error}", server.url);
+        config = match (&server.username, &server.credential) {
+            (Some(name), Some(credential)) if server.url.starts_with("turn") => {
+                config.server(&server.url, name, credential).map_err(|error| fail(&error))?
+            }
+            _ => config.stun(&server.url).map_err(|error| fail(&error))?,
+        };
+    }
+    if matches!(start.policy, Policy::Relay) {
+        config = config.relay_only();
+    }
+    if start.options.loopback {
+        config = config.loopback();
+    }
+    if let Some(pacing) = start.pacing {
+        if !(5..=500).contains(&pacing) {
+            return Err(format!("start: `pacing` of {pacing} ms, 5 to 500 are allowed"));
+        }
+        config = config.pacing(Duration::from_millis(pacing));
+    }
+    let mut streams: BTreeMap<StreamId, Vec<ComponentId>> = BTreeMap::new();
+    for (stream, component) in components(start)? {
+        streams.entry(stream).or_default().push(component);
+    }
+    Ok(config.trickle(start.trickle).streams(streams.into_iter().collect()))
+}
+
+fn components(start: &Start) -> Result<Vec<(StreamId, ComponentId)>, String> {
+    if start.streams == 0 || start.components == 0 || start.components > 256 {
+        return Err("start: at least one stream, and 1 to 256 components".to_owned());
+    }
+    let ids = (0..start.streams).flat_map(|stream| (1..=start.components).map(move |component| (stream, component)));
+    Ok(ids.filter_map(|(stream, component)| Some((StreamId(stream), ComponentId::new(component)?))).collect())
+}
+
+async fn forward_events(agent: Arc<Agent>, ufrag: String, out: mpsc::Sender<Event>) {
+    while let Some(event) = agent.event().await {
+        let event = match event {
+            AgentEvent::LocalCandidate { stream, candidate } => {
+                let candidate = CandidateLine::from(&candidate).to_string();
+                Event::LocalCandidate { candidate, ufrag: ufrag.clone(), stream: stream.0 }
+            }
+            AgentEvent::GatheringComplete => Event::GatheringComplete { ufrag: ufrag.clone() },
+            AgentEvent::State(state) => Event::State { state: name(state) },
+            AgentEvent::Selected { stream, component, local, remote } => Event::Selected {
+                component: component.get(),
+                stream: stream.0,
+                local: CandidateLine::from(&local).to_string(),
+                remote: CandidateLine::from(&remote).to_string(),
+            },
+            AgentEvent::ServerFailed { server, error, .. } => {
+                eprintln!("floe peer: server {server}: {error}");
+                continue;
+            }
+            _ => continue,
+        };
+        if out.send(event).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn forward_data(connection: Arc<Connection>, stream: StreamId, component: ComponentId, out: mpsc::Sender<Event>) {
+    let mut buffer = vec![0; 65_535];
+    while let Ok(len) = connection.recv(&mut buffer).await {
+        let data = BASE64.encode(buffer.get(..len).unwrap_or_default());
+        if out.send(Event::Data { component: component.get(), stream: stream.0, data }).await.is_err() {
+            return;
+        }
+    }
+}
+
+const fn name(state: State) -> &'static str {
+    match state {
+        State::New => "new",
+        State::Checking => "checking",
+        State::Connected => "connected",
+        State::Completed => "completed",
+        State::Disconnected => "disconnected",
+        State::Failed => "failed",
+        State::Closed => "closed",
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// One line, at once.
+fn write(event: &Event) -> Result<(), String> {
+    let mut line = serde_json::to_string(event).map_err(|error| error.to_string())?;
+    line.push('\n');
+    let mut out = io::stdout().lock();
+    out.write_all(line.as_bytes()).and_then(|()| out.flush()).map_err(|error| format!("standard output: {error}"))
+}

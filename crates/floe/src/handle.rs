@@ -1,0 +1,196 @@
+//! A handle on one agent of an endpoint.
+
+use std::{fmt, sync::Arc};
+
+use floe_agent::{Added, AgentKey, ApiError, Event, State};
+use floe_check::{PairReport, SelectedPair};
+use floe_pair::{CandidateLine, ComponentId, Parameters, Role, StreamId};
+
+use crate::{
+    connection::Connection,
+    endpoint::Inner,
+    error::ConnectError,
+    session::{LocalCandidate, Session},
+    shared::Shared,
+};
+
+/// A handle on one agent of an [`Endpoint`](crate::Endpoint).
+///
+/// Exchange [`Agent::local_parameters`] and the local candidates with the peer, and data flows through the
+/// [`Connection`] of each component. The agent closes with [`Agent::close`], or when this handle and all its
+/// connections are dropped; both return at once, and the endpoint gives back in the background what the agent had.
+///
+/// All methods may be called from any task, also while another waits for an event. No lock is held while code of
+/// the application runs.
+pub struct Agent {
+    handle: Arc<Handle>,
+    local: Parameters,
+}
+
+/// Lives as long as any handle on the agent or its connections.
+pub(crate) struct Handle {
+    inner: Arc<Inner>,
+    key: AgentKey,
+    session: Arc<Session>,
+}
+
+impl Handle {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
+    }
+
+    pub(crate) fn key(&self) -> AgentKey {
+        self.key
+    }
+
+    /// Looks at the agent; `None` when it has ended.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&floe_agent::Agent) -> T) -> Option<T> {
+        self.shared().state().hub.agent(self.key).map(look)
+    }
+
+    pub(crate) fn close(&self) {
+        self.shared().close(self.key);
+    }
+
+    fn command<T>(
+        &self,
+        command: impl FnOnce(&mut floe_agent::Agent, floe_stun::Instant) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        self.shared().command(self.key, command).unwrap_or(Err(ApiError::Closed))
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Agent {
+    pub(crate) fn new(inner: Arc<Inner>, key: AgentKey, local: Parameters, session: Arc<Session>) -> Self {
+        Self { handle: Arc::new(Handle { inner, key, session }), local }
+    }
+
+    /// What to tell the peer: user fragment, password, ice-options, the proposal for Ta (RFC 8839 §5).
+    pub fn local_parameters(&self) -> &Parameters {
+        &self.local
+    }
+
+    /// What the peer told (RFC 8839 §5). Candidates of the peer may be added before it.
+    ///
+    /// # Errors
+    /// [`ApiError::ParametersChanged`] where others were given before, [`ApiError::Closed`].
+    pub fn set_remote_parameters(&self, parameters: Parameters) -> Result<(), ApiError> {
+        self.handle.command(|agent, now| agent.set_remote_parameters(now, parameters))
+    }
+
+    /// A candidate of the peer for the first data stream, parsed from its text (RFC 8839 §5.1).
+    ///
+    /// # Errors
+    /// [`ApiError`] where the call does not fit the agent. A candidate of no use is no error: see [`Added`].
+    pub fn add_remote_candidate(&self, line: &CandidateLine) -> Result<Added, ApiError> {
+        self.add_remote_candidate_to(self.handle.session.first().stream, line)
+    }
+
+    /// A candidate of the peer for any data stream.
+    ///
+    /// # Errors
+    /// As [`Agent::add_remote_candidate`], and [`ApiError::NoSuchStream`].
+    pub fn add_remote_candidate_to(&self, stream: StreamId, line: &CandidateLine) -> Result<Added, ApiError> {
+        self.handle.command(|agent, now| agent.add_remote_candidate(now, stream, line))
+    }
+
+    /// The peer has no more candidates (RFC 8838 §14).
+    ///
+    /// # Errors
+    /// [`ApiError::Closed`].
+    pub fn remote_gathering_complete(&self) -> Result<(), ApiError> {
+        self.handle.command(|agent, now| {
+            agent.remote_gathering_complete(now);
+            Ok(())
+        })
+    }
+
+    /// The next event; `None` after [`Event::Closed`]. Up to [`EVENT_QUEUE`](crate::EVENT_QUEUE) wait; then the
+    /// oldest go and [`Event::EventsLost`] says how many. States are also there to be looked at.
+    ///
+    /// # Cancel safety
+    /// No event is lost.
+    pub async fn event(&self) -> Option<Event> {
+        self.handle.session.event().await
+    }
+
+    /// Waits until gathering is complete and returns all local candidates: for signalling that does not trickle.
+    /// [`Event::LocalCandidate`] has each as soon as it is known.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn gathered(&self) -> Vec<LocalCandidate> {
+        self.handle.session.gathered().await
+    }
+
+    /// Waits until every component has a valid pair, and returns the connection of the first.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn connected(&self) -> Result<Connection, ConnectError> {
+        for component in self.handle.session.components() {
+            Connection::new(Arc::clone(&self.handle), Arc::clone(component)).connected().await?;
+        }
+        Ok(self.connection())
+    }
+
+    /// The connection of the first component of the first data stream; it need not be connected yet.
+    pub fn connection(&self) -> Connection {
+        Connection::new(Arc::clone(&self.handle), Arc::clone(self.handle.session.first()))
+    }
+
+    /// The connection of any component; `None` where the agent has no such component.
+    pub fn connection_of(&self, stream: StreamId, component: ComponentId) -> Option<Connection> {
+        let component = Arc::clone(self.handle.session.component(stream, component)?);
+        Some(Connection::new(Arc::clone(&self.handle), component))
+    }
+
+    /// The state now.
+    pub fn state(&self) -> State {
+        self.handle.look(floe_agent::Agent::state).unwrap_or(State::Closed)
+    }
+
+    /// The role now; `None` after the agent has ended.
+    pub fn role(&self) -> Option<Role> {
+        self.handle.look(floe_agent::Agent::role)
+    }
+
+    /// The selected pair of a component (RFC 8445 §8.1.1).
+    pub fn selected(&self, stream: StreamId, component: ComponentId) -> Option<SelectedPair> {
+        self.handle.look(|agent| agent.selected(stream, component)).flatten()
+    }
+
+    /// All pairs with their states and counts.
+    pub fn pairs(&self) -> Vec<PairReport> {
+        self.handle.look(|agent| agent.pairs().collect()).unwrap_or_default()
+    }
+
+    /// Closes the agent: no data goes either way after this call. Returns at once; allocations are given back
+    /// and sockets closed in the background, which [`Agent::closed`] waits for.
+    pub fn close(&self) {
+        self.handle.close();
+    }
+
+    /// Waits until the agent was closed and has given everything back, at most some 3 s after the call.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn closed(&self) {
+        self.handle.session.ended().await;
+    }
+}
+
+impl fmt::Debug for Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Agent").field("key", &self.handle.key).field("state", &self.state()).finish()
+    }
+}

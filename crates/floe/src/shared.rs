@@ -1,0 +1,194 @@
+//! What the driver task and all handles of an endpoint share.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use floe_agent::{Agent, AgentKey, Hub};
+use floe_gather::Interface;
+use floe_pair::SocketId;
+use floe_stun::Instant;
+use tokio::sync::{Notify, watch};
+
+use crate::{clock::Clock, interfaces::ListInterfaces, session::Session, socket::Socket};
+
+/// A list of interfaces is used for another agent without asking again for so long: making many agents
+/// at once lists once.
+const LIST_IS_FRESH: Duration = Duration::from_secs(1);
+
+/// What the driver task and all handles of an endpoint share.
+///
+/// The lock is held for a call into the core and non-blocking system calls, never over an await and never
+/// while code of the application runs.
+pub(crate) struct Shared {
+    pub(crate) clock: Clock,
+    pub(crate) runtime: tokio::runtime::Handle,
+    /// Wakes the driver.
+    pub(crate) wake: Arc<Notify>,
+    pub(crate) ended: watch::Sender<bool>,
+    lister: Arc<dyn ListInterfaces>,
+    state: Mutex<State>,
+}
+
+pub(crate) struct State {
+    pub(crate) hub: Hub,
+    /// Every agent that has something left to do, closing ones too.
+    pub(crate) sessions: BTreeMap<AgentKey, Arc<Session>>,
+    /// User fragments of these agents: a check that arrives on a shared socket is told by them.
+    pub(crate) ufrags: BTreeSet<Box<str>>,
+    pub(crate) sockets: BTreeMap<SocketId, Arc<Socket>>,
+    pub(crate) counts: EndpointStats,
+    pub(crate) life: Life,
+    interfaces: Interfaces,
+}
+
+/// What an endpoint has seen since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EndpointStats {
+    /// Agents now, those that are closing included.
+    pub agents: usize,
+    /// Sockets now.
+    pub sockets: usize,
+    /// Datagrams that belonged to no agent.
+    pub unclaimed: u64,
+    /// Datagrams that an agent had no use for.
+    pub dropped: u64,
+    /// Datagrams of the protocols that the kernel refused to send: facts about their paths, not errors.
+    pub send_failures: u64,
+    /// Receive calls that failed.
+    pub receive_failures: u64,
+    /// Datagrams of the protocols that were lost because the kernel took none for long.
+    pub backlog_dropped: u64,
+}
+
+/// How far the endpoint's life has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    Open,
+    /// No new agents; the driver ends with the last.
+    Closing,
+    /// There is no driver.
+    Ended,
+}
+
+#[derive(Default)]
+struct Interfaces {
+    list: Vec<Interface>,
+    listed_at: Option<Instant>,
+    is_listing: bool,
+    /// Agents that gather as soon as the list is there.
+    waiting: BTreeSet<AgentKey>,
+}
+
+impl Shared {
+    pub(crate) fn new(runtime: tokio::runtime::Handle, lister: Arc<dyn ListInterfaces>) -> Self {
+        Self {
+            clock: Clock::new(),
+            runtime,
+            wake: Arc::new(Notify::new()),
+            ended: watch::Sender::new(false),
+            lister,
+            state: Mutex::new(State {
+                hub: Hub::new(),
+                sessions: BTreeMap::new(),
+                ufrags: BTreeSet::new(),
+                sockets: BTreeMap::new(),
+                counts: EndpointStats::default(),
+                life: Life::Open,
+                interfaces: Interfaces::default(),
+            }),
+        }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in the core panics; if something did, the other agents go on.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs a command on an agent and sees to it that the driver does what follows; `None` without that agent.
+    pub(crate) fn command<T>(
+        &self,
+        key: AgentKey,
+        command: impl FnOnce(&mut Agent, Instant) -> T,
+    ) -> Option<T> {
+        let done = {
+            let mut state = self.state();
+            // Read under the lock, so that the agents see time go forward only.
+            let now = self.clock.now();
+            state.hub.agent_mut(key).map(|agent| command(agent, now))
+        };
+        self.wake.notify_one();
+        done
+    }
+
+    /// Closes an agent: data stops now, the rest is the driver's.
+    pub(crate) fn close(&self, key: AgentKey) {
+        {
+            let mut state = self.state();
+            if let Some(session) = state.sessions.get(&key) {
+                session.close();
+            }
+            let now = self.clock.now();
+            if let Some(agent) = state.hub.agent_mut(key) {
+                agent.close(now);
+            }
+        }
+        self.wake.notify_one();
+    }
+
+    /// Lists the interfaces and tells all agents, or at least those that wait.
+    pub(crate) async fn list_interfaces(self: &Arc<Self>) {
+        let lister = Arc::clone(&self.lister);
+        let listed = self.runtime.spawn_blocking(move || lister.list()).await;
+        let listed = listed.unwrap_or_else(|error| Err(io::Error::other(error)));
+        self.state().interfaces_listed(self.clock.now(), listed);
+        self.wake.notify_one();
+    }
+}
+
+impl State {
+    /// Gives a new agent the list of interfaces, now or when it is there; says whether to list them again.
+    #[must_use]
+    pub(crate) fn gather(&mut self, now: Instant, key: AgentKey) -> bool {
+        let interfaces = &mut self.interfaces;
+        let is_fresh = interfaces.listed_at.is_some_and(|at| now.since(at) < LIST_IS_FRESH);
+        if let Some(agent) = self.hub.agent_mut(key) {
+            agent.gather(now);
+            if is_fresh {
+                agent.handle_interfaces(now, &interfaces.list);
+                return false;
+            }
+        }
+        interfaces.waiting.insert(key);
+        !std::mem::replace(&mut interfaces.is_listing, true)
+    }
+
+    fn interfaces_listed(&mut self, now: Instant, listed: io::Result<Vec<Interface>>) {
+        let interfaces = &mut self.interfaces;
+        interfaces.is_listing = false;
+        let mut tell = std::mem::take(&mut interfaces.waiting);
+        if let Ok(list) = listed {
+            interfaces.listed_at = Some(now);
+            if interfaces.list != list {
+                interfaces.list = list;
+                tell.extend(self.sessions.keys());
+            }
+        }
+        for key in tell {
+            if let Some(agent) = self.hub.agent_mut(key) {
+                agent.handle_interfaces(now, &interfaces.list);
+            }
+        }
+    }
+
+    /// The socket that others share and that serves this address of the host.
+    pub(crate) fn serving(&self, shared: &[SocketId], ip: IpAddr) -> Option<(SocketId, &Arc<Socket>)> {
+        let mut sockets = shared.iter().filter_map(|id| Some((*id, self.sockets.get(id)?)));
+        sockets.find(|(_, socket)| socket.serves(ip))
+    }
+}

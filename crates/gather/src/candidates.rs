@@ -1,0 +1,155 @@
+//! The candidates found so far.
+
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use floe_pair::{
+    BaseId, Candidate, CandidateType, ComponentId, Foundations, LocalAddress, LocalPreferences, Priority, StreamId,
+    Transport, TransportAddress,
+};
+
+/// What was found and where: all that a candidate is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    pub(crate) stream: StreamId,
+    pub(crate) component: ComponentId,
+    pub(crate) kind: CandidateType,
+    pub(crate) address: TransportAddress,
+    pub(crate) base: BaseId,
+    /// IP address of the base: of a relayed candidate its own (RFC 8445 §5.1.1.2).
+    pub(crate) base_ip: IpAddr,
+    /// The address of this host that stands behind it.
+    pub(crate) local: TransportAddress,
+    /// The address by which the server was reached.
+    pub(crate) server: Option<TransportAddress>,
+    /// Tells candidates of one type and local address apart.
+    pub(crate) source: u8,
+    pub(crate) related: Option<TransportAddress>,
+}
+
+/// What became of something found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Added {
+    /// It is a candidate.
+    New,
+    /// The same address and base are one already.
+    Redundant,
+    /// The table, or the range of preferences, is full.
+    Full,
+}
+
+#[derive(Debug)]
+struct Entry {
+    stream: StreamId,
+    candidate: Candidate,
+    base: BaseId,
+    reported: bool,
+}
+
+/// The candidates found so far. Which of them were reported is kept here, so that no report is ever lost.
+#[derive(Debug)]
+pub(crate) struct CandidateTable {
+    entries: Vec<Entry>,
+    unreported: usize,
+    limit: usize,
+    foundations: Foundations,
+    preferences: Option<LocalPreferences>,
+}
+
+impl CandidateTable {
+    pub(crate) fn new(limit: usize) -> Self {
+        let foundations = Foundations::new();
+        Self { entries: Vec::new(), unreported: 0, limit, foundations, preferences: None }
+    }
+
+    /// Ranks further addresses of this host; those known when gathering begins are ranked together.
+    pub(crate) fn rank(&mut self, addresses: &[TransportAddress]) {
+        if let Some(preferences) = &mut self.preferences {
+            for address in addresses {
+                // Without a rank its candidates are counted as beyond the limit.
+                preferences.insert(*address);
+            }
+        } else {
+            let locals: Vec<_> =
+                addresses.iter().map(|address| LocalAddress { address: *address, reliable: true }).collect();
+            self.preferences = Some(LocalPreferences::new(&locals));
+        }
+    }
+
+    /// An address of this host is gone.
+    pub(crate) fn unrank(&mut self, address: TransportAddress) {
+        if let Some(preferences) = &mut self.preferences {
+            preferences.remove(address);
+        }
+    }
+
+    pub(crate) fn add(&mut self, found: Found) -> Added {
+        // RFC 8445 §5.1.3: redundant is what has the address and the base of another. RFC 8838 §9: once
+        // candidates are sent one by one, the later one goes whatever its priority.
+        if self.entries.iter().any(|entry| entry.base == found.base && entry.candidate.address == found.address) {
+            return Added::Redundant;
+        }
+        let preference = self
+            .preferences
+            .as_ref()
+            .and_then(|preferences| preferences.get(found.local, found.kind, Transport::Udp, found.source));
+        let Some(preference) = preference.filter(|_| self.entries.len() < self.limit) else { return Added::Full };
+        let candidate = Candidate {
+            component: found.component,
+            kind: found.kind,
+            transport: Transport::Udp,
+            address: found.address,
+            priority: Priority::compute(found.kind.type_preference(Transport::Udp), preference, found.component),
+            foundation: self.foundations.foundation_of(
+                found.kind,
+                found.base_ip,
+                found.server.map(TransportAddress::ip),
+                Transport::Udp,
+            ),
+            related: found.related,
+        };
+        self.entries.push(Entry { stream: found.stream, candidate, base: found.base, reported: false });
+        self.unreported = self.unreported.saturating_add(1);
+        Added::New
+    }
+
+    /// Whether a host candidate has this address.
+    pub(crate) fn is_host(&self, address: TransportAddress) -> bool {
+        self.entries
+            .iter()
+            .any(|entry| entry.candidate.kind == CandidateType::Host && entry.candidate.address == address)
+    }
+
+    /// Takes the candidates of a base away; says whether one of them had been reported.
+    pub(crate) fn remove_base(&mut self, base: BaseId) -> bool {
+        let reported = self.entries.iter().any(|entry| entry.base == base && entry.reported);
+        self.entries.retain(|entry| entry.base != base);
+        self.unreported = self.entries.iter().filter(|entry| !entry.reported).count();
+        reported
+    }
+
+    /// Takes one server-reflexive candidate away whose mapping changed.
+    pub(crate) fn remove_mapping(&mut self, base: BaseId, address: TransportAddress) {
+        self.entries.retain(|entry| {
+            entry.base != base
+                || entry.candidate.address != address
+                || entry.candidate.kind != CandidateType::ServerReflexive
+        });
+        self.unreported = self.entries.iter().filter(|entry| !entry.reported).count();
+    }
+
+    /// The next candidate that was not reported.
+    pub(crate) fn report(&mut self) -> Option<(StreamId, Candidate, BaseId)> {
+        if self.unreported == 0 {
+            return None;
+        }
+        let entry = self.entries.iter_mut().find(|entry| !entry.reported)?;
+        entry.reported = true;
+        self.unreported = self.unreported.saturating_sub(1);
+        Some((entry.stream, entry.candidate.clone(), entry.base))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (StreamId, &Candidate, BaseId)> {
+        self.entries.iter().map(|entry| (entry.stream, &entry.candidate, entry.base))
+    }
+}

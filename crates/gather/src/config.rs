@@ -1,0 +1,131 @@
+//! What a gatherer is made from.
+
+use alloc::vec::Vec;
+use core::{fmt, time::Duration};
+
+use crate::{interface::InterfaceRules, server::Server};
+
+/// Servers of one configuration. Each is asked from every interface address for every component; sixteen is
+/// far above what any service hands out.
+pub const MAX_SERVERS: usize = 16;
+
+/// The shortest time between two keepalives of a server-reflexive candidate that may be configured.
+const MIN_REFRESH: Duration = Duration::from_secs(1);
+
+/// Which candidates are gathered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// Host, server-reflexive and relayed ones.
+    #[default]
+    All,
+    /// Relayed ones only: nothing is sent to anybody but TURN servers, and no candidate names another
+    /// address of this host.
+    RelayOnly,
+}
+
+/// What a gatherer is made from.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The servers to ask; an earlier one is preferred to a later one. At most [`MAX_SERVERS`].
+    pub servers: Vec<Server>,
+    /// Which candidates are gathered.
+    pub policy: Policy,
+    /// Whether loopback addresses become candidates (tests and demonstrations), and servers may name them.
+    pub loopback: bool,
+    /// Whether link-local addresses become candidates.
+    pub link_local: bool,
+    /// How long after the start gathering is complete at the latest. What comes later is still reported.
+    pub deadline: Duration,
+    /// The pacing interval in force, 5 to 500 ms: the retransmission timer grows with it (RFC 8445 §14.3).
+    pub ta: Duration,
+    /// Time between two Binding requests that keep a server-reflexive candidate alive, at least 1 s.
+    pub refresh: Duration,
+    /// How much there may be of anything.
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            policy: Policy::All,
+            loopback: false,
+            link_local: false,
+            deadline: Duration::from_secs(5),
+            ta: Duration::from_millis(5),
+            // The Tr of RFC 8445 §11, below the shortest binding timeout seen in NATs.
+            refresh: Duration::from_secs(15),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// How much there may be of anything; beyond it nothing is begun and [`Event::LimitReached`] says so.
+///
+/// [`Event::LimitReached`]: crate::Event::LimitReached
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Sockets for host candidates: interface addresses times components.
+    pub hosts: usize,
+    /// Binding jobs: host candidates times servers.
+    pub reflexive: usize,
+    /// Allocations wanted at a time. Servers count them against a quota of the user.
+    pub relays: usize,
+    /// Candidates reported over the lifetime of the gatherer.
+    pub candidates: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        // 64 addresses and some servers fit; checklists take 100 pairs by default.
+        Self { hosts: 128, reflexive: 256, relays: 16, candidates: 256 }
+    }
+}
+
+impl Config {
+    pub(crate) fn rules(&self) -> InterfaceRules {
+        InterfaceRules { loopback: self.loopback, link_local: self.link_local }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        if self.servers.len() > MAX_SERVERS {
+            return Err(ConfigError::TooManyServers { given: self.servers.len() });
+        }
+        if self.ta < Duration::from_millis(5) || self.ta > Duration::from_millis(500) {
+            return Err(ConfigError::Ta(self.ta));
+        }
+        if self.refresh < MIN_REFRESH {
+            return Err(ConfigError::Refresh(self.refresh));
+        }
+        Ok(())
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// More than [`MAX_SERVERS`].
+    TooManyServers {
+        /// How many there are.
+        given: usize,
+    },
+    /// [`Config::ta`] is out of range.
+    Ta(Duration),
+    /// [`Config::refresh`] is too short.
+    Refresh(Duration),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooManyServers { given } => write!(f, "{given} servers, at most {MAX_SERVERS} are allowed"),
+            Self::Ta(given) => write!(f, "pacing interval of {} ms, not within 5 and 500", given.as_millis()),
+            Self::Refresh(given) => {
+                write!(f, "keepalive interval of {} ms, at least {} are needed", given.as_millis(), MIN_REFRESH.as_millis())
+            }
+        }
+    }
+}
+
+impl core::error::Error for ConfigError {}

@@ -1,0 +1,471 @@
+//! The gatherer: its inputs and outputs. What it does for each type of candidate is in `host`, `reflexive` and `relay`.
+
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
+use core::net::IpAddr;
+
+use floe_pair::{BaseId, Candidate, ComponentId, Place, SocketId, StreamId, TransportAddress};
+use floe_stun::{Instant, Message, Random, TransactionId};
+
+use crate::{
+    candidates::CandidateTable,
+    config::{Config, ConfigError},
+    error::ServerError,
+    event::Event,
+    host::{Ask, Host, HostKey, JobKey, Local},
+    interface::SkipReason,
+    outbox::Outbox,
+    reflexive::ReflexiveJob,
+    relay::{Relay, RelayEntry, RelayJob},
+    request::{Answer, Request, RequestId},
+    server::{Addresses, ServerState},
+};
+
+/// One datagram for the driver to send: the first `len` bytes of the buffer it lent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct GatherTransmit {
+    /// The socket it leaves from, and its source address.
+    pub place: Place,
+    /// The server.
+    pub to: TransportAddress,
+    /// Length in bytes.
+    pub len: usize,
+}
+
+/// How far gathering has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Not asked for yet.
+    Idle,
+    /// Complete at `deadline` at the latest.
+    Gathering { deadline: Instant },
+    /// Said to be complete; jobs may still go on.
+    Complete,
+    /// Nothing is gathered any more; allocations are being released.
+    Closed,
+}
+
+/// Gathers candidates and keeps them alive. See the [crate] for how it is used.
+#[derive(Debug)]
+pub struct Gatherer {
+    pub(crate) config: Config,
+    pub(crate) now: Instant,
+    pub(crate) stage: Stage,
+    pub(crate) refreshing: bool,
+    pub(crate) components: BTreeSet<(StreamId, ComponentId)>,
+    pub(crate) interfaces_known: bool,
+    pub(crate) locals: Vec<Local>,
+    pub(crate) skipped: Vec<(Box<str>, IpAddr, SkipReason)>,
+    pub(crate) servers: Vec<ServerState>,
+    pub(crate) asked: BTreeMap<RequestId, Ask>,
+    pub(crate) hosts: BTreeMap<HostKey, Host>,
+    pub(crate) reflexive: BTreeMap<JobKey, ReflexiveJob>,
+    /// The Binding transactions in progress, so that an answer finds its job without a search.
+    pub(crate) transactions: BTreeMap<TransactionId, JobKey>,
+    pub(crate) relay_jobs: BTreeMap<JobKey, RelayJob>,
+    pub(crate) relays: BTreeMap<BaseId, RelayEntry>,
+    /// Who lives on which socket: a host candidate or an allocation.
+    pub(crate) places: BTreeMap<Place, BaseId>,
+    pub(crate) table: CandidateTable,
+    pub(crate) out: Outbox,
+    /// Numbers given to requests, bases and local addresses so far.
+    pub(crate) given: u32,
+    /// The server whose turn is next.
+    lane: usize,
+    /// Something about jobs changed since the last [`Self::settle`].
+    pub(crate) jobs_touched: bool,
+    /// Something about allocations may have changed since then: one was lent to the owner.
+    pub(crate) relays_touched: bool,
+    /// A datagram may be waiting.
+    pub(crate) may_send: bool,
+    /// The next instant of any job, as of the last settling.
+    job_timer: Option<Instant>,
+    /// The next instant of any allocation, as of then.
+    relay_timer: Option<Instant>,
+    /// Whether a job waits for a slot, as of then.
+    slot_wanted: bool,
+}
+
+impl Gatherer {
+    /// A gatherer that has not started.
+    ///
+    /// # Errors
+    /// The configuration is out of range.
+    pub fn new(config: Config) -> Result<Self, ConfigError> {
+        config.check()?;
+        let mut out = Outbox::default();
+        let mut servers = Vec::new();
+        for (index, server) in config.servers.iter().enumerate() {
+            let (state, error) = ServerState::new(server, &config);
+            if let Some(error) = error {
+                out.notice(Event::ServerFailed { server: index, local: None, address: None, error });
+            }
+            servers.push(state);
+        }
+        Ok(Self {
+            table: CandidateTable::new(config.limits.candidates),
+            config,
+            now: Instant::ORIGIN,
+            stage: Stage::Idle,
+            refreshing: true,
+            components: BTreeSet::new(),
+            interfaces_known: false,
+            locals: Vec::new(),
+            skipped: Vec::new(),
+            servers,
+            asked: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            reflexive: BTreeMap::new(),
+            transactions: BTreeMap::new(),
+            relay_jobs: BTreeMap::new(),
+            relays: BTreeMap::new(),
+            places: BTreeMap::new(),
+            out,
+            given: 0,
+            lane: 0,
+            jobs_touched: false,
+            relays_touched: false,
+            may_send: false,
+            job_timer: None,
+            relay_timer: None,
+            slot_wanted: false,
+        })
+    }
+
+    /// Begins to gather for these components; the deadline counts from here. Called again it adds components,
+    /// for which gathering goes on until [`Event::Complete`] comes again.
+    pub fn start(&mut self, now: Instant, components: &[(StreamId, ComponentId)]) {
+        self.advance(now);
+        if self.stage == Stage::Closed {
+            return;
+        }
+        let known = self.components.len();
+        // A component beyond the limit of hosts could get no socket anyway.
+        let room = self.config.limits.hosts.saturating_sub(known);
+        self.components.extend(components.iter().take(room));
+        if self.stage == Stage::Idle || self.components.len() > known {
+            self.stage = Stage::Gathering { deadline: self.now.after(self.config.deadline) };
+        }
+        self.fill();
+        self.settle();
+    }
+
+    /// A component is not needed any more: its sockets close, its allocations are released.
+    pub fn remove_component(&mut self, now: Instant, stream: StreamId, component: ComponentId) {
+        self.advance(now);
+        self.components.remove(&(stream, component));
+        self.drop_jobs(|key| key.stream == stream && key.component == component);
+        self.settle();
+    }
+
+    /// The answer to a request. One that nobody waits for any more closes its socket.
+    pub fn handle_answer(&mut self, now: Instant, id: RequestId, answer: Answer) {
+        self.advance(now);
+        let asked = self.asked.remove(&id);
+        match asked {
+            Some(Ask::Host(key)) => self.host_answered(key, answer),
+            Some(Ask::Relay { key, server, ports }) => self.relay_answered(key, server, ports, answer),
+            Some(Ask::Resolve { server }) => self.resolved(server, answer),
+            None => self.decline(&answer),
+        }
+        self.fill();
+        self.settle();
+    }
+
+    /// A STUN message that arrived on a host base. Returns whether it answers a Binding request to a server:
+    /// transaction id, source and place must be those of one in progress.
+    pub fn handle_message(
+        &mut self,
+        now: Instant,
+        place: Place,
+        source: TransportAddress,
+        message: &Message<'_>,
+    ) -> bool {
+        self.advance(now);
+        let taken = self.binding_answered(place, source, message);
+        if taken {
+            self.settle();
+        }
+        taken
+    }
+
+    /// Timers. Early calls do nothing.
+    pub fn handle_timeout(&mut self, now: Instant, rng: &mut Random) {
+        self.advance(now);
+        self.settle();
+        if self.poll_timeout().is_none_or(|at| self.now < at) {
+            return;
+        }
+        self.relay_timeouts(rng);
+        self.reflexive_timeouts(rng);
+        self.jobs_touched = true;
+        self.settle();
+        if let Stage::Gathering { deadline } = self.stage
+            && deadline <= self.now
+        {
+            self.complete();
+        }
+    }
+
+    /// Whether a first transmission waits for a slot of the pacer (RFC 8445 §14.2).
+    pub fn wants_slot(&self) -> bool {
+        if self.jobs_touched || self.relays_touched { self.is_slot_wanted() } else { self.slot_wanted }
+    }
+
+    fn is_slot_wanted(&self) -> bool {
+        self.relays.values().any(RelayEntry::wants_slot) || self.reflexive.values().any(ReflexiveJob::wants_slot)
+    }
+
+    /// Uses a slot; servers take turns. Returns whether there was something to begin.
+    pub fn take_slot(&mut self, now: Instant, rng: &mut Random) -> bool {
+        self.advance(now);
+        self.settle();
+        let count = self.servers.len();
+        for lane in (self.lane..count).chain(0..self.lane.min(count)) {
+            if self.serve(lane, rng) {
+                self.lane = lane.saturating_add(1);
+                self.settle();
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Begins one transaction with this server.
+    fn serve(&mut self, lane: usize, rng: &mut Random) -> bool {
+        // A permission holds up a check that may be the one that works; an allocation only a candidate.
+        if self.relay_slot(lane, true, rng) {
+            return true;
+        }
+        let allocate_first = self.servers.get(lane).is_some_and(|server| server.allocate_next);
+        let began_allocation = allocate_first && self.relay_slot(lane, false, rng);
+        let began_binding = !began_allocation && self.binding_slot(lane, rng);
+        let began_allocation =
+            began_allocation || (!began_binding && !allocate_first && self.relay_slot(lane, false, rng));
+        if let Some(server) = self.servers.get_mut(lane) {
+            server.allocate_next = began_binding;
+        }
+        began_binding || began_allocation
+    }
+
+    /// The next datagram to send, written into `buffer`. 1,500 bytes are enough for any of them.
+    pub fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<GatherTransmit> {
+        self.settle();
+        if !self.may_send {
+            return None;
+        }
+        let transmit = self.binding_transmit(buffer).or_else(|| self.relay_transmit(buffer));
+        self.may_send = transmit.is_some();
+        transmit
+    }
+
+    /// The next request to the driver.
+    pub fn poll_request(&mut self) -> Option<Request> {
+        self.settle();
+        self.out.take_request()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.settle();
+        if let Some(event) = self.out.take_event() {
+            // There may be room again for what waits in a TURN client.
+            self.relays_touched |= matches!(event, Event::Turn(..));
+            return Some(event);
+        }
+        if let Some((stream, candidate, base)) = self.table.report() {
+            return Some(Event::Candidate { stream, candidate, base });
+        }
+        self.out.take_complete()
+    }
+
+    /// When [`Self::handle_timeout`] has something to do.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let jobs = if self.jobs_touched { self.next_job() } else { self.job_timer };
+        let relays = if self.relays_touched { self.next_relay() } else { self.relay_timer };
+        [jobs, relays].into_iter().flatten().min()
+    }
+
+    /// The base of the host candidate, or of the allocation, that lives at this place.
+    pub fn base_at(&self, place: Place) -> Option<BaseId> {
+        self.places.get(&place).copied().filter(|base| !self.relays.contains_key(base))
+    }
+
+    /// The place of a host base.
+    pub fn place_of(&self, base: BaseId) -> Option<Place> {
+        // Hosts are few, and whoever sends often keeps the place.
+        self.places.iter().find(|(_, known)| **known == base).map(|(place, _)| *place).filter(|_| !self.relays.contains_key(&base))
+    }
+
+    /// An allocation, from the moment its socket is open.
+    pub fn relay(&self, base: BaseId) -> Option<&Relay> {
+        self.relays.get(&base).map(|entry| &entry.relay)
+    }
+
+    /// An allocation, to give it datagrams and commands. What that leads to is noticed at the next poll.
+    pub fn relay_mut(&mut self, base: BaseId) -> Option<&mut Relay> {
+        let entry = self.relays.get_mut(&base)?;
+        (self.relays_touched, self.may_send) = (true, true);
+        Some(&mut entry.relay)
+    }
+
+    /// The allocation a datagram from `source` at `place` is for: it must come from its server.
+    pub fn relay_at(&self, place: Place, source: TransportAddress) -> Option<BaseId> {
+        let base = self.places.get(&place)?;
+        self.relays.get(base).filter(|entry| entry.relay.server == source).map(|_| *base)
+    }
+
+    /// The candidates found so far that still stand.
+    pub fn candidates(&self) -> impl Iterator<Item = (StreamId, &Candidate, BaseId)> {
+        self.table.iter()
+    }
+
+    /// Whether gathering is complete.
+    pub fn is_complete(&self) -> bool {
+        matches!(self.stage, Stage::Complete | Stage::Closed)
+    }
+
+    /// ICE has concluded: server-reflexive candidates are no longer kept alive (RFC 8445 §8.3). Allocations are,
+    /// until they are closed.
+    pub fn stop_refreshing(&mut self) {
+        self.refreshing = false;
+        for job in self.reflexive.values_mut() {
+            if let Some(id) = job.rest() {
+                self.transactions.remove(&id);
+            }
+        }
+        self.jobs_touched = true;
+    }
+
+    /// Ends everything: sockets of hosts close, allocations are released and their sockets then close too.
+    pub fn close(&mut self, now: Instant) {
+        self.advance(now);
+        self.stage = Stage::Closed;
+        self.drop_jobs(|_| true);
+        for id in core::mem::take(&mut self.asked).into_keys() {
+            self.out.withdraw(id);
+        }
+        self.settle();
+    }
+
+    /// Whether everything was given back after [`Self::close`], and each request taken.
+    pub fn is_closed(&self) -> bool {
+        self.stage == Stage::Closed && self.relays.is_empty() && !self.out.has_requests()
+    }
+
+    /// A `now` of the past counts as the last one.
+    fn advance(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+    }
+
+    /// Follows up on what an input changed: starts attempts that are due, notices the end, and keeps what
+    /// [`Self::poll_timeout`] and [`Self::wants_slot`] answer.
+    pub(crate) fn settle(&mut self) {
+        if self.relays_touched {
+            self.drain_relays();
+        }
+        if self.jobs_touched {
+            self.may_send = true;
+            self.probe_next();
+            self.allocate_next();
+            self.finish();
+            self.job_timer = self.next_job();
+        }
+        if self.jobs_touched || self.relays_touched {
+            self.relay_timer = self.next_relay();
+            self.slot_wanted = self.is_slot_wanted();
+            (self.jobs_touched, self.relays_touched) = (false, false);
+        }
+    }
+
+    fn next_job(&self) -> Option<Instant> {
+        let deadline = match self.stage {
+            Stage::Gathering { deadline } => Some(deadline),
+            _ => None,
+        };
+        let bindings = self.reflexive.values().filter_map(ReflexiveJob::poll_timeout);
+        let allocations = self.relay_jobs.values().filter_map(RelayJob::poll_timeout);
+        bindings.chain(allocations).chain(deadline).min()
+    }
+
+    fn next_relay(&self) -> Option<Instant> {
+        self.relays.values().filter_map(|entry| entry.relay.client.poll_timeout()).min()
+    }
+
+    /// Every job has ended: nothing more will come.
+    fn finish(&mut self) {
+        let resolving =
+            self.servers.iter().any(|server| matches!(server.addresses, Addresses::Wanted | Addresses::Asked));
+        let done = matches!(self.stage, Stage::Gathering { .. })
+            && self.interfaces_known
+            && self.asked.is_empty()
+            && !resolving
+            && self.reflexive.values().all(ReflexiveJob::is_done)
+            && self.relay_jobs.values().all(RelayJob::is_done);
+        if done {
+            self.complete();
+        }
+    }
+
+    fn complete(&mut self) {
+        self.stage = Stage::Complete;
+        self.report_unanswered();
+        self.out.complete();
+        self.jobs_touched = true;
+    }
+
+    /// Says of each server that gave nothing so far what it was that did not come.
+    fn report_unanswered(&mut self) {
+        let mut late = Vec::new();
+        for (index, server) in self.servers.iter_mut().enumerate() {
+            match server.addresses {
+                Addresses::Wanted | Addresses::Asked => late.push((index, None, None, ServerError::NotInTime)),
+                // RFC 8445 §5.1.1.2 pairs each host candidate with each server; here no pair was possible.
+                Addresses::Known(_) if !server.reached && !self.locals.is_empty() => {
+                    late.push((index, None, None, ServerError::NoUsableAddress));
+                }
+                _ => {}
+            }
+        }
+        for (key, job) in &mut self.reflexive {
+            let local = Some(job.local().ip());
+            late.extend(job.give_up_waiting().map(|address| (key.server, local, Some(address), ServerError::NotInTime)));
+        }
+        for (key, job) in &mut self.relay_jobs {
+            if job.give_up_waiting() {
+                let address = self.relays.values().find(|entry| entry.key == *key).map(|entry| entry.relay.server);
+                late.push((key.server, Some(job.local.ip()), address, ServerError::NotInTime));
+            }
+        }
+        for (server, local, address, error) in late {
+            self.out.notice(Event::ServerFailed { server, local, address, error });
+        }
+    }
+
+    /// A new number. Wraps after four thousand million of them.
+    pub(crate) fn number(&mut self) -> u32 {
+        self.given = self.given.wrapping_add(1);
+        self.given
+    }
+
+    /// Gives a socket back that nobody wants, unless it is one in use.
+    pub(crate) fn decline(&mut self, answer: &Answer) {
+        match answer {
+            Answer::Bound { socket, .. } | Answer::Connected { socket, .. } | Answer::Listening { socket, .. } => {
+                self.free(*socket);
+            }
+            _ => {}
+        }
+    }
+
+    /// Closes a socket on which nothing lives any more.
+    pub(crate) fn free(&mut self, socket: SocketId) {
+        if self.places.keys().all(|place| place.socket != socket) {
+            self.out.close(socket);
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! Addresses of this host, the sockets on them, and the requests that lead there.
+
+use alloc::{boxed::Box, vec::Vec};
+use core::net::IpAddr;
+
+use floe_pair::{BaseId, CandidateType, ComponentId, Place, StreamId, TransportAddress};
+use floe_stun::Instant;
+use floe_turn::uri::Host as ServerHost;
+
+use crate::{
+    candidates::{Added, Found},
+    config::Policy,
+    error::ServerError,
+    event::{Event, Limit},
+    gatherer::{Gatherer, Stage},
+    interface::{Interface, SkipReason, judge},
+    reflexive::ReflexiveJob,
+    relay::RelayJob,
+    request::{Answer, Request, RequestFailure, RequestId},
+    server::{Addresses, Targets, known},
+};
+
+/// Names an address of this host for as long as it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LocalId(u32);
+
+/// An address of this host that candidates come from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Local {
+    pub(crate) id: LocalId,
+    /// With port 0.
+    pub(crate) address: TransportAddress,
+}
+
+/// Names a host candidate that is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct HostKey {
+    pub(crate) local: LocalId,
+    pub(crate) stream: StreamId,
+    pub(crate) component: ComponentId,
+}
+
+/// Names a job: one server asked from one address for one component. Sorted by server, whose jobs share a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct JobKey {
+    pub(crate) server: usize,
+    pub(crate) local: LocalId,
+    pub(crate) stream: StreamId,
+    pub(crate) component: ComponentId,
+}
+
+impl JobKey {
+    const fn host(self) -> HostKey {
+        HostKey { local: self.local, stream: self.stream, component: self.component }
+    }
+}
+
+/// What the answer to a request is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ask {
+    /// The socket of a host candidate.
+    Host(HostKey),
+    /// The socket of an allocation on `server`; `ports` were used up before it.
+    Relay { key: JobKey, server: TransportAddress, ports: u8 },
+    /// The addresses of a server.
+    Resolve { server: usize },
+}
+
+impl Ask {
+    const fn host(self) -> Option<HostKey> {
+        match self {
+            Self::Host(key) => Some(key),
+            Self::Relay { key, .. } => Some(key.host()),
+            Self::Resolve { .. } => None,
+        }
+    }
+}
+
+/// A host candidate and its socket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Host {
+    /// The driver was asked for a socket.
+    Asked,
+    /// It is a candidate.
+    Bound { base: BaseId, place: Place, address: TransportAddress },
+    /// There is no socket for it.
+    Failed,
+}
+
+impl Gatherer {
+    /// The addresses this host has now; before or after [`Self::start`], and again whenever they change
+    /// (RFC 8445 §5.1.1.4): what is new is gathered from, what is gone takes its candidates along.
+    pub fn handle_interfaces(&mut self, now: Instant, interfaces: &[Interface]) {
+        self.now = self.now.max(now);
+        if self.stage == Stage::Closed {
+            return;
+        }
+        let verdicts = judge(interfaces, self.config.rules());
+        let (mut accepted, mut skipped) = (Vec::new(), Vec::new());
+        for (interface, verdict) in interfaces.iter().zip(verdicts) {
+            match verdict {
+                None => accepted.push(TransportAddress::new(interface.ip, 0).with_scope(interface.index)),
+                Some(reason) => skipped.push((interface.name.clone(), interface.ip, reason)),
+            }
+        }
+        self.report_skipped(skipped);
+        let gone: Vec<Local> =
+            self.locals.iter().filter(|local| !accepted.contains(&local.address)).copied().collect();
+        for local in gone {
+            self.locals.retain(|known| known.id != local.id);
+            self.table.unrank(local.address);
+            self.drop_jobs(|key| key.local == local.id);
+        }
+        accepted.retain(|address| self.locals.iter().all(|local| local.address != *address));
+        if !accepted.is_empty() {
+            self.table.rank(&accepted);
+        }
+        for address in accepted {
+            let id = LocalId(self.number());
+            self.locals.push(Local { id, address });
+        }
+        self.interfaces_known = true;
+        self.jobs_touched = true;
+        self.fill();
+        self.settle();
+    }
+
+    /// Reports what was not skipped for the same reason the last time.
+    fn report_skipped(&mut self, skipped: Vec<(Box<str>, IpAddr, SkipReason)>) {
+        for skip in &skipped {
+            if !self.skipped.contains(skip) {
+                let (name, ip, reason) = skip.clone();
+                self.out.notice(Event::InterfaceSkipped { name, ip, reason });
+            }
+        }
+        // The list is as long as what the driver gave us; what is beyond the limit all looks alike.
+        self.skipped = skipped;
+        self.skipped.truncate(crate::interface::MAX_INTERFACES);
+    }
+
+    /// Begins whatever the addresses, servers and components known so far make possible and is not begun yet.
+    pub(crate) fn fill(&mut self) {
+        if matches!(self.stage, Stage::Idle | Stage::Closed) {
+            return;
+        }
+        self.jobs_touched = true;
+        self.ask_names();
+        if self.config.policy != Policy::RelayOnly {
+            self.ask_hosts();
+            self.fill_reflexive();
+        }
+        self.fill_relays();
+    }
+
+    /// A number no pending request has.
+    pub(crate) fn ask(&mut self, ask: Ask) -> RequestId {
+        let id = RequestId(self.number());
+        self.asked.insert(id, ask);
+        id
+    }
+
+    /// Each name is resolved once in the life of the gatherer (T32): a name that changes meanwhile leads nowhere else.
+    fn ask_names(&mut self) {
+        for index in 0..self.servers.len() {
+            let Some(state) = self.servers.get_mut(index).filter(|state| state.addresses == Addresses::Wanted) else {
+                continue;
+            };
+            state.addresses = Addresses::Asked;
+            let Some(url) = self.config.servers.get(index).map(|server| &server.url) else { continue };
+            let ServerHost::Name(name) = url.host() else { continue };
+            let (name, port) = (name.clone(), url.port());
+            let id = self.ask(Ask::Resolve { server: index });
+            self.out.request(Request::Resolve { id, name, port });
+        }
+    }
+
+    pub(crate) fn resolved(&mut self, server: usize, answer: Answer) {
+        let loopback = self.config.loopback;
+        let Some(port) = self.config.servers.get(server).map(|server| server.url.port()) else { return };
+        let (addresses, error) = match answer {
+            Answer::Resolved(ips) => known(&ips, port, loopback),
+            Answer::Failed(failure) => (Addresses::None, Some(ServerError::Resolve(failure))),
+            other => {
+                self.decline(&other);
+                (Addresses::None, Some(ServerError::Resolve(RequestFailure::Other)))
+            }
+        };
+        if let Some(state) = self.servers.get_mut(server) {
+            state.addresses = addresses;
+        }
+        if let Some(error) = error {
+            self.out.notice(Event::ServerFailed { server, local: None, address: None, error });
+        }
+    }
+
+    /// RFC 8445 §5.1.1.1: a socket on each address for each component.
+    fn ask_hosts(&mut self) {
+        for local in self.locals.clone() {
+            for (stream, component) in self.components.clone() {
+                let key = HostKey { local: local.id, stream, component };
+                if self.hosts.contains_key(&key) {
+                    continue;
+                }
+                if self.hosts.len() >= self.config.limits.hosts {
+                    self.out.limit(Limit::Hosts);
+                    return;
+                }
+                self.hosts.insert(key, Host::Asked);
+                let id = self.ask(Ask::Host(key));
+                self.out.request(Request::BindUdp { id, local: local.address, shareable: true });
+            }
+        }
+    }
+
+    pub(crate) fn host_answered(&mut self, key: HostKey, answer: Answer) {
+        let Some(local) = self.locals.iter().find(|local| local.id == key.local).map(|local| local.address) else {
+            return self.decline(&answer);
+        };
+        let (place, address) = match self.bound_place(local, answer) {
+            Ok(bound) => bound,
+            Err(failure) => {
+                self.hosts.insert(key, Host::Failed);
+                let HostKey { stream, component, .. } = key;
+                return self.out.notice(Event::HostFailed { stream, component, local, failure });
+            }
+        };
+        let base = BaseId(self.number());
+        self.places.insert(place, base);
+        self.hosts.insert(key, Host::Bound { base, place, address });
+        self.add_candidate(Found {
+            stream: key.stream,
+            component: key.component,
+            kind: CandidateType::Host,
+            address,
+            base,
+            base_ip: address.ip(),
+            local,
+            server: None,
+            source: 0,
+            related: None,
+        });
+    }
+
+    /// The place a socket asked for on `local` is at. A place somebody lives at cannot be told apart from it.
+    pub(crate) fn bound_place(
+        &mut self,
+        local: TransportAddress,
+        answer: Answer,
+    ) -> Result<(Place, TransportAddress), RequestFailure> {
+        let (socket, bound) = match answer {
+            Answer::Bound { socket, local } => (socket, local),
+            Answer::Failed(failure) => return Err(failure),
+            other => {
+                self.decline(&other);
+                return Err(RequestFailure::Other);
+            }
+        };
+        let place = Place { socket, local_ip: local.ip() };
+        let elsewhere = bound.ip() != local.ip() && !bound.is_unspecified();
+        if bound.port() == 0 || elsewhere || self.places.contains_key(&place) {
+            self.free(socket);
+            return Err(RequestFailure::Other);
+        }
+        Ok((place, local.with_port(bound.port())))
+    }
+
+    /// Adds a candidate; says so when there are too many.
+    pub(crate) fn add_candidate(&mut self, found: Found) -> Added {
+        let added = self.table.add(found);
+        if added == Added::Full {
+            self.out.limit(Limit::Candidates);
+        }
+        added
+    }
+
+    /// One Binding job for each server and host candidate that can reach it.
+    fn fill_reflexive(&mut self) {
+        let hosts: Vec<_> = self
+            .hosts
+            .iter()
+            .filter_map(|(key, host)| match host {
+                Host::Bound { base, place, address } => Some((*key, *base, *place, *address)),
+                Host::Asked | Host::Failed => None,
+            })
+            .collect();
+        for (host, base, place, address) in hosts {
+            for (server, state) in self.servers.iter_mut().enumerate() {
+                let key = JobKey { server, local: host.local, stream: host.stream, component: host.component };
+                if self.reflexive.contains_key(&key) {
+                    continue;
+                }
+                let reachable = state.reachable(address);
+                if reachable.is_empty() {
+                    continue;
+                }
+                if self.reflexive.len() >= self.config.limits.reflexive {
+                    self.out.limit(Limit::Reflexive);
+                    return;
+                }
+                state.reached = true;
+                self.reflexive.insert(key, ReflexiveJob::new(base, place, address, Targets::new(self.now, reachable)));
+            }
+        }
+    }
+
+    /// One allocation for each TURN server and address that can reach it, for each component. It does not wait
+    /// for a host candidate: its socket is another.
+    fn fill_relays(&mut self) {
+        for local in self.locals.clone() {
+            for (server, state) in self.servers.iter_mut().enumerate() {
+                let is_turn = self.config.servers.get(server).is_some_and(|server| server.url.is_turn());
+                let reachable = if is_turn { state.reachable(local.address) } else { Vec::new() };
+                if reachable.is_empty() {
+                    continue;
+                }
+                for &(stream, component) in &self.components {
+                    let key = JobKey { server, local: local.id, stream, component };
+                    if self.relay_jobs.contains_key(&key) {
+                        continue;
+                    }
+                    let wanted = self.relay_jobs.values().filter(|job| job.wants_allocation()).count();
+                    if wanted >= self.config.limits.relays {
+                        self.out.limit(Limit::Relays);
+                        return;
+                    }
+                    state.reached = true;
+                    let targets = Targets::new(self.now, reachable.clone());
+                    self.relay_jobs.insert(key, RelayJob::new(local.address, targets));
+                }
+            }
+        }
+    }
+
+    /// Ends every job of these hosts, and gives back what it holds.
+    pub(crate) fn drop_jobs(&mut self, dropped: impl Fn(HostKey) -> bool) {
+        let withdrawn: Vec<_> = self
+            .asked
+            .iter()
+            .filter(|(_, ask)| ask.host().is_some_and(&dropped))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in withdrawn {
+            self.asked.remove(&id);
+            self.out.withdraw(id);
+        }
+        self.reflexive.retain(|key, _| !dropped(key.host()));
+        self.transactions.retain(|_, key| !dropped(key.host()));
+        self.relay_jobs.retain(|key, _| !dropped(key.host()));
+        let hosts: Vec<_> = self.hosts.iter().filter(|(key, _)| dropped(**key)).map(|(key, host)| (*key, *host)).collect();
+        for (key, host) in hosts {
+            self.hosts.remove(&key);
+            if let Host::Bound { base, place, .. } = host {
+                self.places.remove(&place);
+                self.retire(base);
+                self.free(place.socket);
+            }
+        }
+        let relays: Vec<_> =
+            self.relays.iter().filter(|(_, entry)| dropped(entry.key.host())).map(|(base, _)| *base).collect();
+        for base in relays {
+            self.retire(base);
+            self.release(base);
+        }
+        self.jobs_touched = true;
+    }
+
+    /// Takes back the candidates of a base.
+    pub(crate) fn retire(&mut self, base: BaseId) {
+        if self.table.remove_base(base) && self.stage != Stage::Closed {
+            self.out.gone(base);
+        }
+    }
+}

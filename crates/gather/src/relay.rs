@@ -1,0 +1,363 @@
+//! Relayed candidates: one TURN client for each allocation (RFC 8445 §5.1.1.2, RFC 8656).
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use floe_pair::{BaseId, CandidateType, ComponentId, Place, StreamId, TransportAddress};
+use floe_stun::{Instant, Random};
+use floe_turn::{AllocateError, Client, ClientConfig, Event as TurnEvent, Families, Retry};
+
+use crate::{
+    candidates::{Added, Found},
+    config::Policy,
+    error::ServerError,
+    event::Event,
+    gatherer::{GatherTransmit, Gatherer, Stage},
+    host::{Ask, JobKey},
+    request::{Answer, Request, RequestFailure},
+    server::{Targets, can_reach, is_plausible},
+};
+
+/// How long one address of a server is waited for, after our last word to it, before the next one is asked too.
+/// Longer than for a Binding request: an allocation takes two exchanges, and a second one counts against a quota.
+const NEXT_ADDRESS_AFTER: Duration = Duration::from_secs(1);
+/// RFC 8656 §7.4: new local ports to try after 437. The rest of two minutes after them outlives gathering.
+const MAX_NEW_PORTS: u8 = 3;
+
+/// An allocation, or one in the making, on a socket of its own.
+#[derive(Debug)]
+pub struct Relay {
+    /// The TURN client. Its transmissions, timers, slots and events are the gatherer's; datagrams and commands
+    /// come from the owner of the gatherer.
+    pub client: Client,
+    /// The socket and the local address it talks to the server from.
+    pub place: Place,
+    /// The server's address.
+    pub server: TransportAddress,
+    /// The base of the relayed candidate.
+    pub base: BaseId,
+    /// The data stream it is for.
+    pub stream: StreamId,
+    /// The component it is for.
+    pub component: ComponentId,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Allocating,
+    Open,
+    /// Its events interest nobody any more but the last one.
+    Releasing,
+}
+
+/// A relay and what the gatherer knows of it. Place and base are kept apart from what is lent out.
+#[derive(Debug)]
+pub(crate) struct RelayEntry {
+    pub(crate) relay: Relay,
+    pub(crate) key: JobKey,
+    place: Place,
+    phase: Phase,
+    /// New ports used up so far.
+    ports: u8,
+}
+
+impl RelayEntry {
+    pub(crate) fn wants_slot(&self) -> bool {
+        self.phase != Phase::Releasing && self.relay.client.wants_slot()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    Asking,
+    /// One address of the server has granted it.
+    Allocated,
+    Ended,
+}
+
+/// One TURN server asked from one local address for one component.
+#[derive(Debug)]
+pub(crate) struct RelayJob {
+    /// With port 0.
+    pub(crate) local: TransportAddress,
+    targets: Targets,
+    progress: Progress,
+    /// It was reported as unanswered; nothing worse is left to say.
+    late: bool,
+}
+
+impl RelayJob {
+    pub(crate) const fn new(local: TransportAddress, targets: Targets) -> Self {
+        Self { local, targets, progress: Progress::Asking, late: false }
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.progress != Progress::Asking
+    }
+
+    /// Whether it has an allocation or hopes for one.
+    pub(crate) fn wants_allocation(&self) -> bool {
+        self.progress != Progress::Ended
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        if self.is_done() { None } else { self.targets.poll_timeout() }
+    }
+
+    /// Whether it is to be reported as unanswered; said once.
+    pub(crate) fn give_up_waiting(&mut self) -> bool {
+        let waiting = !self.is_done() && !self.late;
+        self.late |= waiting;
+        waiting
+    }
+}
+
+impl Gatherer {
+    /// Asks for a socket towards the next address of each server whose turn has come, and ends jobs that have
+    /// none left.
+    pub(crate) fn allocate_next(&mut self) {
+        let now = self.now;
+        let mut due = Vec::new();
+        for (key, job) in self.relay_jobs.iter_mut().filter(|(_, job)| job.progress == Progress::Asking) {
+            if let Some(server) = job.targets.take_due(now) {
+                due.push((*key, job.local, server));
+            }
+        }
+        for (key, local, server) in due {
+            self.ask_relay_socket(key, local, server, 0);
+        }
+        for (key, job) in self.relay_jobs.iter_mut().filter(|(_, job)| job.progress == Progress::Asking) {
+            let asking = self.relays.values().any(|entry| entry.key == *key && entry.phase == Phase::Allocating)
+                || self.asked.values().any(|ask| matches!(ask, Ask::Relay { key: asked, .. } if asked == key));
+            if job.targets.is_empty() && !asking {
+                job.progress = Progress::Ended;
+            }
+        }
+    }
+
+    fn ask_relay_socket(&mut self, key: JobKey, local: TransportAddress, server: TransportAddress, ports: u8) {
+        let id = self.ask(Ask::Relay { key, server, ports });
+        self.out.request(Request::BindUdp { id, local, shareable: false });
+    }
+
+    /// The socket of an allocation is there, or is not.
+    pub(crate) fn relay_answered(&mut self, key: JobKey, server: TransportAddress, ports: u8, answer: Answer) {
+        let Some(job) = self.relay_jobs.get(&key).filter(|job| job.progress == Progress::Asking) else {
+            return self.decline(&answer);
+        };
+        let local = job.local;
+        let (place, _) = match self.bound_place(local, answer) {
+            Ok(bound) => bound,
+            Err(failure) => return self.relay_failed(key, server, ServerError::Bind(failure)),
+        };
+        // The 5-tuple names the allocation: nobody else may use the socket (RFC 8656 §2.2).
+        if self.places.keys().any(|other| other.socket == place.socket) {
+            return self.relay_failed(key, server, ServerError::Bind(RequestFailure::AddressInUse));
+        }
+        let credentials = self.config.servers.get(key.server).and_then(|server| server.credentials.clone());
+        let mut settings = ClientConfig::new(server.socket_addr(), credentials);
+        settings.families = if local.is_ipv4() { Families::V4 } else { Families::V6 };
+        settings.rto = self.rto();
+        let mut client = Client::new(settings);
+        client.allocate(self.now);
+        let base = BaseId(self.number());
+        let relay = Relay { client, place, server, base, stream: key.stream, component: key.component };
+        self.relays.insert(base, RelayEntry { relay, key, place, phase: Phase::Allocating, ports });
+        self.places.insert(place, base);
+        self.relays_touched = true;
+    }
+
+    /// One attempt has failed: the next address is tried at once.
+    fn relay_failed(&mut self, key: JobKey, server: TransportAddress, error: ServerError) {
+        let Some(job) = self.relay_jobs.get_mut(&key) else { return };
+        job.targets.hurry(self.now);
+        self.jobs_touched = true;
+        if !job.late {
+            let local = Some(job.local.ip());
+            self.out.notice(Event::ServerFailed { server: key.server, local, address: Some(server), error });
+        }
+    }
+
+    /// Gives a slot to a client of this server: to an open allocation, else to one in the making.
+    pub(crate) fn relay_slot(&mut self, lane: usize, open: bool, rng: &mut Random) -> bool {
+        let now = self.now;
+        let phase = if open { Phase::Open } else { Phase::Allocating };
+        for entry in self.relays.values_mut().filter(|entry| entry.key.server == lane && entry.phase == phase) {
+            if entry.relay.client.wants_slot() && entry.relay.client.take_slot(now, rng) {
+                if let Some(job) = self.relay_jobs.get_mut(&entry.key).filter(|_| !open) {
+                    job.targets.wait(now.after(NEXT_ADDRESS_AFTER));
+                }
+                (self.relays_touched, self.jobs_touched, self.may_send) = (true, true, true);
+                return true;
+            }
+        }
+        false
+    }
+
+    pub(crate) fn relay_transmit(&mut self, buffer: &mut [u8]) -> Option<GatherTransmit> {
+        self.relays.values_mut().find_map(|entry| {
+            let len = entry.relay.client.poll_transmit(buffer)?;
+            Some(GatherTransmit { place: entry.place, to: entry.relay.server, len })
+        })
+    }
+
+    pub(crate) fn relay_timeouts(&mut self, rng: &mut Random) {
+        for entry in self.relays.values_mut() {
+            if entry.relay.client.poll_timeout().is_some_and(|at| at <= self.now) {
+                entry.relay.client.handle_timeout(self.now, rng);
+                (self.relays_touched, self.may_send) = (true, true);
+            }
+        }
+    }
+
+    /// Takes what the TURN clients have to say.
+    pub(crate) fn drain_relays(&mut self) {
+        let bases: Vec<_> = self.relays.keys().copied().collect();
+        for base in bases {
+            while self.out.takes_turn_events() {
+                let Some(entry) = self.relays.get_mut(&base) else { break };
+                let Some(event) = entry.relay.client.poll_event() else { break };
+                self.on_relay(base, event);
+            }
+        }
+    }
+
+    fn on_relay(&mut self, base: BaseId, event: TurnEvent) {
+        let Some((phase, key)) = self.relays.get(&base).map(|entry| (entry.phase, entry.key)) else { return };
+        match (phase, event) {
+            (Phase::Allocating, TurnEvent::Allocated { relayed, mapped, .. }) => {
+                self.allocated(base, relayed.into(), mapped.map(TransportAddress::from));
+            }
+            (Phase::Allocating, TurnEvent::AllocateFailed(error)) => self.not_allocated(base, key, error),
+            (Phase::Allocating, TurnEvent::Redirected(to)) => self.redirected(base, to.into()),
+            (Phase::Open | Phase::Releasing, event @ (TurnEvent::Lost(_) | TurnEvent::Released)) => {
+                let known = phase == Phase::Open || self.stage == Stage::Closed;
+                if known {
+                    self.out.turn(base, event);
+                }
+                self.retire(base);
+                self.forget_relay(base);
+                if let Some(job) = self.relay_jobs.get_mut(&key).filter(|_| phase == Phase::Open) {
+                    job.progress = Progress::Ended;
+                }
+            }
+            (Phase::Open, event) => self.out.turn(base, event),
+            // What fails while it is being given back is as good as given back.
+            (Phase::Allocating, TurnEvent::Lost(_) | TurnEvent::Released)
+            | (Phase::Releasing, TurnEvent::AllocateFailed(_)) => self.forget_relay(base),
+            (Phase::Allocating | Phase::Releasing, _) => {}
+        }
+    }
+
+    fn allocated(&mut self, base: BaseId, relayed: TransportAddress, mapped: Option<TransportAddress>) {
+        let Some(entry) = self.relays.get(&base) else { return };
+        let (key, server) = (entry.key, entry.relay.server);
+        let Some(local) = self.relay_jobs.get(&key).filter(|job| !job.is_done()).map(|job| job.local) else {
+            // Another address of the server was faster.
+            return self.release(base);
+        };
+        // RFC 8445 §5.1.1.2: a relayed candidate that is a host candidate as well is none.
+        if !is_plausible(relayed, local, self.config.loopback) || self.table.is_host(relayed) {
+            self.release(base);
+            return self.relay_failed(key, server, ServerError::BadRelayedAddress(relayed));
+        }
+        // RFC 8839 §5.1: the related address is the mapped one; hidden where only relays may be seen (P40).
+        let seen = mapped.filter(|mapped| self.config.policy == Policy::All && mapped.is_unicast());
+        let added = self.add_candidate(Found {
+            stream: key.stream,
+            component: key.component,
+            kind: CandidateType::Relayed,
+            address: relayed,
+            base,
+            base_ip: relayed.ip(),
+            local,
+            server: Some(server),
+            source: u8::try_from(key.server).unwrap_or(u8::MAX),
+            related: Some(seen.unwrap_or(relayed.concealed())),
+        });
+        let Some(job) = self.relay_jobs.get_mut(&key) else { return };
+        self.jobs_touched = true;
+        if added == Added::New {
+            job.progress = Progress::Allocated;
+            if let Some(entry) = self.relays.get_mut(&base) {
+                entry.phase = Phase::Open;
+            }
+        } else {
+            job.progress = Progress::Ended;
+            self.release(base);
+        }
+        self.end_other_attempts(key, base);
+    }
+
+    /// One address of a server has granted the allocation: the others are not needed.
+    fn end_other_attempts(&mut self, key: JobKey, winner: BaseId) {
+        let others: Vec<_> = self
+            .relays
+            .iter()
+            .filter(|(base, entry)| **base != winner && entry.key == key && entry.phase == Phase::Allocating)
+            .map(|(base, _)| *base)
+            .collect();
+        for base in others {
+            self.release(base);
+        }
+        let asked: Vec<_> = self
+            .asked
+            .iter()
+            .filter(|(_, ask)| matches!(ask, Ask::Relay { key: asked, .. } if *asked == key))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in asked {
+            self.asked.remove(&id);
+            self.out.withdraw(id);
+        }
+    }
+
+    fn not_allocated(&mut self, base: BaseId, key: JobKey, error: AllocateError) {
+        let Some(entry) = self.relays.get(&base) else { return };
+        let (server, ports) = (entry.relay.server, entry.ports);
+        self.forget_relay(base);
+        let waiting = self.relay_jobs.get(&key).filter(|job| !job.is_done()).map(|job| job.local);
+        match waiting {
+            Some(local) if error.retry() == Retry::NewPort && ports < MAX_NEW_PORTS => {
+                self.ask_relay_socket(key, local, server, ports.saturating_add(1));
+                self.jobs_touched = true;
+            }
+            _ => self.relay_failed(key, server, ServerError::Allocate(error)),
+        }
+    }
+
+    /// RFC 8489 §10: another server of the same family and transport. It comes before all others, since its
+    /// request is made at once; circles are the client's to notice.
+    fn redirected(&mut self, base: BaseId, to: TransportAddress) {
+        let Some(entry) = self.relays.get_mut(&base) else { return };
+        let (key, from) = (entry.key, entry.relay.server);
+        let Some(job) = self.relay_jobs.get_mut(&key) else { return };
+        // T26: an odd address is not talked to.
+        let usable = is_plausible(to, job.local, self.config.loopback) && can_reach(job.local, to);
+        if usable && entry.relay.client.follow(self.now).is_ok() {
+            entry.relay.server = to;
+            job.targets.wait(self.now.after(NEXT_ADDRESS_AFTER));
+            self.jobs_touched = true;
+        } else {
+            self.forget_relay(base);
+            self.relay_failed(key, from, ServerError::BadRedirect(to));
+        }
+    }
+
+    /// Gives an allocation, or what may become one, back to its server; its socket closes when that is done.
+    pub(crate) fn release(&mut self, base: BaseId) {
+        let Some(entry) = self.relays.get_mut(&base).filter(|entry| entry.phase != Phase::Releasing) else { return };
+        entry.phase = Phase::Releasing;
+        entry.relay.client.close(self.now);
+        (self.relays_touched, self.jobs_touched, self.may_send) = (true, true, true);
+    }
+
+    /// Nothing is left at the server: the socket closes.
+    fn forget_relay(&mut self, base: BaseId) {
+        if let Some(entry) = self.relays.remove(&base) {
+            self.places.remove(&entry.place);
+            self.free(entry.place.socket);
+            self.jobs_touched = true;
+        }
+    }
+}

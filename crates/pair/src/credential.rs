@@ -1,0 +1,165 @@
+//! Username fragment and password (RFC 8839 §5.4).
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::fmt;
+use core::str::FromStr;
+
+use zeroize::Zeroizing;
+
+/// Longest credential of either kind that is accepted; the RFC sets it so that buffers can be sized.
+const MAX_LENGTH: usize = 256;
+
+/// Whether `byte` may stand in a foundation, a username fragment or a password: a letter, a digit, `+` or `/`.
+pub(crate) const fn is_ice_char(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/'
+}
+
+/// The byte itself if it is an ice-char, else a letter that takes its place.
+const fn to_ice_char(byte: u8) -> char {
+    if is_ice_char(byte) { byte as char } else { (b'a' | (byte & 0x0F)) as char }
+}
+
+/// Checks alphabet and length; the text is handed back only when both hold.
+fn checked(bytes: &[u8], shortest: usize) -> Result<&str, CredentialError> {
+    if bytes.len() < shortest || bytes.len() > MAX_LENGTH {
+        return Err(CredentialError::Length(bytes.len()));
+    }
+    if let Some(index) = bytes.iter().position(|&byte| !is_ice_char(byte)) {
+        return Err(CredentialError::NotIceChar { index });
+    }
+    // Ice-chars are ASCII: the conversion cannot fail any more.
+    str::from_utf8(bytes).map_err(|error| CredentialError::NotIceChar { index: error.valid_up_to() })
+}
+
+/// ICE username fragment, 4 to 256 ice-chars.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ufrag(Box<str>);
+
+impl Ufrag {
+    /// The shortest fragment: 24 bits at 6 bits a character.
+    pub const MIN_LENGTH: usize = 4;
+    /// The longest fragment that is accepted.
+    pub const MAX_LENGTH: usize = MAX_LENGTH;
+    /// The longest fragment that may be sent.
+    pub const MAX_SENT_LENGTH: usize = 32;
+
+    /// Fragment of these ice-chars.
+    ///
+    /// # Errors
+    /// Fewer than 4 or more than 256 bytes, or one that is no ice-char.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CredentialError> {
+        checked(bytes, Self::MIN_LENGTH).map(|text| Self(text.into()))
+    }
+
+    /// A new fragment of 8 ice-chars, 48 bits. `fill` writes ice-chars, 6 random bits each, from a cryptographic
+    /// source into all of the bytes it is given; a byte that is no ice-char is exchanged for one.
+    pub fn random(mut fill: impl FnMut(&mut [u8])) -> Self {
+        let mut bytes = [0; 8];
+        fill(&mut bytes);
+        Self(bytes.iter().copied().map(to_ice_char).collect())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The text as it stands in a USERNAME attribute.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
+    /// Whether an agent may use this fragment as its own.
+    pub fn is_sendable(&self) -> bool {
+        // RFC 8839 §5.4: never more than 32 characters when sending, though 256 are accepted.
+        self.0.len() <= Self::MAX_SENT_LENGTH
+    }
+}
+
+impl FromStr for Ufrag {
+    type Err = CredentialError;
+
+    fn from_str(text: &str) -> Result<Self, CredentialError> {
+        Self::from_bytes(text.as_bytes())
+    }
+}
+
+impl fmt::Display for Ufrag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// ICE password, 22 to 256 ice-chars. Secret: `Debug` hides it, the memory is wiped on drop, and there is no
+/// `PartialEq`, because what is compared is message integrity, in constant time.
+#[derive(Clone)]
+pub struct Pwd(Zeroizing<Box<str>>);
+
+impl Pwd {
+    /// The shortest password: 128 bits at 6 bits a character.
+    pub const MIN_LENGTH: usize = 22;
+    /// The longest password that is accepted.
+    pub const MAX_LENGTH: usize = MAX_LENGTH;
+
+    /// Password of these ice-chars.
+    ///
+    /// # Errors
+    /// Fewer than 22 or more than 256 bytes, or one that is no ice-char.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CredentialError> {
+        checked(bytes, Self::MIN_LENGTH).map(|text| Self(Zeroizing::new(text.into())))
+    }
+
+    /// A new password of 24 ice-chars, 144 bits. `fill` is as in [`Ufrag::random`].
+    pub fn random(mut fill: impl FnMut(&mut [u8])) -> Self {
+        let mut bytes = Zeroizing::new([0; 24]);
+        fill(&mut *bytes);
+        // Collected into its exact size, so that no copy of it is left behind.
+        let mut text = String::with_capacity(bytes.len());
+        text.extend(bytes.iter().copied().map(to_ice_char));
+        Self(Zeroizing::new(text.into()))
+    }
+
+    /// The secret text, for signalling it and for deriving the integrity key.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Pwd {
+    type Err = CredentialError;
+
+    fn from_str(text: &str) -> Result<Self, CredentialError> {
+        Self::from_bytes(text.as_bytes())
+    }
+}
+
+impl fmt::Debug for Pwd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pwd(redacted)")
+    }
+}
+
+/// Why a text is no username fragment or password; never carries the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CredentialError {
+    /// The length in bytes, which is too small or too large.
+    Length(usize),
+    /// The byte at `index` is not a letter, a digit, `+` or `/`.
+    NotIceChar {
+        /// Offset in bytes.
+        index: usize,
+    },
+}
+
+impl fmt::Display for CredentialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length(length) => write!(f, "{length} bytes is too short or too long"),
+            Self::NotIceChar { index } => write!(f, "byte {index} is not a letter, a digit, plus or slash"),
+        }
+    }
+}
+
+impl core::error::Error for CredentialError {}

@@ -1,0 +1,125 @@
+//! Option tags (RFC 8839 §5.6, `ice-options`).
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::fmt;
+use core::str::FromStr;
+
+/// Options an agent signals: known tags can be asked for, all others are kept and printed again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct IceOptions(Box<str>);
+
+impl IceOptions {
+    /// RFC 8445 is followed, not only RFC 5245 (RFC 8445 §10).
+    pub const ICE2: &'static str = "ice2";
+    /// Candidates may follow one by one (RFC 8838).
+    pub const TRICKLE: &'static str = "trickle";
+    /// The controlling agent may change its nomination (renomination draft of 2026).
+    pub const RENOMINATION2: &'static str = "renomination2";
+
+    /// Longest text in bytes. Known tags are a tenth of it; the rest is room for tags to come.
+    pub const MAX_LENGTH: usize = 512;
+
+    /// Options of these tags, in order, each once.
+    ///
+    /// # Errors
+    /// A tag that is empty or has a character that is not visible ASCII; more text than [`Self::MAX_LENGTH`].
+    pub fn from_tags<'a>(tags: impl IntoIterator<Item = &'a str>) -> Result<Self, IceOptionsError> {
+        let mut text = String::new();
+        for tag in tags {
+            // More than ice-chars is accepted: `google-ice` is a tag that browsers have sent.
+            if tag.is_empty() || !tag.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return Err(IceOptionsError::NotATag);
+            }
+            if text.split(' ').any(|known| known == tag) {
+                continue;
+            }
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            text.push_str(tag);
+            if text.len() > Self::MAX_LENGTH {
+                return Err(IceOptionsError::TooLong);
+            }
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// Only `ice2`, which every agent that follows RFC 8445 signals.
+    pub fn ice2() -> Self {
+        Self(Self::ICE2.into())
+    }
+
+    /// These options and `trickle`.
+    #[must_use]
+    pub fn with_trickle(self) -> Self {
+        self.with(Self::TRICKLE)
+    }
+
+    /// These options and `renomination2`.
+    #[must_use]
+    pub fn with_renomination2(self) -> Self {
+        self.with(Self::RENOMINATION2)
+    }
+
+    /// Adds a known tag. Without room for it the options stay as they are, which costs only an extension.
+    fn with(self, tag: &str) -> Self {
+        Self::from_tags(self.tags().chain([tag])).unwrap_or(self)
+    }
+
+    /// Whether the tag is among the options. Case counts.
+    pub fn has(&self, tag: &str) -> bool {
+        self.tags().any(|known| known == tag)
+    }
+
+    /// The tags in order.
+    pub fn tags(&self) -> impl Iterator<Item = &str> {
+        self.0.split(' ').filter(|tag| !tag.is_empty())
+    }
+
+    /// The tags with one space between them.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether there is no option.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Tags separated by spaces; none at all is fine.
+impl FromStr for IceOptions {
+    type Err = IceOptionsError;
+
+    fn from_str(text: &str) -> Result<Self, IceOptionsError> {
+        Self::from_tags(text.split(' ').filter(|tag| !tag.is_empty()))
+    }
+}
+
+impl fmt::Display for IceOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// Why a text is no list of option tags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IceOptionsError {
+    /// A tag is empty or has a character that is not visible ASCII.
+    NotATag,
+    /// All tags together are longer than [`IceOptions::MAX_LENGTH`].
+    TooLong,
+}
+
+impl fmt::Display for IceOptionsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotATag => "an option tag is empty or has an invisible character",
+            Self::TooLong => "the option tags are too long",
+        })
+    }
+}
+
+impl core::error::Error for IceOptionsError {}

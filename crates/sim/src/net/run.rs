@@ -1,0 +1,255 @@
+//! The loop: what happens next, and what follows from it.
+
+use std::{net::SocketAddr, time::Duration};
+
+use floe_agent::{AgentKey, Answer, Handled, Received, Request, RequestFailure};
+use floe_stun::Instant;
+
+use super::{
+    AgentId, Arrived, Fate, HostId, Network, Node, Packet, RealmId, ServerId,
+    queue::Occurrence,
+};
+
+/// Steps at one instant before the run counts as stalled: far more than any sane burst of datagrams makes.
+const MAX_STEPS_AT_ONE_INSTANT: u32 = 100_000;
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Ended {
+    /// The condition holds.
+    Met,
+    /// The time limit was reached.
+    TimeLimit,
+    /// Nothing is going to happen any more.
+    Idle,
+    /// Something wants to act again and again at one instant: a fault of an agent or of the simulator.
+    Stalled,
+}
+
+impl Network {
+    /// Runs until `condition` holds, which is asked before every step, or until nothing more happens before
+    /// `limit`. The clock then stands at the last thing that happened, or at `limit` if that was reached.
+    pub fn run_until(&mut self, mut condition: impl FnMut(&Self) -> bool, limit: Instant) -> Ended {
+        loop {
+            if condition(self) {
+                return Ended::Met;
+            }
+            match self.next_at() {
+                None => return Ended::Idle,
+                Some(at) if at > limit => {
+                    self.move_clock(limit);
+                    return Ended::TimeLimit;
+                }
+                Some(at) => {
+                    self.move_clock(at);
+                    self.steps = self.steps.saturating_add(1);
+                    if self.steps > MAX_STEPS_AT_ONE_INSTANT {
+                        return Ended::Stalled;
+                    }
+                    self.step();
+                }
+            }
+        }
+    }
+
+    /// Lets so much time pass.
+    pub fn run_for(&mut self, time: Duration) {
+        let until = self.now.after(time);
+        if self.run_until(|_| false, until) != Ended::Stalled {
+            self.move_clock(until);
+        }
+    }
+
+    fn move_clock(&mut self, to: Instant) {
+        if to > self.now {
+            (self.now, self.steps) = (to, 0);
+        }
+    }
+
+    fn next_at(&self) -> Option<Instant> {
+        let hosts = self.hosts.iter().filter_map(|host| host.deadline);
+        let servers = self.servers.iter().filter_map(|server| server.deadline);
+        self.queue.next_at().into_iter().chain(hosts).chain(servers).min()
+    }
+
+    /// One occurrence, or the timers of one node. Inputs come before timers.
+    fn step(&mut self) {
+        let (now, due) = (self.now, |deadline: Option<Instant>| deadline.is_some_and(|at| at <= self.now));
+        if let Some(host) = self.hosts.iter().position(|host| due(host.deadline)) {
+            if let Some(occurrence) = self.queue.pop_due(now) {
+                return self.happen(occurrence);
+            }
+            if let Some(node) = self.hosts.get_mut(host) {
+                node.hub.handle_timeout(now);
+            }
+            return self.drain_host(HostId(host));
+        }
+        let server = self.servers.iter().position(|server| due(server.deadline));
+        if let Some(occurrence) = self.queue.pop_due(now) {
+            self.happen(occurrence);
+        } else if let Some(server) = server {
+            if let Some(node) = self.servers.get_mut(server) {
+                node.server.handle_timeout(now);
+            }
+            self.drain_server(ServerId(server));
+        }
+    }
+
+    fn happen(&mut self, occurrence: Occurrence) {
+        match occurrence {
+            Occurrence::Arrival { node: Node::Host(id), realm, packet } => self.arrive_at_host(id, realm, packet),
+            Occurrence::Arrival { node: Node::Server(id), realm, packet } => self.arrive_at_server(id, realm, &packet),
+            Occurrence::Arrival { node: Node::Nat(index), realm, packet } => self.pass_nat(index, realm, packet),
+            Occurrence::Signal { to, signal } => self.hear(to, signal),
+            Occurrence::Answer { host, agent, id, answer } => {
+                if let Some(node) = self.hosts.get_mut(host.0) {
+                    node.hub.handle_answer(self.now, agent, id, answer);
+                }
+                self.drain_host(host);
+            }
+        }
+    }
+
+    /// Puts a datagram on its way from `sender` in `realm`. Within one node it arrives at once; between two it
+    /// crosses the links of both.
+    pub(super) fn emit(&mut self, sender: Node, realm: RealmId, packet: Packet) {
+        let Some(space) = self.realms.get(realm.0) else { return };
+        let own = space.owner(packet.from.ip()).filter(|own| own.node == sender);
+        let own = own.or(space.gateway.filter(|gateway| gateway.node == sender));
+        let (Some(own), Some(next)) = (own, space.route(packet.to.ip())) else {
+            return self.trace.note(self.now, realm, &packet, Fate::NoRoute);
+        };
+        let mut at = self.now;
+        if next.node != sender {
+            for link in [own.link, next.link] {
+                if link.loss.happens(&mut self.losses) {
+                    return self.trace.note(self.now, realm, &packet, Fate::Lost);
+                }
+                at = at.after(link.delay);
+            }
+        }
+        self.trace.note(self.now, realm, &packet, Fate::Sent);
+        self.queue.push(at, Occurrence::Arrival { node: next.node, realm, packet });
+    }
+
+    fn arrive_at_host(&mut self, id: HostId, realm: RealmId, mut packet: Packet) {
+        let Some(node) = self.hosts.get_mut(id.0) else { return };
+        let Some(socket) = node.socket_at(packet.to) else {
+            return self.trace.note(self.now, realm, &packet, Fate::NoSocket);
+        };
+        self.trace.note(self.now, realm, &packet, Fate::Delivered);
+        let source = node.seen_source(packet.from, packet.to.ip());
+        let ecn = floe_agent::Ecn::NotCapable;
+        let received = Received { socket, local_ip: packet.to.ip(), source, ecn, payload: &mut packet.bytes };
+        if let (Some(key), Handled::Data { stream, component, payload }) =
+            node.hub.handle_datagram(self.now, received)
+            && let Some(mailbox) = node.mailboxes.get_mut(&key)
+        {
+            mailbox.keep(Arrived { at: self.now, stream, component, payload: payload.to_vec() });
+        }
+        self.drain_host(id);
+    }
+
+    fn arrive_at_server(&mut self, id: ServerId, realm: RealmId, packet: &Packet) {
+        let Some(node) = self.servers.get_mut(id.0) else { return };
+        let served = node.receive(self.now, packet.to, packet.from, &packet.bytes);
+        let fate = if served { Fate::Delivered } else { Fate::NoSocket };
+        self.trace.note(self.now, realm, packet, fate);
+        self.drain_server(id);
+    }
+
+    fn pass_nat(&mut self, index: usize, realm: RealmId, packet: Packet) {
+        let Some(nat) = self.nats.get_mut(index) else { return };
+        let (outer, inner, address) = (nat.config.outer, nat.inner, nat.config.address);
+        if realm != inner {
+            return self.enter_nat(index, realm, packet);
+        }
+        let Some(from) = nat.outbound(self.now, packet.from, packet.to) else {
+            return self.trace.note(self.now, realm, &packet, Fate::Filtered);
+        };
+        let translated = Packet { from, ..packet };
+        if translated.to.ip() != address {
+            self.emit(Node::Nat(index), outer, translated);
+        } else if nat.config.hairpinning {
+            self.enter_nat(index, outer, translated);
+        } else {
+            self.trace.note(self.now, outer, &translated, Fate::Filtered);
+        }
+    }
+
+    fn enter_nat(&mut self, index: usize, realm: RealmId, packet: Packet) {
+        let Some(nat) = self.nats.get(index) else { return };
+        match nat.inbound(self.now, packet.from, packet.to.port()) {
+            Some(to) => self.emit(Node::Nat(index), nat.inner, Packet { to, ..packet }),
+            None => self.trace.note(self.now, realm, &packet, Fate::Filtered),
+        }
+    }
+
+    /// Does everything a host's agents want done, in the order their outputs are to be drained.
+    pub(super) fn drain_host(&mut self, id: HostId) {
+        let mut buffer = core::mem::take(&mut self.buffer);
+        buffer.resize(super::BUFFER_BYTES, 0);
+        while let Some(node) = self.hosts.get_mut(id.0) {
+            if let Some((_, transmit)) = node.hub.poll_transmit(&mut buffer) {
+                let bytes = buffer.get(..transmit.len).unwrap_or_default().to_vec();
+                self.leave(id, transmit.from, transmit.to.socket_addr(), bytes);
+            } else if let Some((key, request)) = node.hub.poll_request() {
+                self.serve_agent(id, key, request);
+            } else if let Some((key, event)) = node.hub.poll_event() {
+                if let Some(mailbox) = node.mailboxes.get_mut(&key) {
+                    mailbox.note(self.now, event.clone());
+                }
+                self.forward(AgentId { host: id, key }, &event);
+            } else if let Some((key, stream, component, len)) = node.hub.poll_data(&mut buffer) {
+                if let Some(mailbox) = node.mailboxes.get_mut(&key) {
+                    let payload = buffer.get(..len).unwrap_or_default().to_vec();
+                    mailbox.keep(Arrived { at: self.now, stream, component, payload });
+                }
+            } else {
+                node.deadline = node.hub.poll_timeout();
+                break;
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    fn serve_agent(&mut self, host: HostId, agent: AgentKey, request: Request) {
+        let Some(node) = self.hosts.get_mut(host.0) else { return };
+        match request {
+            Request::BindUdp { id, local, .. } => {
+                let answer = node.bind(local);
+                node.hub.handle_answer(self.now, agent, id, answer);
+            }
+            Request::Resolve { id, name, .. } => {
+                let failed = || (Answer::Failed(RequestFailure::NotFound), Duration::ZERO);
+                let (answer, delay) =
+                    self.names.get(&name).cloned().map_or_else(failed, |(ips, delay)| (Answer::Resolved(ips), delay));
+                self.queue.push(self.now.after(delay), Occurrence::Answer { host, agent, id, answer });
+            }
+            Request::Close { socket } => node.close(socket),
+            // Streams, names and port mappings are not part of this network yet.
+            other => {
+                if let Some(id) = other.id() {
+                    let answer = Answer::Failed(RequestFailure::Unsupported);
+                    node.hub.handle_answer(self.now, agent, id, answer);
+                }
+            }
+        }
+    }
+
+    fn drain_server(&mut self, id: ServerId) {
+        while let Some(node) = self.servers.get_mut(id.0) {
+            let realm = node.realm;
+            if let Some(transmit) = node.server.poll_transmit() {
+                let (from, to): (SocketAddr, SocketAddr) = (transmit.from, transmit.to);
+                self.emit(Node::Server(id), realm, Packet { from, to, bytes: transmit.bytes });
+            } else if let Some(request) = node.server.poll_request() {
+                node.serve(self.now, request);
+            } else {
+                node.deadline = node.server.poll_timeout();
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Two agents that are told about each other: signalling with a delay.
+
+use std::time::Duration;
+
+use floe_agent::{Event, State};
+use floe_pair::{CandidateLine, ComponentId, Parameters, StreamId};
+
+use super::{AgentId, Network, queue::Occurrence};
+
+/// What one side tells the other.
+#[derive(Clone, Debug)]
+pub(super) enum Signal {
+    Parameters(Box<Parameters>),
+    Candidate(StreamId, Box<CandidateLine>),
+    Complete,
+}
+
+/// Where an agent's signalling goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Introduction {
+    peer: AgentId,
+    delay: Duration,
+}
+
+/// Two agents and the signalling between them: parameters, trickled candidates and the end of candidates, each
+/// reaching the other side after the same delay, none lost.
+#[derive(Clone, Copy, Debug)]
+pub struct Session {
+    /// One agent.
+    pub a: AgentId,
+    /// The other.
+    pub b: AgentId,
+    delay: Duration,
+}
+
+impl Session {
+    /// Introduces two agents to each other: from now on what one says reaches the other `delay` later.
+    pub fn new(network: &mut Network, a: AgentId, b: AgentId, delay: Duration) -> Self {
+        network.introductions.insert(a, Introduction { peer: b, delay });
+        network.introductions.insert(b, Introduction { peer: a, delay });
+        Self { a, b, delay }
+    }
+
+    /// Both sides tell their parameters and begin to gather.
+    pub fn start(&self, network: &mut Network) {
+        for id in [self.a, self.b] {
+            self.tell_parameters(network, id);
+            network.gather(id);
+        }
+    }
+
+    /// One side tells the other its parameters.
+    pub fn tell_parameters(&self, network: &mut Network, from: AgentId) {
+        if let Some(parameters) = network.agent(from).map(|agent| agent.local_parameters().clone()) {
+            network.signal(from, Signal::Parameters(Box::new(parameters)));
+        }
+    }
+
+    /// How long signalling takes, one way.
+    pub fn delay(&self) -> Duration {
+        self.delay
+    }
+
+    /// Whether both agents say that each component has a selected pair.
+    pub fn is_completed(&self, network: &Network) -> bool {
+        self.states(network) == [Some(State::Completed); 2]
+    }
+
+    /// Whether neither agent will change its mind: completed, failed or closed.
+    pub fn is_concluded(&self, network: &Network) -> bool {
+        let concluded = |state| matches!(state, Some(State::Completed | State::Failed | State::Closed) | None);
+        self.states(network).into_iter().all(concluded)
+    }
+
+    /// The states of `a` and `b`.
+    pub fn states(&self, network: &Network) -> [Option<State>; 2] {
+        [self.a, self.b].map(|id| network.agent(id).map(floe_agent::Agent::state))
+    }
+
+    /// Whether a datagram sent now by each side reaches the other within `patience`. Runs the network until then;
+    /// what else arrives on that component is not taken out of the mailbox.
+    pub fn carries_data(
+        &self,
+        network: &mut Network,
+        stream: StreamId,
+        component: ComponentId,
+        patience: Duration,
+    ) -> [bool; 2] {
+        let probe = |id: AgentId| format!("\u{80}probe {id:?} {:?}", network.now()).into_bytes();
+        let probes = [(self.a, self.b, probe(self.a)), (self.b, self.a, probe(self.b))];
+        let sent = probes.each_ref().map(|(from, _, probe)| network.send(*from, stream, component, probe).is_ok());
+        network.run_for(patience);
+        let [a_to_b, b_to_a] = probes
+            .map(|(_, to, probe)| network.data(to).any(|arrived| arrived.payload == probe));
+        let [a_sent, b_sent] = sent;
+        [a_sent && a_to_b, b_sent && b_to_a]
+    }
+}
+
+impl Network {
+    /// Passes on what an agent says for its peer.
+    pub(super) fn forward(&mut self, from: AgentId, event: &Event) {
+        let signal = match event {
+            Event::LocalCandidate { stream, candidate } => {
+                Signal::Candidate(*stream, Box::new(CandidateLine::from(candidate)))
+            }
+            Event::GatheringComplete => Signal::Complete,
+            _ => return,
+        };
+        self.signal(from, signal);
+    }
+
+    fn signal(&mut self, from: AgentId, signal: Signal) {
+        if let Some(Introduction { peer, delay }) = self.introductions.get(&from).copied() {
+            self.queue.push(self.now.after(delay), Occurrence::Signal { to: peer, signal });
+        }
+    }
+
+    /// What a peer said has arrived. An agent that is closed meanwhile refuses it, which is no fault of anybody.
+    pub(super) fn hear(&mut self, to: AgentId, signal: Signal) {
+        self.command(to, |now, agent| match signal {
+            Signal::Parameters(parameters) => agent.set_remote_parameters(now, *parameters).is_ok(),
+            Signal::Candidate(stream, line) => agent.add_remote_candidate(now, stream, &line).is_ok(),
+            Signal::Complete => {
+                agent.remote_gathering_complete(now);
+                true
+            }
+        });
+    }
+}

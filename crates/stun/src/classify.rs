@@ -1,0 +1,63 @@
+//! Which protocol a datagram is of (RFC 7983 §7 as RFC 9443 §3 changed it).
+
+use crate::{HEADER_BYTES, MAGIC_COOKIE};
+
+/// What a datagram is, by its first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DatagramClass {
+    /// STUN: 0 to 3.
+    Stun,
+    /// ZRTP: 16 to 19.
+    Zrtp,
+    /// DTLS: 20 to 63.
+    Dtls,
+    /// ChannelData of TURN: 64 to 79, only from a TURN server.
+    TurnChannel,
+    /// QUIC: 64 to 127 but for ChannelData, and 192 to 255.
+    Quic,
+    /// RTP or RTCP: 128 to 191.
+    Rtp,
+    /// Nothing that has a range, or no byte at all: to be dropped.
+    Unknown,
+}
+
+/// Where a datagram came from, as far as the classification needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// A TURN server that has answered us, on the socket of that allocation.
+    TurnServer,
+    /// Anyone else.
+    Other,
+}
+
+/// Classifies a datagram by its first byte. RFC 9443 §3: 64 to 79 is ChannelData if it comes from our TURN
+/// server, else QUIC.
+#[must_use]
+#[inline]
+pub fn classify(datagram: &[u8], source: Source) -> DatagramClass {
+    let Some(&first) = datagram.first() else { return DatagramClass::Unknown };
+    match (first, source) {
+        (0..=3, _) => DatagramClass::Stun,
+        (16..=19, _) => DatagramClass::Zrtp,
+        (20..=63, _) => DatagramClass::Dtls,
+        (64..=79, Source::TurnServer) => DatagramClass::TurnChannel,
+        (128..=191, _) => DatagramClass::Rtp,
+        (64..=127 | 192..=255, _) => DatagramClass::Quic,
+        (4..=15, _) => DatagramClass::Unknown,
+    }
+}
+
+/// Whether a datagram has the form of a STUN message: first byte, cookie, and a length field that fits. Costs
+/// next to nothing, and says nothing about the attributes.
+#[must_use]
+#[inline]
+pub fn looks_like_stun(datagram: &[u8]) -> bool {
+    let Some(([first, _, l0, l1, c0, c1, c2, c3, ..], body)) = datagram.split_first_chunk::<HEADER_BYTES>()
+    else {
+        return false;
+    };
+    *first < 4
+        && u32::from_be_bytes([*c0, *c1, *c2, *c3]) == MAGIC_COOKIE
+        && usize::from(u16::from_be_bytes([*l0, *l1])) == body.len()
+        && l1.trailing_zeros() >= 2
+}
