@@ -38,7 +38,9 @@ impl Agent {
 
     /// The next thing that only the driver can do.
     pub fn poll_request(&mut self) -> Option<Request> {
-        self.gatherer.poll_request()
+        let request = self.gatherer.poll_request();
+        self.note_closed();
+        request
     }
 
     /// The next event.

@@ -24,6 +24,11 @@ impl Agent {
             }
         }
         self.update_paths();
+        self.note_closed();
+    }
+
+    /// The end of a closing agent: every allocation is released, and the driver has taken every request.
+    pub(crate) fn note_closed(&mut self) {
         if self.life == Life::Closing && self.gatherer.is_closed() {
             self.life = Life::Closed;
             self.emit(Event::Closed);

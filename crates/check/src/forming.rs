@@ -55,7 +55,7 @@ impl ChecklistSet {
             // RFC 8445 §6.1.2.4: replaced by its base, each pair of it is redundant with one there is.
             Some(_) => {}
         }
-        self.replay_early(now);
+        self.replay_early();
         self.settle(now);
     }
 

@@ -31,6 +31,7 @@ pub struct SelectedPair {
 
 /// A pair, for reports and statistics.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts of one pair, for people to read")]
 pub struct PairReport {
     /// The pair.
     pub id: PairId,
@@ -138,7 +139,7 @@ impl ChecklistSet {
             valid_until: valid
                 .consent
                 .as_ref()
-                .map_or(Instant::from_nanos(u64::MAX), |consent| consent.deadline()),
+                .map_or(Instant::from_nanos(u64::MAX), crate::consent::Consent::deadline),
             rtt: pair.rtt,
         })
     }

@@ -229,7 +229,7 @@ impl ChecklistSet {
     }
 
     /// Acts on the checks that came too early, as far as that can be done now.
-    pub(crate) fn replay_early(&mut self, _now: Instant) {
+    pub(crate) fn replay_early(&mut self) {
         let Some(peer) = &self.peer else { return };
         let fragment = peer.parameters.ufrag.clone();
         let mut index = 0;
@@ -313,7 +313,7 @@ impl ChecklistSet {
             // it come sooner: two agents would drive each other.
             PairState::InProgress if pair.started_heard => {}
             PairState::InProgress | PairState::Waiting | PairState::Frozen | PairState::Failed => {
-                self.enqueue(id)
+                self.enqueue(id);
             }
         }
     }

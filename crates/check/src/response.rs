@@ -75,7 +75,7 @@ impl ChecklistSet {
             self.check_answered(now, &check, (base, source), &answer, rng);
             Outcome::Taken
         } else if let Some((pair, open)) = consent.filter(|_| self.find_consent(id).is_some()) {
-            self.consent_answered(now, pair, id, (base, source), &answer, rng);
+            self.consent_answered(now, pair, id, (base, source), &answer);
             if let (Answer::Error(ErrorCode::ROLE_CONFLICT), true) = (&answer, open.role == self.role) {
                 self.yield_role(open.role, rng);
             }
@@ -262,7 +262,6 @@ impl ChecklistSet {
         transaction: TransactionId,
         arrived: (BaseId, TransportAddress),
         answer: &Answer,
-        _rng: &mut Random,
     ) {
         let Some(pair) = self.pairs.get_mut(id) else { return };
         pair.responses_received = pair.responses_received.saturating_add(1);

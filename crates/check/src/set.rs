@@ -165,7 +165,7 @@ impl ChecklistSet {
         self.peer = Some(Peer { parameters: remote, key, username, regular });
         // RFC 8863 §4: the timer starts with the parameters of both sides, candidates or not.
         self.patient_until = Some(now.after(self.config.patience));
-        self.replay_early(now);
+        self.replay_early();
         self.settle(now);
     }
 

@@ -73,12 +73,11 @@ impl PairState {
         Ok(match (self, event) {
             (Self::Frozen, E::Unfreeze)
             | (Self::Frozen | Self::Waiting | Self::InProgress | Self::Failed, E::Trigger) => Self::Waiting,
-            // RFC 8445 §7.3.1.4: a pair that has succeeded is not checked again because the peer checks it.
-            (Self::Succeeded, E::Trigger) => Self::Succeeded,
             // RFC 8445 §8.1.1: the check of a valid pair is repeated with USE-CANDIDATE.
             (Self::Waiting, E::Start) | (Self::Succeeded, E::Nominate) => Self::InProgress,
             // RFC 8445 §7.2.5.3.3: the check of one pair may prove another valid, whatever its state.
-            (_, E::Succeed) => Self::Succeeded,
+            // RFC 8445 §7.3.1.4: a pair that has succeeded is not checked again because the peer checks it.
+            (_, E::Succeed) | (Self::Succeeded, E::Trigger) => Self::Succeeded,
             (Self::InProgress, E::Fail) | (_, E::Discard) => Self::Failed,
             (from, event) => return Err(InvalidMove { from, event }),
         })

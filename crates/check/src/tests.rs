@@ -1,5 +1,7 @@
 //! Tests of the whole set, most of them two sets that talk to each other on virtual time.
 
+#![allow(clippy::arithmetic_side_effects, reason = "overflow panics, and a panic fails the test")]
+
 mod conflict;
 mod consent;
 mod early;
@@ -9,7 +11,7 @@ mod nomination;
 mod pace;
 mod requests;
 mod responses;
+mod script;
 mod sessions;
 mod trickle;
-mod wire;
 mod world;

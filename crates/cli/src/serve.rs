@@ -100,7 +100,7 @@ impl Shared {
         loop {
             while let Some(request) = inner.server.poll_request() {
                 match request {
-                    ServerRequest::OpenRelay { id, ip } => self.open(&mut inner, id, ip),
+                    ServerRequest::OpenRelay { id, ip, port } => self.open(&mut inner, id, SocketAddr::new(ip, port.unwrap_or(0))),
                     ServerRequest::CloseRelay { address } => {
                         if let Some((_, Some(reader))) = inner.sockets.remove(&address) {
                             reader.abort();
@@ -118,9 +118,8 @@ impl Shared {
         self.deadline_changed.notify_one();
     }
 
-    fn open(self: &Arc<Self>, inner: &mut Inner, id: RelayRequestId, ip: std::net::IpAddr) {
-        let opened = bind(ip);
-        let answer = match opened {
+    fn open(self: &Arc<Self>, inner: &mut Inner, id: RelayRequestId, wanted: SocketAddr) {
+        let answer = match bind(wanted) {
             Ok((socket, address)) => {
                 let reader = tokio::spawn(read(Arc::clone(self), Arc::clone(&socket), address, Kind::Relay));
                 inner.sockets.insert(address, (socket, Some(reader.abort_handle())));
@@ -132,8 +131,8 @@ impl Shared {
     }
 }
 
-fn bind(ip: std::net::IpAddr) -> io::Result<(Arc<UdpSocket>, SocketAddr)> {
-    let socket = std::net::UdpSocket::bind((ip, 0))?;
+fn bind(wanted: SocketAddr) -> io::Result<(Arc<UdpSocket>, SocketAddr)> {
+    let socket = std::net::UdpSocket::bind(wanted)?;
     socket.set_nonblocking(true)?;
     let socket = UdpSocket::from_std(socket)?;
     let address = socket.local_addr()?;

@@ -136,6 +136,10 @@ mod boot {
     }
 
     impl BootTimer {
+        #[allow(
+            deprecated,
+            reason = "the newer constructor is unsafe; what it asks for holds: the descriptor is owned and never replaced"
+        )]
         pub(super) fn new(origin: Duration) -> Option<Self> {
             let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
             let fd = TimerFd::new(ClockId::CLOCK_BOOTTIME, flags).ok()?;
@@ -152,10 +156,7 @@ mod boot {
             let at = self.origin.saturating_add(deadline.since(Instant::ORIGIN));
             let at = at.max(Duration::from_nanos(1));
             timer
-                .set(
-                    Expiration::OneShot(TimeSpec::from_duration(at)),
-                    TimerSetTimeFlags::TFD_TIMER_ABSTIME,
-                )
+                .set(Expiration::OneShot(TimeSpec::from_duration(at)), TimerSetTimeFlags::TFD_TIMER_ABSTIME)
                 .is_ok()
         }
 

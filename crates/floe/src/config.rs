@@ -71,8 +71,8 @@ impl Config {
         preparation: Preparation,
     ) -> Result<Self, ServerConfigError> {
         let url: Uri = uri.parse().map_err(ServerConfigError::Uri)?;
-        let credentials = credentials::prepare(username, password, preparation)
-            .map_err(ServerConfigError::Preparation)?;
+        let credentials =
+            credentials::prepare(username, password, preparation).map_err(ServerConfigError::Preparation)?;
         self.agent.gathering.servers.push(Server { url, credentials: Some(credentials) });
         Ok(self)
     }
@@ -181,10 +181,11 @@ mod tests {
 
     #[test]
     fn t39_settings_show_no_secret() {
-        let config = Config::controlling()
-            .server("turn:example.org", "alice", "hunter2")
-            .unwrap()
-            .credentials("localfrag".parse().unwrap(), "a-secret-nobody-may-see+".replace('-', "/").parse().unwrap());
+        let config =
+            Config::controlling().server("turn:example.org", "alice", "hunter2").unwrap().credentials(
+                "localfrag".parse().unwrap(),
+                "a-secret-nobody-may-see+".replace('-', "/").parse().unwrap(),
+            );
         let shown = format!("{config:?}");
         assert!(!shown.contains("hunter2") && !shown.contains("nobody/may/see"), "{shown}");
     }

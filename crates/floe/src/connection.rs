@@ -11,9 +11,9 @@ use floe_check::SelectedPair;
 use floe_pair::{ComponentId, Place, StreamId};
 
 use crate::{
-    handle::Handle,
     component::{Component, ConnectionStats, Progress},
     error::{ConnectError, RecvError, SendError},
+    handle::Handle,
     inbox::Received,
     socket::{Datagram, MOST_BYTES, Socket},
 };
@@ -196,11 +196,7 @@ impl Connection {
     ///
     /// # Cancel safety
     /// No datagram is lost.
-    pub async fn recv_batch(
-        &self,
-        buffer: &mut [u8],
-        received: &mut [Received],
-    ) -> Result<usize, RecvError> {
+    pub async fn recv_batch(&self, buffer: &mut [u8], received: &mut [Received]) -> Result<usize, RecvError> {
         if received.is_empty() {
             return Ok(0);
         }

@@ -201,7 +201,8 @@ impl Driver {
                 self.event(state, key, event);
             }
             while let Some((key, stream, component, len)) = state.hub.poll_data(&mut self.send_buffer) {
-                let component = state.sessions.get(&key).and_then(|session| session.component(stream, component));
+                let component =
+                    state.sessions.get(&key).and_then(|session| session.component(stream, component));
                 if let (Some(component), Some(payload)) = (component, self.send_buffer.get(..len)) {
                     component.push(payload, Ecn::NotCapable);
                 }

@@ -1,19 +1,15 @@
 //! Where agents live: sockets, clock, driver.
 
-use std::{
-    fmt,
-    net::SocketAddr,
-    sync::Arc,
-};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 use floe_agent::AgentKey;
 use floe_pair::TransportAddress;
 
 use crate::{
-    handle::Agent,
     config::Config,
     driver::Driver,
     error::{AgentError, EndpointError},
+    handle::Agent,
     interfaces::{ListInterfaces, SystemInterfaces},
     session::Session,
     shared::{EndpointStats, Life, Shared},
@@ -222,7 +218,7 @@ impl Drop for Inner {
 /// Takes an agent in, unless its user fragment is taken; says whether the interfaces are to be listed.
 fn insert(
     shared: &Shared,
-    agent: floe_handle::Agent,
+    agent: floe_agent::Agent,
     session: &Arc<Session>,
 ) -> Result<Option<(AgentKey, bool)>, AgentError> {
     let mut state = shared.state();
@@ -237,4 +233,3 @@ fn insert(
     let wants_list = state.gather(shared.clock.now(), key);
     Ok(Some((key, wants_list)))
 }
-

@@ -72,10 +72,7 @@ fn prefix_len(netmask: IpAddr) -> u8 {
 fn probe() -> Vec<Interface> {
     // RFC 5737 §3, RFC 3849: addresses for documentation. Connecting a UDP socket only looks up the route.
     let v4 = (Ipv4Addr::UNSPECIFIED.into(), IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
-    let v6 = (
-        Ipv6Addr::UNSPECIFIED.into(),
-        IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
-    );
+    let v6 = (Ipv6Addr::UNSPECIFIED.into(), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)));
     [v4, v6].into_iter().filter_map(|(any, far)| source_towards(any, far).ok()).collect()
 }
 
@@ -88,9 +85,8 @@ fn source_towards(any: IpAddr, far: IpAddr) -> io::Result<Interface> {
 
 fn mark(interfaces: &mut [Interface], marks: &[(Ipv6Addr, u32, InterfaceFlags)]) {
     for interface in interfaces {
-        let found = marks
-            .iter()
-            .find(|(ip, index, _)| interface.ip == IpAddr::V6(*ip) && interface.index == *index);
+        let found =
+            marks.iter().find(|(ip, index, _)| interface.ip == IpAddr::V6(*ip) && interface.index == *index);
         if let Some((_, _, flags)) = found {
             interface.flags = interface.flags.union(*flags);
         }

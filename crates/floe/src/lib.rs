@@ -29,7 +29,6 @@
 //!
 //! With the feature `webrtc-util` a [`Connection`] is a `Conn` of that crate: the transport of webrtc-rs's DTLS.
 
-mod handle;
 mod clock;
 mod component;
 mod config;
@@ -40,12 +39,12 @@ mod credentials;
 mod driver;
 mod endpoint;
 mod error;
+mod handle;
 mod inbox;
 mod interfaces;
 mod session;
 mod shared;
 mod socket;
-
 
 pub use floe_agent::{Added, ApiError, Demultiplexing, Dscp, Ecn, Event, State};
 pub use floe_check::{PairReport, SelectedPair};

@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use floe_pair::{
-    BaseId, Candidate, CandidateType, ComponentId, Foundations, LocalAddress, LocalPreferences, Priority, StreamId,
-    Transport, TransportAddress,
+    BaseId, Candidate, CandidateType, ComponentId, Foundations, LocalAddress, LocalPreferences, Priority,
+    StreamId, Transport, TransportAddress,
 };
 
 /// What was found and where: all that a candidate is made of.
@@ -86,20 +86,30 @@ impl CandidateTable {
     pub(crate) fn add(&mut self, found: Found) -> Added {
         // RFC 8445 §5.1.3: redundant is what has the address and the base of another. RFC 8838 §9: once
         // candidates are sent one by one, the later one goes whatever its priority.
-        if self.entries.iter().any(|entry| entry.base == found.base && entry.candidate.address == found.address) {
+        if self
+            .entries
+            .iter()
+            .any(|entry| entry.base == found.base && entry.candidate.address == found.address)
+        {
             return Added::Redundant;
         }
         let preference = self
             .preferences
             .as_ref()
             .and_then(|preferences| preferences.get(found.local, found.kind, Transport::Udp, found.source));
-        let Some(preference) = preference.filter(|_| self.entries.len() < self.limit) else { return Added::Full };
+        let Some(preference) = preference.filter(|_| self.entries.len() < self.limit) else {
+            return Added::Full;
+        };
         let candidate = Candidate {
             component: found.component,
             kind: found.kind,
             transport: Transport::Udp,
             address: found.address,
-            priority: Priority::compute(found.kind.type_preference(Transport::Udp), preference, found.component),
+            priority: Priority::compute(
+                found.kind.type_preference(Transport::Udp),
+                preference,
+                found.component,
+            ),
             foundation: self.foundations.foundation_of(
                 found.kind,
                 found.base_ip,

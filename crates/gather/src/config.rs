@@ -71,7 +71,7 @@ pub struct Limits {
     pub reflexive: usize,
     /// Allocations wanted at a time. Servers count them against a quota of the user.
     pub relays: usize,
-    /// Candidates reported over the lifetime of the gatherer.
+    /// Candidates that stand at a time.
     pub candidates: usize,
 }
 
@@ -122,7 +122,12 @@ impl fmt::Display for ConfigError {
             Self::TooManyServers { given } => write!(f, "{given} servers, at most {MAX_SERVERS} are allowed"),
             Self::Ta(given) => write!(f, "pacing interval of {} ms, not within 5 and 500", given.as_millis()),
             Self::Refresh(given) => {
-                write!(f, "keepalive interval of {} ms, at least {} are needed", given.as_millis(), MIN_REFRESH.as_millis())
+                write!(
+                    f,
+                    "keepalive interval of {} ms, at least {} are needed",
+                    given.as_millis(),
+                    MIN_REFRESH.as_millis()
+                )
             }
         }
     }

@@ -49,6 +49,22 @@ pub(crate) enum Stage {
     Closed,
 }
 
+/// What is known of a group of machines, so that nothing is searched for at each poll.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    /// Something may have changed since the last settling; what follows is as of then.
+    changed: bool,
+    may_send: bool,
+    wants_slot: bool,
+    timer: Option<Instant>,
+}
+
+impl Watch {
+    pub(crate) const fn touch(&mut self) {
+        (self.changed, self.may_send) = (true, true);
+    }
+}
+
 /// Gathers candidates and keeps them alive. See the [crate] for how it is used.
 #[derive(Debug)]
 pub struct Gatherer {
@@ -70,24 +86,18 @@ pub struct Gatherer {
     pub(crate) relays: BTreeMap<BaseId, RelayEntry>,
     /// Who lives on which socket: a host candidate or an allocation.
     pub(crate) places: BTreeMap<Place, BaseId>,
+    /// The bases of host candidates.
+    pub(crate) bases: BTreeMap<BaseId, Place>,
     pub(crate) table: CandidateTable,
     pub(crate) out: Outbox,
     /// Numbers given to requests, bases and local addresses so far.
     pub(crate) given: u32,
     /// The server whose turn is next.
     lane: usize,
-    /// Something about jobs changed since the last [`Self::settle`].
-    pub(crate) jobs_touched: bool,
-    /// Something about allocations may have changed since then: one was lent to the owner.
-    pub(crate) relays_touched: bool,
-    /// A datagram may be waiting.
-    pub(crate) may_send: bool,
-    /// The next instant of any job, as of the last settling.
-    job_timer: Option<Instant>,
-    /// The next instant of any allocation, as of then.
-    relay_timer: Option<Instant>,
-    /// Whether a job waits for a slot, as of then.
-    slot_wanted: bool,
+    /// The Binding and allocation jobs.
+    pub(crate) jobs: Watch,
+    /// The TURN clients; each may have changed when it was lent to the owner.
+    pub(crate) clients: Watch,
 }
 
 impl Gatherer {
@@ -124,15 +134,12 @@ impl Gatherer {
             relay_jobs: BTreeMap::new(),
             relays: BTreeMap::new(),
             places: BTreeMap::new(),
+            bases: BTreeMap::new(),
             out,
             given: 0,
             lane: 0,
-            jobs_touched: false,
-            relays_touched: false,
-            may_send: false,
-            job_timer: None,
-            relay_timer: None,
-            slot_wanted: false,
+            jobs: Watch::default(),
+            clients: Watch::default(),
         })
     }
 
@@ -202,7 +209,7 @@ impl Gatherer {
         }
         self.relay_timeouts(rng);
         self.reflexive_timeouts(rng);
-        self.jobs_touched = true;
+        self.jobs.touch();
         self.settle();
         if let Stage::Gathering { deadline } = self.stage
             && deadline <= self.now
@@ -213,11 +220,16 @@ impl Gatherer {
 
     /// Whether a first transmission waits for a slot of the pacer (RFC 8445 §14.2).
     pub fn wants_slot(&self) -> bool {
-        if self.jobs_touched || self.relays_touched { self.is_slot_wanted() } else { self.slot_wanted }
+        let jobs = if self.jobs.changed { self.job_wants_slot() } else { self.jobs.wants_slot };
+        jobs || if self.clients.changed { self.client_wants_slot() } else { self.clients.wants_slot }
     }
 
-    fn is_slot_wanted(&self) -> bool {
-        self.relays.values().any(RelayEntry::wants_slot) || self.reflexive.values().any(ReflexiveJob::wants_slot)
+    fn job_wants_slot(&self) -> bool {
+        self.reflexive.values().any(ReflexiveJob::wants_slot)
+    }
+
+    fn client_wants_slot(&self) -> bool {
+        self.relays.values().any(RelayEntry::wants_slot)
     }
 
     /// Uses a slot; servers take turns. Returns whether there was something to begin.
@@ -255,11 +267,18 @@ impl Gatherer {
     /// The next datagram to send, written into `buffer`. 1,500 bytes are enough for any of them.
     pub fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<GatherTransmit> {
         self.settle();
-        if !self.may_send {
+        if self.jobs.may_send {
+            let transmit = self.binding_transmit(buffer);
+            if transmit.is_some() {
+                return transmit;
+            }
+            self.jobs.may_send = false;
+        }
+        if !self.clients.may_send {
             return None;
         }
-        let transmit = self.binding_transmit(buffer).or_else(|| self.relay_transmit(buffer));
-        self.may_send = transmit.is_some();
+        let transmit = self.relay_transmit(buffer);
+        self.clients.may_send = transmit.is_some();
         transmit
     }
 
@@ -274,7 +293,7 @@ impl Gatherer {
         self.settle();
         if let Some(event) = self.out.take_event() {
             // There may be room again for what waits in a TURN client.
-            self.relays_touched |= matches!(event, Event::Turn(..));
+            self.clients.changed |= matches!(event, Event::Turn(..));
             return Some(event);
         }
         if let Some((stream, candidate, base)) = self.table.report() {
@@ -285,20 +304,19 @@ impl Gatherer {
 
     /// When [`Self::handle_timeout`] has something to do.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let jobs = if self.jobs_touched { self.next_job() } else { self.job_timer };
-        let relays = if self.relays_touched { self.next_relay() } else { self.relay_timer };
+        let jobs = if self.jobs.changed { self.next_job() } else { self.jobs.timer };
+        let relays = if self.clients.changed { self.next_client() } else { self.clients.timer };
         [jobs, relays].into_iter().flatten().min()
     }
 
-    /// The base of the host candidate, or of the allocation, that lives at this place.
+    /// The base of the host candidate that lives at this place.
     pub fn base_at(&self, place: Place) -> Option<BaseId> {
-        self.places.get(&place).copied().filter(|base| !self.relays.contains_key(base))
+        self.places.get(&place).copied().filter(|base| self.bases.contains_key(base))
     }
 
     /// The place of a host base.
     pub fn place_of(&self, base: BaseId) -> Option<Place> {
-        // Hosts are few, and whoever sends often keeps the place.
-        self.places.iter().find(|(_, known)| **known == base).map(|(place, _)| *place).filter(|_| !self.relays.contains_key(&base))
+        self.bases.get(&base).copied()
     }
 
     /// An allocation, from the moment its socket is open.
@@ -309,7 +327,7 @@ impl Gatherer {
     /// An allocation, to give it datagrams and commands. What that leads to is noticed at the next poll.
     pub fn relay_mut(&mut self, base: BaseId) -> Option<&mut Relay> {
         let entry = self.relays.get_mut(&base)?;
-        (self.relays_touched, self.may_send) = (true, true);
+        self.clients.touch();
         Some(&mut entry.relay)
     }
 
@@ -338,7 +356,7 @@ impl Gatherer {
                 self.transactions.remove(&id);
             }
         }
-        self.jobs_touched = true;
+        self.jobs.touch();
     }
 
     /// Ends everything: sockets of hosts close, allocations are released and their sockets then close too.
@@ -365,20 +383,21 @@ impl Gatherer {
     /// Follows up on what an input changed: starts attempts that are due, notices the end, and keeps what
     /// [`Self::poll_timeout`] and [`Self::wants_slot`] answer.
     pub(crate) fn settle(&mut self) {
-        if self.relays_touched {
+        if self.clients.changed {
             self.drain_relays();
         }
-        if self.jobs_touched {
-            self.may_send = true;
+        if self.jobs.changed {
             self.probe_next();
             self.allocate_next();
             self.finish();
-            self.job_timer = self.next_job();
+            self.jobs.timer = self.next_job();
+            self.jobs.wants_slot = self.job_wants_slot();
+            self.jobs.changed = false;
         }
-        if self.jobs_touched || self.relays_touched {
-            self.relay_timer = self.next_relay();
-            self.slot_wanted = self.is_slot_wanted();
-            (self.jobs_touched, self.relays_touched) = (false, false);
+        if self.clients.changed {
+            self.clients.timer = self.next_client();
+            self.clients.wants_slot = self.client_wants_slot();
+            self.clients.changed = false;
         }
     }
 
@@ -392,14 +411,16 @@ impl Gatherer {
         bindings.chain(allocations).chain(deadline).min()
     }
 
-    fn next_relay(&self) -> Option<Instant> {
+    fn next_client(&self) -> Option<Instant> {
         self.relays.values().filter_map(|entry| entry.relay.client.poll_timeout()).min()
     }
 
     /// Every job has ended: nothing more will come.
     fn finish(&mut self) {
-        let resolving =
-            self.servers.iter().any(|server| matches!(server.addresses, Addresses::Wanted | Addresses::Asked));
+        let resolving = self
+            .servers
+            .iter()
+            .any(|server| matches!(server.addresses, Addresses::Wanted | Addresses::Asked));
         let done = matches!(self.stage, Stage::Gathering { .. })
             && self.interfaces_known
             && self.asked.is_empty()
@@ -415,7 +436,7 @@ impl Gatherer {
         self.stage = Stage::Complete;
         self.report_unanswered();
         self.out.complete();
-        self.jobs_touched = true;
+        self.jobs.touch();
     }
 
     /// Says of each server that gave nothing so far what it was that did not come.
@@ -423,7 +444,9 @@ impl Gatherer {
         let mut late = Vec::new();
         for (index, server) in self.servers.iter_mut().enumerate() {
             match server.addresses {
-                Addresses::Wanted | Addresses::Asked => late.push((index, None, None, ServerError::NotInTime)),
+                Addresses::Wanted | Addresses::Asked => {
+                    late.push((index, None, None, ServerError::NotInTime));
+                }
                 // RFC 8445 §5.1.1.2 pairs each host candidate with each server; here no pair was possible.
                 Addresses::Known(_) if !server.reached && !self.locals.is_empty() => {
                     late.push((index, None, None, ServerError::NoUsableAddress));
@@ -433,11 +456,15 @@ impl Gatherer {
         }
         for (key, job) in &mut self.reflexive {
             let local = Some(job.local().ip());
-            late.extend(job.give_up_waiting().map(|address| (key.server, local, Some(address), ServerError::NotInTime)));
+            late.extend(
+                job.give_up_waiting()
+                    .map(|address| (key.server, local, Some(address), ServerError::NotInTime)),
+            );
         }
         for (key, job) in &mut self.relay_jobs {
             if job.give_up_waiting() {
-                let address = self.relays.values().find(|entry| entry.key == *key).map(|entry| entry.relay.server);
+                let address =
+                    self.relays.values().find(|entry| entry.key == *key).map(|entry| entry.relay.server);
                 late.push((key.server, Some(job.local.ip()), address, ServerError::NotInTime));
             }
         }
@@ -455,7 +482,9 @@ impl Gatherer {
     /// Gives a socket back that nobody wants, unless it is one in use.
     pub(crate) fn decline(&mut self, answer: &Answer) {
         match answer {
-            Answer::Bound { socket, .. } | Answer::Connected { socket, .. } | Answer::Listening { socket, .. } => {
+            Answer::Bound { socket, .. }
+            | Answer::Connected { socket, .. }
+            | Answer::Listening { socket, .. } => {
                 self.free(*socket);
             }
             _ => {}

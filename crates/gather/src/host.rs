@@ -120,7 +120,7 @@ impl Gatherer {
             self.locals.push(Local { id, address });
         }
         self.interfaces_known = true;
-        self.jobs_touched = true;
+        self.jobs.touch();
         self.fill();
         self.settle();
     }
@@ -143,7 +143,7 @@ impl Gatherer {
         if matches!(self.stage, Stage::Idle | Stage::Closed) {
             return;
         }
-        self.jobs_touched = true;
+        self.jobs.touch();
         self.ask_names();
         if self.config.policy != Policy::RelayOnly {
             self.ask_hosts();
@@ -162,7 +162,9 @@ impl Gatherer {
     /// Each name is resolved once in the life of the gatherer (T32): a name that changes meanwhile leads nowhere else.
     fn ask_names(&mut self) {
         for index in 0..self.servers.len() {
-            let Some(state) = self.servers.get_mut(index).filter(|state| state.addresses == Addresses::Wanted) else {
+            let Some(state) =
+                self.servers.get_mut(index).filter(|state| state.addresses == Addresses::Wanted)
+            else {
                 continue;
             };
             state.addresses = Addresses::Asked;
@@ -213,7 +215,8 @@ impl Gatherer {
     }
 
     pub(crate) fn host_answered(&mut self, key: HostKey, answer: Answer) {
-        let Some(local) = self.locals.iter().find(|local| local.id == key.local).map(|local| local.address) else {
+        let Some(local) = self.locals.iter().find(|local| local.id == key.local).map(|local| local.address)
+        else {
             return self.decline(&answer);
         };
         let (place, address) = match self.bound_place(local, answer) {
@@ -226,6 +229,7 @@ impl Gatherer {
         };
         let base = BaseId(self.number());
         self.places.insert(place, base);
+        self.bases.insert(base, place);
         self.hosts.insert(key, Host::Bound { base, place, address });
         self.add_candidate(Found {
             stream: key.stream,
@@ -285,7 +289,8 @@ impl Gatherer {
             .collect();
         for (host, base, place, address) in hosts {
             for (server, state) in self.servers.iter_mut().enumerate() {
-                let key = JobKey { server, local: host.local, stream: host.stream, component: host.component };
+                let key =
+                    JobKey { server, local: host.local, stream: host.stream, component: host.component };
                 if self.reflexive.contains_key(&key) {
                     continue;
                 }
@@ -298,7 +303,8 @@ impl Gatherer {
                     return;
                 }
                 state.reached = true;
-                self.reflexive.insert(key, ReflexiveJob::new(base, place, address, Targets::new(self.now, reachable)));
+                self.reflexive
+                    .insert(key, ReflexiveJob::new(base, place, address, Targets::new(self.now, reachable)));
             }
         }
     }
@@ -346,22 +352,28 @@ impl Gatherer {
         self.reflexive.retain(|key, _| !dropped(key.host()));
         self.transactions.retain(|_, key| !dropped(key.host()));
         self.relay_jobs.retain(|key, _| !dropped(key.host()));
-        let hosts: Vec<_> = self.hosts.iter().filter(|(key, _)| dropped(**key)).map(|(key, host)| (*key, *host)).collect();
+        let hosts: Vec<_> =
+            self.hosts.iter().filter(|(key, _)| dropped(**key)).map(|(key, host)| (*key, *host)).collect();
         for (key, host) in hosts {
             self.hosts.remove(&key);
             if let Host::Bound { base, place, .. } = host {
                 self.places.remove(&place);
+                self.bases.remove(&base);
                 self.retire(base);
                 self.free(place.socket);
             }
         }
-        let relays: Vec<_> =
-            self.relays.iter().filter(|(_, entry)| dropped(entry.key.host())).map(|(base, _)| *base).collect();
+        let relays: Vec<_> = self
+            .relays
+            .iter()
+            .filter(|(_, entry)| dropped(entry.key.host()))
+            .map(|(base, _)| *base)
+            .collect();
         for base in relays {
             self.retire(base);
             self.release(base);
         }
-        self.jobs_touched = true;
+        self.jobs.touch();
     }
 
     /// Takes back the candidates of a base.

@@ -140,9 +140,11 @@ pub fn judge(interfaces: &[Interface], rules: InterfaceRules) -> Vec<Option<Skip
     let mut verdicts: Vec<_> = interfaces
         .iter()
         .enumerate()
-        .map(|(at, interface)| {
-            if at < MAX_INTERFACES { judge_alone(interface, rules) } else { Some(SkipReason::Limit) }
-        })
+        .map(
+            |(at, interface)| {
+                if at < MAX_INTERFACES { judge_alone(interface, rules) } else { Some(SkipReason::Limit) }
+            },
+        )
         .collect();
     skip_duplicates(interfaces, &mut verdicts);
     keep_one_per_prefix(interfaces, &mut verdicts);
@@ -191,7 +193,7 @@ fn unfit(ip: IpAddr) -> Option<SkipReason> {
     }
 }
 
-/// 169.254.0.0/16 or fe80::/10.
+/// 169.254.0.0/16 or `fe80::/10`.
 pub(crate) const fn is_link_local(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_link_local(),
@@ -264,7 +266,7 @@ fn same_prefix(one: &Interface, other: &Interface) -> bool {
     one.index == other.index && one.name == other.name && masked(a, mask) == masked(b, mask)
 }
 
-/// DHCPv6 hands out /128s inside the /64 of the link: what identifies the network is at most 64 bits long.
+/// `DHCPv6` hands out /128s inside the /64 of the link: what identifies the network is at most 64 bits long.
 fn prefix_bits(prefix_len: u8) -> u8 {
     match prefix_len {
         0 => 64,

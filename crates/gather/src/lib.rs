@@ -8,6 +8,26 @@
 //! Every (server, interface address, component) is a job of its own. Jobs share nothing but the paced slots,
 //! which servers take in turn, and one deadline counted from the start: whatever is dead holds up nobody.
 //!
+//! ```
+//! use floe_gather::{Answer, Config, Event, Gatherer, Interface, InterfaceFlags, Request};
+//! use floe_pair::{ComponentId, SocketId, StreamId, TransportAddress};
+//! use floe_stun::Instant;
+//!
+//! let mut gatherer = Gatherer::new(Config::default())?;
+//! let flags = InterfaceFlags::UP;
+//! let interface = Interface { name: "eth0".into(), index: 2, ip: "192.0.2.7".parse()?, prefix_len: 24, flags };
+//! gatherer.handle_interfaces(Instant::ORIGIN, &[interface]);
+//! gatherer.start(Instant::ORIGIN, &[(StreamId(0), ComponentId::RTP)]);
+//!
+//! let Some(Request::BindUdp { id, local, .. }) = gatherer.poll_request() else { panic!("a socket is wanted") };
+//! let answer = Answer::Bound { socket: SocketId(1), local: local.with_port(5_000) };
+//! gatherer.handle_answer(Instant::ORIGIN, id, answer);
+//! let Some(Event::Candidate { candidate, .. }) = gatherer.poll_event() else { panic!("it is known at once") };
+//! assert_eq!(candidate.address, "192.0.2.7:5000".parse::<TransportAddress>()?);
+//! assert!(matches!(gatherer.poll_event(), Some(Event::Complete)));
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
+//!
 //! After each input the outputs are drained until `None`, in this order: [`Gatherer::poll_transmit`],
 //! [`Gatherer::poll_request`], [`Gatherer::poll_event`], then [`Gatherer::poll_timeout`].
 
@@ -30,6 +50,7 @@ mod relay;
 mod request;
 mod server;
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "an overflow in a test is a failed test")]
 mod tests;
 
 pub use config::{Config, ConfigError, Limits, MAX_SERVERS, Policy};

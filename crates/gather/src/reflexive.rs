@@ -5,8 +5,8 @@ use core::time::Duration;
 
 use floe_pair::{BaseId, CandidateType, Place, TransportAddress};
 use floe_stun::{
-    Class, FingerprintError, Instant, Message, MessageWriter, Method, Random, Schedule, Transaction, TransactionId,
-    binding::BindingResponse,
+    Class, FingerprintError, Instant, Message, MessageWriter, Method, Random, Schedule, Transaction,
+    TransactionId, binding::BindingResponse,
 };
 
 use crate::{
@@ -117,7 +117,9 @@ impl ReflexiveJob {
     fn transactions(&mut self) -> impl Iterator<Item = (TransportAddress, &mut Transaction)> {
         let (probes, keeper) = match &mut self.progress {
             Progress::Asking { probes, .. } => (probes.as_mut_slice(), None),
-            Progress::Keeping(keeper) => (Default::default(), keeper.request.as_mut().map(|request| (keeper.server, request))),
+            Progress::Keeping(keeper) => {
+                (Default::default(), keeper.request.as_mut().map(|request| (keeper.server, request)))
+            }
             Progress::Ended => (Default::default(), None),
         };
         let asking = probes.iter_mut().filter_map(|probe| {
@@ -189,12 +191,14 @@ impl Gatherer {
         let jobs = self.reflexive.iter_mut().filter(|(key, _)| key.server == lane);
         for (key, job) in jobs {
             let Progress::Asking { targets, probes } = &mut job.progress else { continue };
-            let Some(probe) = probes.iter_mut().find(|probe| matches!(probe.step, Step::Ready)) else { continue };
+            let Some(probe) = probes.iter_mut().find(|probe| matches!(probe.step, Step::Ready)) else {
+                continue;
+            };
             let transaction = Transaction::new(now, rng.transaction_id(), schedule);
             self.transactions.insert(transaction.id(), *key);
             probe.step = Step::Asking(transaction);
             targets.wait(now.after(NEXT_ADDRESS_AFTER));
-            self.jobs_touched = true;
+            self.jobs.touch();
             return true;
         }
         false
@@ -218,7 +222,8 @@ impl Gatherer {
             for (to, transaction) in job.transactions() {
                 if transaction.take_transmission() {
                     // Without attributes: what servers of RFC 3489 understand too.
-                    let writer = MessageWriter::new(buffer, Class::Request, Method::BINDING, transaction.id()).ok()?;
+                    let writer =
+                        MessageWriter::new(buffer, Class::Request, Method::BINDING, transaction.id()).ok()?;
                     return Some(GatherTransmit { place, to, len: writer.finish() });
                 }
             }
@@ -227,13 +232,20 @@ impl Gatherer {
     }
 
     /// A STUN message that may answer a Binding request. Returns whether it does.
-    pub(crate) fn binding_answered(&mut self, place: Place, source: TransportAddress, message: &Message<'_>) -> bool {
+    pub(crate) fn binding_answered(
+        &mut self,
+        place: Place,
+        source: TransportAddress,
+        message: &Message<'_>,
+    ) -> bool {
         let id = message.transaction_id();
         let Some(key) = self.transactions.get(&id).copied() else { return false };
         let Some(job) = self.reflexive.get_mut(&key) else { return false };
         // No integrity protects the answer: transaction id, source, place and method are all there is to go by.
-        let expected = job.transactions().find(|(_, transaction)| transaction.id() == id).map(|(server, _)| server);
-        let answers = matches!(message.class(), Class::Success | Class::Error) && message.method() == Method::BINDING;
+        let expected =
+            job.transactions().find(|(_, transaction)| transaction.id() == id).map(|(server, _)| server);
+        let answers =
+            matches!(message.class(), Class::Success | Class::Error) && message.method() == Method::BINDING;
         if expected != Some(source) || job.place != place || !answers {
             return false;
         }
@@ -242,7 +254,7 @@ impl Gatherer {
             return true;
         }
         self.transactions.remove(&id);
-        self.jobs_touched = true;
+        self.jobs.touch();
         let verdict = self.judge_binding(key, message);
         self.conclude(key, id, source, verdict);
         true

@@ -1,7 +1,7 @@
 //! Relayed candidates: one TURN client for each allocation (RFC 8445 §5.1.1.2, RFC 8656).
 
 use alloc::vec::Vec;
-use core::time::Duration;
+use core::{ops::Bound, time::Duration};
 
 use floe_pair::{BaseId, CandidateType, ComponentId, Place, StreamId, TransportAddress};
 use floe_stun::{Instant, Random};
@@ -46,7 +46,7 @@ pub struct Relay {
 enum Phase {
     Allocating,
     Open,
-    /// Its events interest nobody any more but the last one.
+    /// Of its events only the last one is of interest.
     Releasing,
 }
 
@@ -127,21 +127,37 @@ impl Gatherer {
             self.ask_relay_socket(key, local, server, 0);
         }
         for (key, job) in self.relay_jobs.iter_mut().filter(|(_, job)| job.progress == Progress::Asking) {
-            let asking = self.relays.values().any(|entry| entry.key == *key && entry.phase == Phase::Allocating)
-                || self.asked.values().any(|ask| matches!(ask, Ask::Relay { key: asked, .. } if asked == key));
+            let asking =
+                self.relays.values().any(|entry| entry.key == *key && entry.phase == Phase::Allocating)
+                    || self
+                        .asked
+                        .values()
+                        .any(|ask| matches!(ask, Ask::Relay { key: asked, .. } if asked == key));
             if job.targets.is_empty() && !asking {
                 job.progress = Progress::Ended;
             }
         }
     }
 
-    fn ask_relay_socket(&mut self, key: JobKey, local: TransportAddress, server: TransportAddress, ports: u8) {
+    fn ask_relay_socket(
+        &mut self,
+        key: JobKey,
+        local: TransportAddress,
+        server: TransportAddress,
+        ports: u8,
+    ) {
         let id = self.ask(Ask::Relay { key, server, ports });
         self.out.request(Request::BindUdp { id, local, shareable: false });
     }
 
     /// The socket of an allocation is there, or is not.
-    pub(crate) fn relay_answered(&mut self, key: JobKey, server: TransportAddress, ports: u8, answer: Answer) {
+    pub(crate) fn relay_answered(
+        &mut self,
+        key: JobKey,
+        server: TransportAddress,
+        ports: u8,
+        answer: Answer,
+    ) {
         let Some(job) = self.relay_jobs.get(&key).filter(|job| job.progress == Progress::Asking) else {
             return self.decline(&answer);
         };
@@ -164,14 +180,14 @@ impl Gatherer {
         let relay = Relay { client, place, server, base, stream: key.stream, component: key.component };
         self.relays.insert(base, RelayEntry { relay, key, place, phase: Phase::Allocating, ports });
         self.places.insert(place, base);
-        self.relays_touched = true;
+        self.clients.touch();
     }
 
     /// One attempt has failed: the next address is tried at once.
     fn relay_failed(&mut self, key: JobKey, server: TransportAddress, error: ServerError) {
         let Some(job) = self.relay_jobs.get_mut(&key) else { return };
         job.targets.hurry(self.now);
-        self.jobs_touched = true;
+        self.jobs.touch();
         if !job.late {
             let local = Some(job.local.ip());
             self.out.notice(Event::ServerFailed { server: key.server, local, address: Some(server), error });
@@ -182,12 +198,14 @@ impl Gatherer {
     pub(crate) fn relay_slot(&mut self, lane: usize, open: bool, rng: &mut Random) -> bool {
         let now = self.now;
         let phase = if open { Phase::Open } else { Phase::Allocating };
-        for entry in self.relays.values_mut().filter(|entry| entry.key.server == lane && entry.phase == phase) {
+        for entry in self.relays.values_mut().filter(|entry| entry.key.server == lane && entry.phase == phase)
+        {
             if entry.relay.client.wants_slot() && entry.relay.client.take_slot(now, rng) {
                 if let Some(job) = self.relay_jobs.get_mut(&entry.key).filter(|_| !open) {
                     job.targets.wait(now.after(NEXT_ADDRESS_AFTER));
                 }
-                (self.relays_touched, self.jobs_touched, self.may_send) = (true, true, true);
+                self.clients.touch();
+                self.jobs.touch();
                 return true;
             }
         }
@@ -205,15 +223,16 @@ impl Gatherer {
         for entry in self.relays.values_mut() {
             if entry.relay.client.poll_timeout().is_some_and(|at| at <= self.now) {
                 entry.relay.client.handle_timeout(self.now, rng);
-                (self.relays_touched, self.may_send) = (true, true);
+                self.clients.touch();
             }
         }
     }
 
     /// Takes what the TURN clients have to say.
     pub(crate) fn drain_relays(&mut self) {
-        let bases: Vec<_> = self.relays.keys().copied().collect();
-        for base in bases {
+        let mut from = Bound::Unbounded;
+        while let Some(base) = self.relays.range((from, Bound::Unbounded)).next().map(|(base, _)| *base) {
+            from = Bound::Excluded(base);
             while self.out.takes_turn_events() {
                 let Some(entry) = self.relays.get_mut(&base) else { break };
                 let Some(event) = entry.relay.client.poll_event() else { break };
@@ -230,21 +249,21 @@ impl Gatherer {
             }
             (Phase::Allocating, TurnEvent::AllocateFailed(error)) => self.not_allocated(base, key, error),
             (Phase::Allocating, TurnEvent::Redirected(to)) => self.redirected(base, to.into()),
-            (Phase::Open | Phase::Releasing, event @ (TurnEvent::Lost(_) | TurnEvent::Released)) => {
-                let known = phase == Phase::Open || self.stage == Stage::Closed;
-                if known {
-                    self.out.turn(base, event);
-                }
+            (Phase::Open, event @ TurnEvent::Lost(_)) => {
+                self.out.turn(base, event);
                 self.retire(base);
-                self.forget_relay(base);
-                if let Some(job) = self.relay_jobs.get_mut(&key).filter(|_| phase == Phase::Open) {
+                if let Some(job) = self.relay_jobs.get_mut(&key) {
                     job.progress = Progress::Ended;
                 }
+                self.release(base);
+            }
+            (_, TurnEvent::Released) => {
+                if self.stage == Stage::Closed {
+                    self.out.turn(base, event);
+                }
+                self.forget_relay(base);
             }
             (Phase::Open, event) => self.out.turn(base, event),
-            // What fails while it is being given back is as good as given back.
-            (Phase::Allocating, TurnEvent::Lost(_) | TurnEvent::Released)
-            | (Phase::Releasing, TurnEvent::AllocateFailed(_)) => self.forget_relay(base),
             (Phase::Allocating | Phase::Releasing, _) => {}
         }
     }
@@ -276,7 +295,7 @@ impl Gatherer {
             related: Some(seen.unwrap_or(relayed.concealed())),
         });
         let Some(job) = self.relay_jobs.get_mut(&key) else { return };
-        self.jobs_touched = true;
+        self.jobs.touch();
         if added == Added::New {
             job.progress = Progress::Allocated;
             if let Some(entry) = self.relays.get_mut(&base) {
@@ -315,12 +334,13 @@ impl Gatherer {
     fn not_allocated(&mut self, base: BaseId, key: JobKey, error: AllocateError) {
         let Some(entry) = self.relays.get(&base) else { return };
         let (server, ports) = (entry.relay.server, entry.ports);
-        self.forget_relay(base);
+        // RFC 8656 §7.3: an allocation that cannot be used is deleted first, where there is one.
+        self.release(base);
         let waiting = self.relay_jobs.get(&key).filter(|job| !job.is_done()).map(|job| job.local);
         match waiting {
             Some(local) if error.retry() == Retry::NewPort && ports < MAX_NEW_PORTS => {
                 self.ask_relay_socket(key, local, server, ports.saturating_add(1));
-                self.jobs_touched = true;
+                self.jobs.touch();
             }
             _ => self.relay_failed(key, server, ServerError::Allocate(error)),
         }
@@ -337,19 +357,22 @@ impl Gatherer {
         if usable && entry.relay.client.follow(self.now).is_ok() {
             entry.relay.server = to;
             job.targets.wait(self.now.after(NEXT_ADDRESS_AFTER));
-            self.jobs_touched = true;
+            self.jobs.touch();
         } else {
-            self.forget_relay(base);
+            self.release(base);
             self.relay_failed(key, from, ServerError::BadRedirect(to));
         }
     }
 
     /// Gives an allocation, or what may become one, back to its server; its socket closes when that is done.
     pub(crate) fn release(&mut self, base: BaseId) {
-        let Some(entry) = self.relays.get_mut(&base).filter(|entry| entry.phase != Phase::Releasing) else { return };
+        let Some(entry) = self.relays.get_mut(&base).filter(|entry| entry.phase != Phase::Releasing) else {
+            return;
+        };
         entry.phase = Phase::Releasing;
         entry.relay.client.close(self.now);
-        (self.relays_touched, self.jobs_touched, self.may_send) = (true, true, true);
+        self.clients.touch();
+        self.jobs.touch();
     }
 
     /// Nothing is left at the server: the socket closes.
@@ -357,7 +380,7 @@ impl Gatherer {
         if let Some(entry) = self.relays.remove(&base) {
             self.places.remove(&entry.place);
             self.free(entry.place.socket);
-            self.jobs_touched = true;
+            self.jobs.touch();
         }
     }
 }

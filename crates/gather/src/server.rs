@@ -78,7 +78,9 @@ impl ServerState {
     /// The addresses that can be asked from `local`.
     pub(crate) fn reachable(&self, local: TransportAddress) -> Vec<TransportAddress> {
         match &self.addresses {
-            Addresses::Known(known) => known.iter().copied().filter(|server| can_reach(local, *server)).collect(),
+            Addresses::Known(known) => {
+                known.iter().copied().filter(|server| can_reach(local, *server)).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -94,7 +96,11 @@ pub(crate) fn known(ips: &[IpAddr], port: u16, loopback: bool) -> (Addresses, Op
             usable.push(address);
         }
     }
-    if usable.is_empty() { (Addresses::None, Some(ServerError::NoUsableAddress)) } else { (Addresses::Known(usable), None) }
+    if usable.is_empty() {
+        (Addresses::None, Some(ServerError::NoUsableAddress))
+    } else {
+        (Addresses::Known(usable), None)
+    }
 }
 
 /// Whether a datagram from `local` can arrive at `server`: same family, and neither loopback nor link-local
@@ -208,8 +214,10 @@ mod tests {
 
     #[test]
     fn t32_names_do_not_lead_to_this_host_or_to_everybody() {
-        let ips: Vec<IpAddr> =
-            ["127.0.0.1", "::1", "0.0.0.0", "224.0.0.5", "::ffff:127.0.0.1"].iter().map(|ip| ip.parse().expect("a literal")).collect();
+        let ips: Vec<IpAddr> = ["127.0.0.1", "::1", "0.0.0.0", "224.0.0.5", "::ffff:127.0.0.1"]
+            .iter()
+            .map(|ip| ip.parse().expect("a literal"))
+            .collect();
         assert_eq!(known(&ips, 3478, false), (Addresses::None, Some(ServerError::NoUsableAddress)));
         let (found, _) = known(&ips, 3478, true);
         assert_eq!(found, Addresses::Known(vec![at("127.0.0.1:3478"), at("[::1]:3478")]));

@@ -6,4 +6,5 @@
 //! Nothing in this crate reads a clock, opens a socket or draws ambient randomness: equal inputs and equal seeds
 //! give byte-identical outputs.
 
+pub mod net;
 pub mod server;

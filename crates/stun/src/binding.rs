@@ -89,8 +89,7 @@ impl<'a> BindingRequest<'a> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BindingResponse<'a> {
-    /// The reflexive address: XOR-MAPPED-ADDRESS, else MAPPED-ADDRESS; one of an unknown family counts as
-    /// absent (RFC 8489 §14.1).
+    /// The reflexive address: XOR-MAPPED-ADDRESS, else MAPPED-ADDRESS, which is not looked at otherwise.
     pub mapped: Option<SocketAddr>,
     /// ERROR-CODE, of an error response.
     pub error: Option<ErrorCode<'a>>,
@@ -106,53 +105,34 @@ impl<'a> BindingResponse<'a> {
     /// One of the attributes above is malformed.
     #[inline]
     pub fn decode(message: &Message<'a>) -> Result<Self, AttributeError> {
-        let id = message.transaction_id();
-        let (mut xored, mut plain) = (Seen::Absent, Seen::Absent);
         let mut response = Self::default();
+        let (mut xored, mut plain, mut error) = (None, None, None);
         for attribute in message.attributes() {
             match attribute.kind {
-                AttributeType::XOR_MAPPED_ADDRESS => {
-                    xored.note(|| attribute.decode::<XorMappedAddress>(id).map(|address| address.0))?;
-                }
-                AttributeType::MAPPED_ADDRESS => {
-                    plain.note(|| attribute.decode::<MappedAddress>(id).map(|address| address.0))?;
-                }
-                AttributeType::ERROR_CODE => {
-                    first(&mut response.error, &attribute, id, |error: ErrorCode<'a>| error)?;
-                }
+                AttributeType::XOR_MAPPED_ADDRESS => xored = xored.or(Some(attribute)),
+                AttributeType::MAPPED_ADDRESS => plain = plain.or(Some(attribute)),
+                AttributeType::ERROR_CODE => error = error.or(Some(attribute)),
                 kind => response.unknown_required |= is_unknown_required(kind),
             }
         }
-        response.mapped = xored.address().or(plain.address());
+        let id = message.transaction_id();
+        if let Some(attribute) = xored {
+            response.mapped = known(attribute.decode::<XorMappedAddress>(id))?.map(|address| address.0);
+        }
+        if let (None, Some(attribute)) = (response.mapped, plain) {
+            response.mapped = known(attribute.decode::<MappedAddress>(id))?.map(|address| address.0);
+        }
+        response.error = error.map(|attribute| attribute.decode(id)).transpose()?;
         Ok(response)
     }
 }
 
-/// An address attribute that came already counts, even if its family is unknown: a second one is a repeat.
-enum Seen {
-    Absent,
-    UnknownFamily,
-    Address(SocketAddr),
-}
-
-impl Seen {
-    #[inline]
-    fn note(
-        &mut self,
-        read: impl FnOnce() -> Result<SocketAddr, AttributeError>,
-    ) -> Result<(), AttributeError> {
-        if let Self::Absent = self {
-            *self = match read() {
-                Ok(address) => Self::Address(address),
-                Err(AttributeError::UnknownFamily(_)) => Self::UnknownFamily,
-                Err(error) => return Err(error),
-            };
-        }
-        Ok(())
-    }
-
-    const fn address(self) -> Option<SocketAddr> {
-        if let Self::Address(address) = self { Some(address) } else { None }
+/// RFC 8489 §14.1: an address of an unknown family counts as absent.
+#[inline]
+fn known<A>(address: Result<A, AttributeError>) -> Result<Option<A>, AttributeError> {
+    match address {
+        Err(AttributeError::UnknownFamily(_)) => Ok(None),
+        other => other.map(Some),
     }
 }
 

@@ -16,26 +16,48 @@ static CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISO_HDLC);
 /// The value of a FINGERPRINT that follows these bytes; their length field already counts the attribute.
 #[inline]
 pub(crate) fn value(covered: &[u8]) -> u32 {
-    // The library takes 16 bytes at a time and then single ones. A STUN message leaves 4, 8 or 12: taken as
-    // words, with the same tables, they cost a quarter.
-    let (blocks, rest) = covered.as_chunks::<16>();
+    checksum(covered) ^ XOR
+}
+
+/// CRC-32 (ITU V.42) over the library's tables, 16 bytes at a time and then by words.
+///
+/// The library's own loop takes what is left after the last 16 bytes byte by byte. A STUN message leaves 4, 8
+/// or 12, which made up a third of the time of a response's FINGERPRINT.
+#[inline]
+fn checksum(bytes: &[u8]) -> u32 {
+    let (blocks, rest) = bytes.as_chunks::<16>();
     let (words, rest) = rest.as_chunks::<4>();
-    let mut state = !CRC.checksum(blocks.as_flattened());
+    let mut state = !0;
+    for [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] in blocks {
+        let after = ahead(8, [*e, *f, *g, *h]) ^ ahead(4, [*i, *j, *k, *l]) ^ ahead(0, [*m, *n, *o, *p]);
+        state = ahead(12, mixed(state, [*a, *b, *c, *d])) ^ after;
+    }
     for word in words {
-        let [a, b, c, d] = (state ^ u32::from_le_bytes(*word)).to_le_bytes();
-        state = entry(3, a) ^ entry(2, b) ^ entry(1, c) ^ entry(0, d);
+        state = ahead(0, mixed(state, *word));
     }
     for byte in rest {
         let [low, ..] = state.to_le_bytes();
         state = entry(0, low ^ byte) ^ (state >> 8);
     }
-    !state ^ XOR
+    !state
 }
 
-/// What `byte` contributes to the CRC when `distance` bytes follow it before the next look at the state.
+/// The four bytes the state is about to take in.
 #[inline]
-fn entry(distance: usize, byte: u8) -> u32 {
-    CRC.table().get(distance).and_then(|table| table.get(usize::from(byte))).copied().unwrap_or(0)
+fn mixed(state: u32, word: [u8; 4]) -> [u8; 4] {
+    (state ^ u32::from_le_bytes(word)).to_le_bytes()
+}
+
+/// What four bytes contribute to the state once they and `distance` more bytes are taken in.
+#[inline]
+fn ahead(distance: usize, [a, b, c, d]: [u8; 4]) -> u32 {
+    let at = |steps| distance.wrapping_add(steps);
+    (entry(at(3), a) ^ entry(at(2), b)) ^ (entry(at(1), c) ^ entry(at(0), d))
+}
+
+#[inline]
+fn entry(table: usize, byte: u8) -> u32 {
+    CRC.table().get(table).and_then(|entries| entries.get(usize::from(byte))).copied().unwrap_or(0)
 }
 
 /// Checks the FINGERPRINT that ends a message.

@@ -36,15 +36,16 @@ impl Marks {
     #[inline]
     fn find(bytes: &[u8], body: &[u8]) -> Result<Self, ParseError> {
         let mut marks = Self::default();
-        let mut rest = body;
-        while let Some(([k0, k1, l0, l1], tail)) = rest.split_first_chunk::<4>() {
+        // Every attribute begins on a word, and the caller has seen that the body ends on one.
+        let (mut words, _) = body.as_chunks::<4>();
+        while let Some(([k0, k1, l0, l1], rest)) = words.split_first() {
             let kind = AttributeType::new(u16::from_be_bytes([*k0, *k1]));
             let length = usize::from(u16::from_be_bytes([*l0, *l1]));
             // RFC 8489 §14: the length does not count the padding, the next attribute starts behind it.
-            let Some(next) = tail.get(padded(length)..) else {
+            let Some(next) = rest.get(length.wrapping_add(3) >> 2..) else {
                 return Err(ParseError::AttributeBeyondEnd(kind));
             };
-            let at = bytes.len().wrapping_sub(rest.len());
+            let at = bytes.len().wrapping_sub(words.as_flattened().len());
             match kind {
                 AttributeType::MESSAGE_INTEGRITY if marks.sha1 | marks.sha256 == 0 => {
                     marks.sha1 = protected::<{ AttributeType::MESSAGE_INTEGRITY.get() }>(at, length)?;
@@ -61,7 +62,7 @@ impl Marks {
                 }
                 _ => {}
             }
-            rest = next;
+            words = next;
         }
         // What counts first ends the visible part: a SHA-1 tag stands before the SHA-256 tag or not at all.
         marks.visible = [marks.sha1, marks.sha256, marks.fingerprint]

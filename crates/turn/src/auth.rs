@@ -67,8 +67,10 @@ impl<'a> Offer<'a> {
         let algorithms = match message.get::<PasswordAlgorithms<'a>>() {
             Ok(None) => None,
             Ok(Some(list)) => {
-                // RFC 8489 §9.2.5: the first one that is supported; with none there is no retry.
-                let chosen = list.first_supported().ok_or(RequestError::NoCommonAlgorithm)?;
+                // RFC 8656 §6: of MD5 and SHA-256 always the latter, whatever the order; RFC 8489 §9.2.5 would have
+                // the first. With none that is supported there is no retry.
+                let supported = list.iter().filter_map(|entry| entry.algorithm());
+                let chosen = supported.max().ok_or(RequestError::NoCommonAlgorithm)?;
                 if list.as_bytes().len() > MAX_ALGORITHMS_BYTES {
                     return Err(RequestError::Malformed);
                 }

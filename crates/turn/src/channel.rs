@@ -248,6 +248,12 @@ impl Channels {
         *self = Self::default();
     }
 
+    /// The next number to try, for tests of the end of the range.
+    #[cfg(test)]
+    pub(crate) fn start_at(&mut self, offset: u16) {
+        self.next = Some(offset);
+    }
+
     fn binding_mut(&mut self, number: ChannelNumber) -> Option<&mut Binding> {
         self.bindings.iter_mut().find(|binding| binding.number == number)
     }

@@ -271,8 +271,8 @@ impl Requests {
     }
 
     #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.list.len()
+    pub(crate) fn capacity(&self) -> usize {
+        self.list.capacity()
     }
 }
 

@@ -20,8 +20,8 @@ impl Client {
         {
             self.phase = Phase::Allocating(Asking::Waiting(attempts));
         }
-        self.run_release(rng);
         self.run_expiries();
+        self.run_release(rng);
         self.run_renewals(rng);
         self.update_deadline();
     }

@@ -1,1 +1,225 @@
-//! To be filled.
+//! Nomination.
+
+use floe_pair::{IceOptions, Role};
+
+use super::script::*;
+use super::world::*;
+use crate::{Config, Failure, Outcome, PairState, State, Urgency};
+
+const OTHER: &str = "10.0.1.2:1000";
+
+/// Two pairs, the first better; checks of both are under way.
+fn two(role: Role) -> (Script, Sent, Sent) {
+    let mut script = Script::new(role);
+    script.add_remote(remote(), 0);
+    script.add_remote(address(OTHER), 1);
+    let (better, worse) = (script.slot().expect("a check"), script.slot().expect("a check"));
+    assert_eq!((better.to, worse.to), (remote(), address(OTHER)));
+    (script, better, worse)
+}
+
+#[test]
+fn the_best_pair_is_nominated_in_the_next_slot() {
+    let (mut script, better, _) = two(Role::Controlling);
+    script.wait(50);
+    script.succeed(&better);
+    assert_eq!(script.set.wants_slot(), Some(Urgency::Nomination));
+    assert_eq!(script.pair(remote()).state, PairState::Succeeded);
+    let nomination = script.slot().expect("the nomination");
+    assert!(nomination.nominates() && nomination.to == remote());
+    assert_ne!(nomination.id(), better.id());
+    assert_eq!((script.selected(), script.pair(remote()).state), (None, PairState::InProgress));
+    script.succeed(&nomination);
+    assert_eq!((script.selected(), script.set.state()), (Some(remote()), State::Completed));
+}
+
+#[test]
+fn a_pair_is_not_held_up_by_a_better_one_that_had_its_time() {
+    let (mut script, _, worse) = two(Role::Controlling);
+    script.wait(50);
+    script.succeed(&worse);
+    // Both left at the same instant: the better one has one slot's time more, and is given no more than that.
+    assert_eq!(script.set.wants_slot(), None);
+    script.wait(5);
+    assert_eq!(script.set.wants_slot(), Some(Urgency::Nomination));
+    assert_eq!(script.slot().expect("the nomination").to, address(OTHER));
+}
+
+#[test]
+fn a_better_pair_that_answers_meanwhile_is_nominated_instead() {
+    let (mut script, better, worse) = two(Role::Controlling);
+    script.wait(50);
+    script.succeed(&worse);
+    script.wait(3);
+    script.succeed(&better);
+    assert_eq!(script.slot().expect("the nomination").to, remote());
+}
+
+#[test]
+fn a_better_pair_that_waits_for_ever_holds_nothing_up_for_long() {
+    let mut script = Script::new(Role::Controlling);
+    let relay = floe_pair::BaseId(8);
+    script.set.add_base(relay, crate::Admission::PerPeer);
+    script.set.add_local_candidate(ms(0), STREAM, host(RTP, 0, address("10.0.0.3:3")), relay);
+    script.add_remote(remote(), 1);
+    let _ = script.events();
+    // The better base is never opened for the peer.
+    let check = script.slot().expect("a check");
+    assert_eq!(check.from, BASE);
+    script.wait(10);
+    script.succeed(&check);
+    script.wait(100);
+    assert_eq!(script.set.wants_slot(), Some(Urgency::Nomination));
+}
+
+#[test]
+fn ice_32_one_pair_is_nominated_and_no_other_after_it() {
+    let (mut script, better, worse) = two(Role::Controlling);
+    script.wait(50);
+    script.succeed(&worse);
+    script.wait(5);
+    let nomination = script.slot().expect("the nomination");
+    // A better pair comes true while the nomination is under way, and again after it.
+    script.succeed(&better);
+    assert!(script.slot().is_none());
+    script.succeed(&nomination);
+    assert_eq!(script.selected(), Some(address(OTHER)));
+    for _ in 0..50 {
+        let sent = script.wait(1_000);
+        assert!(sent.iter().all(|sent| !sent.nominates() && sent.to == address(OTHER)));
+        for consent in sent {
+            script.succeed(&consent);
+        }
+        assert!(script.slot().is_none());
+    }
+}
+
+#[test]
+fn ice_34_after_nomination_the_others_go_and_their_answers_still_count() {
+    let (mut script, better, worse) = two(Role::Controlling);
+    script.add_remote(address("10.0.1.3:1"), 2);
+    script.wait(50);
+    script.succeed(&better);
+    let nomination = script.slot().expect("the nomination");
+    script.succeed(&nomination);
+    let listed: std::vec::Vec<_> = script.set.pairs().filter(|pair| pair.listed).collect();
+    assert_eq!((listed.len(), listed[0].remote.address), (1, remote()));
+    assert!(script.slot().is_none(), "nothing of the component is checked any more");
+    // Not retransmitted ...
+    assert!(script.wait(2_000).is_empty());
+    // ... and the answer makes data from there acceptable.
+    assert_eq!(script.set.is_valid(BASE, address(OTHER)), None);
+    script.succeed(&worse);
+    assert_eq!(script.set.is_valid(BASE, address(OTHER)), Some((STREAM, RTP)));
+    assert_eq!(script.selected(), Some(remote()));
+}
+
+#[test]
+fn ice_35_what_was_not_selected_is_kept_three_seconds_and_then_freed() {
+    let (mut script, better, worse) = two(Role::Controlling);
+    script.wait(50);
+    script.succeed(&better);
+    script.succeed(&worse);
+    let nomination = script.slot().expect("the nomination");
+    script.succeed(&nomination);
+    script.wait(2_900);
+    assert_eq!(script.set.pairs().count(), 2);
+    assert_eq!(script.set.is_valid(BASE, address(OTHER)), Some((STREAM, RTP)));
+    script.wait(60_000);
+    assert!(script.set.pairs().count() <= 1);
+}
+
+#[test]
+fn a_failed_nomination_falls_back_to_the_next_valid_pair() {
+    let (mut script, better, worse) = two(Role::Controlling);
+    script.wait(50);
+    script.succeed(&better);
+    script.succeed(&worse);
+    let nomination = script.slot().expect("the nomination");
+    assert_eq!(script.refuse(&nomination, 400), Outcome::Taken);
+    let pair = script.pair(remote());
+    assert_eq!(
+        (pair.state, pair.failure, pair.valid),
+        (PairState::Failed, Some(Failure::Refused(400)), false)
+    );
+    let next = script.slot().expect("the next nomination");
+    assert!(next.nominates() && next.to == address(OTHER));
+    script.succeed(&next);
+    assert_eq!(script.selected(), Some(address(OTHER)));
+}
+
+#[test]
+fn a_lost_nomination_is_followed_by_fresh_ones_until_consent_ends() {
+    let (mut script, better, worse) = two(Role::Controlling);
+    script.wait(50);
+    script.succeed(&better);
+    script.succeed(&worse);
+    let mut nominations = 0;
+    let mut fell_back = None;
+    for step in 0..4_000_u64 {
+        for sent in script.slot().into_iter().chain(script.wait(10)) {
+            if sent.to == address(OTHER) {
+                if sent.nominates() {
+                    fell_back.get_or_insert(step * 10);
+                }
+                script.succeed(&sent);
+            } else if fell_back.is_none() && sent.request().use_candidate {
+                nominations += 1;
+            }
+        }
+    }
+    assert!((20..=60).contains(&nominations), "{nominations}");
+    assert!(fell_back.is_some_and(|at| (29_000..=31_000).contains(&at)), "{fell_back:?}");
+    assert_eq!(script.selected(), Some(address(OTHER)));
+}
+
+#[test]
+fn ice_33_of_several_nominations_of_an_rfc_5245_peer_the_best_is_used() {
+    for best_first in [true, false] {
+        let mut script = Script::bare(Role::Controlled, Config::default());
+        let mut old = parameters("right");
+        old.options = IceOptions::default();
+        script.set.set_remote_parameters(ms(0), old);
+        script.add_remote(remote(), 0);
+        script.add_remote(address(OTHER), 1);
+        let order = if best_first { [remote(), address(OTHER)] } else { [address(OTHER), remote()] };
+        for at in order {
+            script.ask_well(at, &Ask::nominating());
+        }
+        for _ in 0..2 {
+            let check = script.slot().expect("a triggered check");
+            script.succeed(&check);
+            if script.selected().is_some() {
+                script.ask_well(order[1], &Ask::nominating());
+            }
+        }
+        while let Some(check) = script.slot() {
+            script.succeed(&check);
+        }
+        assert_eq!(script.selected(), Some(remote()));
+        // Long after completion nothing moves any more.
+        script.wait(4_000);
+        assert_eq!(script.selected(), Some(remote()));
+    }
+}
+
+#[test]
+fn a_nomination_before_our_check_has_succeeded_counts_when_it_does() {
+    let mut script = Script::new(Role::Controlled);
+    script.add_remote(remote(), 0);
+    let check = script.slot().expect("a check");
+    script.ask_well(remote(), &Ask::nominating());
+    assert_eq!(script.selected(), None);
+    script.succeed(&check);
+    assert_eq!(script.selected(), Some(remote()));
+}
+
+#[test]
+fn a_nomination_whose_triggered_check_fails_selects_nothing() {
+    let mut script = Script::new(Role::Controlled);
+    script.ask_well(remote(), &Ask::nominating());
+    let check = script.slot().expect("a triggered check");
+    assert_eq!(script.refuse(&check, 400), Outcome::Taken);
+    assert_eq!((script.selected(), script.pair(remote()).state), (None, PairState::Failed));
+    assert_eq!(script.set.state(), State::Checking, "RFC 8863: not failed while patience lasts");
+}

@@ -67,20 +67,26 @@ pub(super) fn new_set(name: &str, role: Role, config: Config) -> ChecklistSet {
 
 /// One agent with its addresses.
 pub(super) struct Side {
-    pub set: ChecklistSet,
-    pub rng: Random,
-    pub bases: Vec<(BaseId, TransportAddress)>,
-    pub candidates: Vec<(StreamId, Candidate, BaseId)>,
+    pub(super) set: ChecklistSet,
+    pub(super) rng: Random,
+    pub(super) bases: Vec<(BaseId, TransportAddress)>,
+    pub(super) candidates: Vec<(StreamId, Candidate, BaseId)>,
     next_slot: Instant,
     /// Instants at which transactions began.
-    pub starts: Vec<Instant>,
+    pub(super) starts: Vec<Instant>,
     /// Datagrams sent, by kind, with destination.
-    pub sent: Vec<(Instant, TransmitKind, TransportAddress)>,
-    pub events: Vec<(Instant, Event)>,
+    pub(super) sent: Vec<(Instant, TransmitKind, TransportAddress)>,
+    pub(super) events: Vec<(Instant, Event)>,
 }
 
 impl Side {
-    pub fn add_host(&mut self, stream: StreamId, component: ComponentId, index: u16, at: &str) -> BaseId {
+    pub(super) fn add_host(
+        &mut self,
+        stream: StreamId,
+        component: ComponentId,
+        index: u16,
+        at: &str,
+    ) -> BaseId {
         let base = BaseId(u32::try_from(self.bases.len()).expect("few"));
         self.set.add_base(base, Admission::Open);
         self.bases.push((base, address(at)));
@@ -88,15 +94,15 @@ impl Side {
         base
     }
 
-    pub fn first(&self, wanted: impl Fn(&Event) -> bool) -> Option<Instant> {
+    pub(super) fn first(&self, wanted: impl Fn(&Event) -> bool) -> Option<Instant> {
         self.events.iter().find(|(_, event)| wanted(event)).map(|(at, _)| *at)
     }
 
-    pub fn selected_at(&self) -> Option<Instant> {
+    pub(super) fn selected_at(&self) -> Option<Instant> {
         self.first(|event| matches!(event, Event::Selected { .. }))
     }
 
-    pub fn usable_at(&self) -> Option<Instant> {
+    pub(super) fn usable_at(&self) -> Option<Instant> {
         self.first(|event| matches!(event, Event::PairValid { .. }))
     }
 }
@@ -114,13 +120,13 @@ type Filter = dyn FnMut(Instant, TransportAddress, TransportAddress, &[u8]) -> b
 
 /// Virtual time, and a wire of one delay for all.
 pub(super) struct World {
-    pub now: Instant,
-    pub sides: [Side; 2],
-    pub delay: Duration,
+    pub(super) now: Instant,
+    pub(super) sides: [Side; 2],
+    pub(super) delay: Duration,
     /// Whether a datagram passes.
-    pub passes: Box<Filter>,
+    pub(super) passes: Box<Filter>,
     /// Address a datagram shows on the other side: a NAT.
-    pub outside: Vec<(TransportAddress, TransportAddress)>,
+    pub(super) outside: Vec<(TransportAddress, TransportAddress)>,
     wire: BinaryHeap<Reverse<Datagram>>,
     order: usize,
 }
@@ -128,7 +134,7 @@ pub(super) struct World {
 use std::boxed::Box;
 
 impl World {
-    pub fn new(roles: [Role; 2], rtt: Duration, seed: u8, config: Config) -> Self {
+    pub(super) fn new(roles: [Role; 2], rtt: Duration, seed: u8, config: Config) -> Self {
         let side = |name: &str, role, seed| Side {
             set: new_set(name, role, config),
             rng: Random::from_seed([seed; 32]),
@@ -151,7 +157,7 @@ impl World {
     }
 
     /// Controlling on the left, `hosts` addresses on each side, everything known at the origin.
-    pub fn hosts(hosts: u16, rtt: Duration) -> Self {
+    pub(super) fn hosts(hosts: u16, rtt: Duration) -> Self {
         let mut world = Self::new([Role::Controlling, Role::Controlled], rtt, 1, Config::default());
         for index in 0..hosts {
             world.sides[0].add_host(STREAM, RTP, index, &std::format!("10.0.0.{}:1000", index + 1));
@@ -161,13 +167,13 @@ impl World {
     }
 
     /// Drops each datagram with this probability, in percent, from a seed.
-    pub fn lose(&mut self, percent: u64, seed: u8) {
+    pub(super) fn lose(&mut self, percent: u64, seed: u8) {
         let mut rng = Random::from_seed([seed; 32]);
         self.passes = Box::new(move |_, _, _, _| rng.below(100) >= percent);
     }
 
     /// Tells each side its own candidates, the other's and the other's parameters.
-    pub fn signal(&mut self) {
+    pub(super) fn signal(&mut self) {
         for index in 0..2 {
             self.tell_local(index);
             self.tell_parameters(index);
@@ -175,26 +181,26 @@ impl World {
         }
     }
 
-    pub fn tell_local(&mut self, to: usize) {
+    pub(super) fn tell_local(&mut self, to: usize) {
         let own = self.sides[to].candidates.clone();
         for (stream, candidate, base) in own {
             self.sides[to].set.add_local_candidate(self.now, stream, candidate, base);
         }
     }
 
-    pub fn tell_parameters(&mut self, to: usize) {
+    pub(super) fn tell_parameters(&mut self, to: usize) {
         let theirs = self.sides[1 - to].set.local_parameters().clone();
         self.sides[to].set.set_remote_parameters(self.now, theirs);
     }
 
-    pub fn tell_candidates(&mut self, to: usize) {
+    pub(super) fn tell_candidates(&mut self, to: usize) {
         let theirs = self.sides[1 - to].candidates.clone();
         for (stream, candidate, _) in theirs {
             self.sides[to].set.add_remote_candidate(self.now, stream, candidate);
         }
     }
 
-    pub fn complete_gathering(&mut self) {
+    pub(super) fn complete_gathering(&mut self) {
         for side in &mut self.sides {
             for stream in [STREAM, StreamId(1)] {
                 side.set.local_gathering_complete(self.now, stream);
@@ -204,7 +210,7 @@ impl World {
     }
 
     /// Runs until the instant, or until `done`.
-    pub fn run_until(&mut self, end: Instant, mut done: impl FnMut(&Self) -> bool) -> bool {
+    pub(super) fn run_until(&mut self, end: Instant, mut done: impl FnMut(&Self) -> bool) -> bool {
         for _ in 0..2_000_000 {
             self.drain();
             if done(self) {
@@ -223,11 +229,11 @@ impl World {
         panic!("the sets never rest: {:?}", self.now);
     }
 
-    pub fn run(&mut self, end: Instant) {
+    pub(super) fn run(&mut self, end: Instant) {
         self.run_until(end, |_| false);
     }
 
-    pub fn run_to_selection(&mut self, end: Instant) -> bool {
+    pub(super) fn run_to_selection(&mut self, end: Instant) -> bool {
         self.run_until(end, |world| world.sides.iter().all(|side| side.set.state() == State::Completed))
     }
 
@@ -305,7 +311,7 @@ impl World {
 
     /// Both sides hold the same pair, as mirror images.
     #[track_caller]
-    pub fn assert_agreed(&self, stream: StreamId, component: ComponentId) {
+    pub(super) fn assert_agreed(&self, stream: StreamId, component: ComponentId) {
         let [left, right] = &self.sides;
         let left = left.set.selected(stream, component).expect("selected on the left");
         let right = right.set.selected(stream, component).expect("selected on the right");

@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use floe::{Agent, Candidate, Config, Connection, Endpoint, Event};
+use floe::{
+    Agent, Config, Connection, Endpoint, Event,
+    pair::{Candidate, CandidateLine},
+};
 use floe_sim::server::{PeerPolicy, ServerConfig};
 use serde::Serialize;
 
@@ -63,7 +66,8 @@ impl Kind {
 /// # Errors
 /// A sentence that says what failed.
 pub(crate) async fn run(address: IpAddr, json: bool) -> Result<(), String> {
-    let seed = floe::random_seed().map_err(|error| format!("no randomness: {error}"))?;
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| format!("no randomness: {error}"))?;
     let server = Running::start(address, seed, |listen| {
         let mut config = ServerConfig::new(vec![listen], vec![address]).with_user(USER, PASSWORD);
         config.peers = PeerPolicy { allow_loopback: true, ..PeerPolicy::default() };
@@ -120,7 +124,7 @@ async fn connect(kind: Kind, server: &Running, json: bool) -> Result<Run, String
     let b = Side::start("B", Config::controlled(), kind, server).await?;
     for (side, other) in [(&a, &b), (&b, &a)] {
         side.agent
-            .set_remote_parameters(other.agent.local_parameters())
+            .set_remote_parameters(other.agent.local_parameters().clone())
             .map_err(|error| format!("{}: {error}", side.name))?;
     }
     let started = Instant::now();
@@ -130,8 +134,8 @@ async fn connect(kind: Kind, server: &Running, json: bool) -> Result<Run, String
         run.reason = Some(reason.clone());
     } else if let Some((local, remote)) = &at_a.selected {
         run.connected = true;
-        run.local = Some(floe::CandidateLine::from(local).to_string());
-        run.remote = Some(floe::CandidateLine::from(remote).to_string());
+        run.local = Some(CandidateLine::from(local).to_string());
+        run.remote = Some(CandidateLine::from(remote).to_string());
         run.usable_ms = later(at_a.usable, at_b.usable);
         run.selected_ms = later(at_a.selected_after, at_b.selected_after);
         run.rtt_us = measure::round_trip(&a.connection, &b.connection).await;
@@ -192,7 +196,7 @@ async fn follow(side: &Side, other: &Side, started: Instant) -> Seen {
         let at = started.elapsed();
         match event {
             Some(Event::LocalCandidate { stream, candidate }) => {
-                if let Err(error) = other.agent.add_remote_candidate(stream, &floe::CandidateLine::from(&candidate)) {
+                if let Err(error) = other.agent.add_remote_candidate_to(stream, &CandidateLine::from(&candidate)) {
                     seen.failure = Some(error.to_string());
                     break;
                 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use floe::{Candidate, CandidateType, PairReport};
+use floe::{
+    PairReport,
+    pair::{Candidate, CandidateType},
+};
 
 use super::{Run, Seen, Side};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use floe::{PairId, PairReport};
+use floe::{PairReport, check::PairId};
 
 /// The latest report of each pair. Pairs that lost are forgotten by the agent; here they are kept.
 #[derive(Debug, Default)]

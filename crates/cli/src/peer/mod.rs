@@ -11,7 +11,8 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use floe::{
-    Agent, CandidateLine, ComponentId, Config, Connection, Endpoint, Event as AgentEvent, IceOptions, Parameters, State, StreamId,
+    Agent, Config, Connection, Endpoint, Event as AgentEvent, State,
+    pair::{CandidateLine, ComponentId, IceOptions, Parameters, StreamId},
 };
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -61,6 +62,8 @@ struct Session {
     agent: Arc<Agent>,
     connections: BTreeMap<(StreamId, ComponentId), Arc<Connection>>,
     events: tokio::task::JoinHandle<()>,
+    /// The generation the peer's parameters named.
+    remote_ufrag: Option<String>,
 }
 
 impl Peer {
@@ -106,7 +109,7 @@ impl Peer {
         }
         let ufrag = parameters.ufrag.as_str().to_owned();
         let events = tokio::spawn(forward_events(Arc::clone(&agent), ufrag, self.out.clone()));
-        self.session = Some(Session { agent, connections, events });
+        self.session = Some(Session { agent, connections, events, remote_ufrag: None });
         Ok(())
     }
 
@@ -114,7 +117,7 @@ impl Peer {
         self.session.as_ref().ok_or_else(|| "the agent was not started: `start` comes first".to_owned())
     }
 
-    fn remote_parameters(&self, given: &RemoteParameters) -> Result<(), String> {
+    fn remote_parameters(&mut self, given: &RemoteParameters) -> Result<(), String> {
         let fail = |what: &str, error: &dyn std::fmt::Display| format!("remote-parameters: {what}: {error}");
         let parameters = Parameters {
             ufrag: given.ufrag.parse().map_err(|error| fail("ufrag", &error))?,
@@ -127,8 +130,14 @@ impl Peer {
         if given.lite {
             return Err("unsupported: a lite peer".to_owned());
         }
-        let session = self.session()?;
-        session.agent.set_remote_parameters(parameters).map_err(|error| format!("remote-parameters: {error}"))
+        self.session()?;
+        let Some(session) = &mut self.session else { return Ok(()) };
+        session
+            .agent
+            .set_remote_parameters(parameters)
+            .map_err(|error| format!("remote-parameters: {error}"))?;
+        session.remote_ufrag = Some(given.ufrag.clone());
+        Ok(())
     }
 
     fn remote_candidate(&self, given: &RemoteCandidate) -> Result<(), String> {
@@ -148,7 +157,7 @@ impl Peer {
             }
             _ => line,
         };
-        match session.agent.add_remote_candidate(StreamId(given.stream), &line) {
+        match session.agent.add_remote_candidate_to(StreamId(given.stream), &line) {
             Ok(floe::Added::Ignored(reason)) => {
                 eprintln!("floe peer: candidate passed over: {reason}");
                 Ok(())
@@ -161,14 +170,15 @@ impl Peer {
     fn remote_gathering_complete(&self, ufrag: Option<&str>) -> Result<(), String> {
         let session = self.session()?;
         // RFC 8838 §13: the end of another generation's candidates says nothing of this one's.
-        let current = session.agent.remote_parameters();
-        if let (Some(of), Some(current)) = (ufrag, &current)
-            && of != current.ufrag.as_str()
+        if let (Some(of), Some(current)) = (ufrag, &session.remote_ufrag)
+            && of != current
         {
             return Ok(());
         }
-        session.agent.remote_gathering_complete();
-        Ok(())
+        session
+            .agent
+            .remote_gathering_complete()
+            .map_err(|error| format!("remote-gathering-complete: {error}"))
     }
 
     async fn send(&self, stream: u16, component: u16, data: &str) -> Result<(), String> {

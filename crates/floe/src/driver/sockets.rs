@@ -7,7 +7,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Wake, Waker},
 };
 
 use floe_agent::{AgentKey, Transmit};
@@ -143,7 +143,7 @@ impl Entry {
         let waker = self.waker();
         let mut cx = Context::from_waker(&waker);
         while let Some(kept) = self.waiting.front() {
-            if self.socket.poll_writable(&mut cx) == Poll::Pending {
+            if self.socket.poll_writable(&mut cx).is_pending() {
                 return;
             }
             let packet = Packet { transmit: &kept.transmit, bytes: &kept.bytes };
@@ -159,7 +159,12 @@ impl Entry {
 
 impl Driver {
     /// Takes a socket in and has it read.
-    pub(super) fn add_socket(&mut self, state: &mut State, socket: Socket, owner: Option<AgentKey>) -> SocketId {
+    pub(super) fn add_socket(
+        &mut self,
+        state: &mut State,
+        socket: Socket,
+        owner: Option<AgentKey>,
+    ) -> SocketId {
         let id = self.free_id();
         let socket = Arc::new(socket);
         state.sockets.insert(id, Arc::clone(&socket));

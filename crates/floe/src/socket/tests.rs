@@ -75,9 +75,8 @@ struct Arrived {
 async fn receive(socket: &Socket) -> Vec<Arrived> {
     let mut buffer = vec![0; 1 << 16];
     let mut metas = [RecvMeta::default()];
-    let count = std::future::poll_fn(|cx| {
-        socket.poll_recv(cx, &mut [IoSliceMut::new(&mut buffer)], &mut metas)
-    });
+    let count =
+        std::future::poll_fn(|cx| socket.poll_recv(cx, &mut [IoSliceMut::new(&mut buffer)], &mut metas));
     assert_eq!(count.await.unwrap(), 1);
     let [meta] = metas;
     datagrams(&mut buffer, &meta).map(|payload| Arrived { payload: payload.to_vec(), meta }).collect()
@@ -88,8 +87,11 @@ async fn p31_datagrams_tell_where_they_came_to_and_leave_from_where_they_are_tol
     let wildcard = bind(Ipv4Addr::UNSPECIFIED.into());
     let peer = bind(V4);
     let other = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
-    send(&peer, &Datagram { to: TransportAddress::new(other, wildcard.local().port()), ..to(&wildcard, b"to") })
-        .await;
+    send(
+        &peer,
+        &Datagram { to: TransportAddress::new(other, wildcard.local().port()), ..to(&wildcard, b"to") },
+    )
+    .await;
     let [arrived] = &receive(&wildcard).await[..] else { panic!("one datagram") };
     assert_eq!((arrived.payload.as_slice(), arrived.meta.dst_ip), (&b"to"[..], Some(other)));
 
@@ -141,7 +143,8 @@ async fn dscp_and_ecn_are_on_the_wire() {
             let mut parts = [IoSliceMut::new(&mut buffer)];
             let message = peer.try_io(tokio::io::Interest::READABLE, || {
                 let flags = MsgFlags::empty();
-                let message = recvmsg::<SockaddrStorage>(peer.as_raw_fd(), &mut parts, Some(&mut space), flags)?;
+                let message =
+                    recvmsg::<SockaddrStorage>(peer.as_raw_fd(), &mut parts, Some(&mut space), flags)?;
                 let octet = message.cmsgs().unwrap().find_map(|control| match control {
                     ControlMessageOwned::Ipv4Tos(octet) => Some(octet),
                     ControlMessageOwned::Ipv6TClass(class) => u8::try_from(class).ok(),

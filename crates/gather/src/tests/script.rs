@@ -7,7 +7,8 @@ use floe_pair::TransportAddress;
 use floe_stun::{
     Algorithm, Attribute, AttributeType, Class, IntegrityKey, Message, MessageWriter, Method,
     attribute::{
-        AlternateServer, ErrorCode, Lifetime, MappedAddress, Nonce, Realm, XorMappedAddress, XorRelayedAddress,
+        AlternateServer, ErrorCode, Lifetime, MappedAddress, Nonce, Realm, XorMappedAddress,
+        XorRelayedAddress,
     },
 };
 
@@ -50,7 +51,8 @@ impl Reply {
     }
 
     fn finish(mut self, key: Option<&IntegrityKey>) -> Vec<u8> {
-        let mut writer = MessageWriter::new(&mut self.buffer, self.class, self.method, self.id).expect("room");
+        let mut writer =
+            MessageWriter::new(&mut self.buffer, self.class, self.method, self.id).expect("room");
         for (kind, value) in &self.parts {
             writer.put_raw(*kind, value).expect("room");
         }
@@ -141,7 +143,12 @@ fn key() -> IntegrityKey {
 }
 
 impl TurnState {
-    fn allocate(&mut self, request: &Message<'_>, source: TransportAddress, relay: SocketAddr) -> Vec<Vec<u8>> {
+    fn allocate(
+        &mut self,
+        request: &Message<'_>,
+        source: TransportAddress,
+        relay: SocketAddr,
+    ) -> Vec<Vec<u8>> {
         self.allocates += 1;
         if !request.has_integrity() {
             return Reply::error(request, 401)

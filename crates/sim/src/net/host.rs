@@ -173,7 +173,8 @@ impl Host {
 
     /// The source of a datagram as the operating system tells it: link-local addresses with their interface.
     pub(super) fn seen_source(&self, source: SocketAddr, local: IpAddr) -> TransportAddress {
-        let index = (1..).zip(&self.addresses).find(|(_, address)| address.ip == local).map(|(index, _)| index);
+        let index =
+            (1..).zip(&self.addresses).find(|(_, address)| address.ip == local).map(|(index, _)| index);
         match source {
             SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() => {
                 SocketAddr::from(SocketAddrV6::new(*v6.ip(), v6.port(), 0, index.unwrap_or(0))).into()

@@ -155,8 +155,7 @@ impl Network {
         let node = Node::Nat(self.nats.len());
         self.attach(config.outer, config.address, Attachment { node, link: config.outer_link })?;
         let inner = RealmId(self.realms.len());
-        let gateway = Some(Attachment { node, link: config.inner_link });
-        self.realms.push(Realm { gateway, ..Realm::default() });
+        self.realms.push(Realm::behind(Attachment { node, link: config.inner_link }));
         let random = self.seeds.split();
         self.nats.push(Nat::new(config, inner, random));
         Ok(inner)
@@ -183,10 +182,16 @@ impl Network {
     ///
     /// # Errors
     /// [`BuildError`]: an address is taken by another node, or the address space does not exist.
-    pub fn add_server(&mut self, realm: RealmId, config: ServerConfig, link: Link) -> Result<ServerId, BuildError> {
+    pub fn add_server(
+        &mut self,
+        realm: RealmId,
+        config: ServerConfig,
+        link: Link,
+    ) -> Result<ServerId, BuildError> {
         let id = ServerId(self.servers.len());
         let listen = config.listen.clone();
-        let mut ips: Vec<IpAddr> = listen.iter().map(SocketAddr::ip).chain(config.relay_ips.iter().copied()).collect();
+        let mut ips: Vec<IpAddr> =
+            listen.iter().map(SocketAddr::ip).chain(config.relay_ips.iter().copied()).collect();
         ips.sort_unstable();
         ips.dedup();
         for ip in ips {
@@ -263,15 +268,16 @@ impl Network {
         component: ComponentId,
         payload: &[u8],
     ) -> Result<(), SendError> {
-        let mut buffer = core::mem::take(&mut self.buffer);
-        let sent = self.command(from, |now, agent| agent.send(now, stream, component, payload, &mut buffer));
-        let result = sent.unwrap_or(Err(SendError::NoSuchComponent(stream, component)));
-        let result = result.map(|transmit| {
-            let bytes = buffer.get(..transmit.len).unwrap_or_default().to_vec();
+        let unknown = SendError::NoSuchComponent(stream, component);
+        let agent =
+            self.hosts.get_mut(from.host.0).and_then(|host| host.hub.agent_mut(from.key)).ok_or(unknown)?;
+        let sent = agent.send(self.now, stream, component, payload, &mut self.buffer);
+        let sent = sent.map(|transmit| {
+            let bytes = self.buffer.get(..transmit.len).unwrap_or_default().to_vec();
             self.leave(from.host, transmit.from, transmit.to.socket_addr(), bytes);
         });
-        self.buffer = buffer;
-        result
+        self.drain_host(from.host);
+        sent
     }
 
     /// Sends application data on a path, past the agent, as senders do.
@@ -338,7 +344,8 @@ impl Network {
     /// A datagram leaves a host by one of its sockets.
     fn leave(&mut self, host: HostId, from: Place, to: SocketAddr, bytes: Vec<u8>) {
         let Some(node) = self.hosts.get(host.0) else { return };
-        let source = node.socket_address(from.socket).map(|bound| SocketAddr::new(from.local_ip, bound.port()));
+        let source =
+            node.socket_address(from.socket).map(|bound| SocketAddr::new(from.local_ip, bound.port()));
         let realm = node.address(from.local_ip).map(|address| address.realm);
         let to = SocketAddr::new(to.ip(), to.port());
         if let (Some(from), Some(realm)) = (source, realm) {

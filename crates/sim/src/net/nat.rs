@@ -148,8 +148,8 @@ impl Nat {
         if let Some(old) = self.by_flow.insert(flow, port) {
             self.by_port.remove(&old);
         }
-        let (inner, part) = flow;
-        self.by_port.insert(port, Mapping { inner, part, remotes: BTreeSet::new(), until: now });
+        let mapping = Mapping { inner: flow.0, part: flow.1, remotes: BTreeSet::new(), until: now };
+        self.by_port.insert(port, mapping);
         Some(port)
     }
 
@@ -197,7 +197,9 @@ mod tests {
     #[test]
     fn rfc4787_4_1_which_flows_share_a_mapping() {
         use Dependence::{AddressAndPortDependent, AddressDependent, EndpointIndependent};
-        for (mapping, distinct) in [(EndpointIndependent, 1), (AddressDependent, 2), (AddressAndPortDependent, 3)] {
+        for (mapping, distinct) in
+            [(EndpointIndependent, 1), (AddressDependent, 2), (AddressAndPortDependent, 3)]
+        {
             let mut nat = nat(mapping, EndpointIndependent);
             let now = Instant::from_millis(0);
             let outer = remotes().map(|to| nat.outbound(now, address(INNER), to).unwrap());
@@ -230,7 +232,7 @@ mod tests {
     #[test]
     fn mappings_live_from_the_last_datagram_out() {
         let mut nat = nat(Dependence::EndpointIndependent, Dependence::EndpointIndependent);
-        let at = |seconds| Instant::from_millis(seconds * 1_000);
+        let at = |seconds: u64| Instant::from_millis(seconds * 1_000);
         let outer = nat.outbound(at(0), address(INNER), remotes()[0]).unwrap();
         assert_eq!(nat.outbound(at(100), address(INNER), remotes()[0]), Some(outer));
         assert!(nat.inbound(at(219), remotes()[0], outer.port()).is_some());
@@ -255,6 +257,9 @@ mod tests {
     #[test]
     fn other_families_are_not_forwarded() {
         let mut nat = nat(Dependence::EndpointIndependent, Dependence::EndpointIndependent);
-        assert_eq!(nat.outbound(Instant::ORIGIN, address("[2001:db8::1]:1"), address("[2001:db8::2]:1")), None);
+        assert_eq!(
+            nat.outbound(Instant::ORIGIN, address("[2001:db8::1]:1"), address("[2001:db8::2]:1")),
+            None
+        );
     }
 }

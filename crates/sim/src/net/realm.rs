@@ -25,10 +25,15 @@ pub(super) struct Attachment {
 pub(super) struct Realm {
     attached: BTreeMap<IpAddr, Attachment>,
     /// The NAT that leads out.
-    pub(super) gateway: Option<Attachment>,
+    gateway: Option<Attachment>,
 }
 
 impl Realm {
+    /// The empty address space behind a NAT.
+    pub(super) fn behind(gateway: Attachment) -> Self {
+        Self { attached: BTreeMap::new(), gateway: Some(gateway) }
+    }
+
     /// Attaches a node; `false` if the address is taken.
     pub(super) fn attach(&mut self, ip: IpAddr, attachment: Attachment) -> bool {
         let free = !self.attached.contains_key(&ip);
@@ -39,8 +44,14 @@ impl Realm {
     }
 
     /// Who has this address here.
-    pub(super) fn owner(&self, ip: IpAddr) -> Option<Attachment> {
+    fn owner(&self, ip: IpAddr) -> Option<Attachment> {
         self.attached.get(&ip).copied()
+    }
+
+    /// By what `node` sends here with source address `from`: its own address, or as the way out for everybody.
+    pub(super) fn sender(&self, node: Node, from: IpAddr) -> Option<Attachment> {
+        let of_node = |attachment: &Attachment| attachment.node == node;
+        self.owner(from).filter(of_node).or(self.gateway.filter(of_node))
     }
 
     /// Where a datagram for this address goes next.

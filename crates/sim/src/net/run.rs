@@ -5,10 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use floe_agent::{AgentKey, Answer, Handled, Received, Request, RequestFailure};
 use floe_stun::Instant;
 
-use super::{
-    AgentId, Arrived, Fate, HostId, Network, Node, Packet, RealmId, ServerId,
-    queue::Occurrence,
-};
+use super::{AgentId, Arrived, Fate, HostId, Network, Node, Packet, RealmId, ServerId, queue::Occurrence};
 
 /// Steps at one instant before the run counts as stalled: far more than any sane burst of datagrams makes.
 const MAX_STEPS_AT_ONE_INSTANT: u32 = 100_000;
@@ -75,32 +72,34 @@ impl Network {
 
     /// One occurrence, or the timers of one node. Inputs come before timers.
     fn step(&mut self) {
-        let (now, due) = (self.now, |deadline: Option<Instant>| deadline.is_some_and(|at| at <= self.now));
-        if let Some(host) = self.hosts.iter().position(|host| due(host.deadline)) {
-            if let Some(occurrence) = self.queue.pop_due(now) {
-                return self.happen(occurrence);
-            }
-            if let Some(node) = self.hosts.get_mut(host) {
-                node.hub.handle_timeout(now);
-            }
-            return self.drain_host(HostId(host));
-        }
-        let server = self.servers.iter().position(|server| due(server.deadline));
+        let now = self.now;
+        let due = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= now);
         if let Some(occurrence) = self.queue.pop_due(now) {
             self.happen(occurrence);
-        } else if let Some(server) = server {
-            if let Some(node) = self.servers.get_mut(server) {
-                node.server.handle_timeout(now);
+        } else if let Some(index) = self.hosts.iter().position(|host| due(host.deadline)) {
+            if let Some(host) = self.hosts.get_mut(index) {
+                host.hub.handle_timeout(now);
             }
-            self.drain_server(ServerId(server));
+            self.drain_host(HostId(index));
+        } else if let Some(index) = self.servers.iter().position(|server| due(server.deadline)) {
+            if let Some(server) = self.servers.get_mut(index) {
+                server.server.handle_timeout(now);
+            }
+            self.drain_server(ServerId(index));
         }
     }
 
     fn happen(&mut self, occurrence: Occurrence) {
         match occurrence {
-            Occurrence::Arrival { node: Node::Host(id), realm, packet } => self.arrive_at_host(id, realm, packet),
-            Occurrence::Arrival { node: Node::Server(id), realm, packet } => self.arrive_at_server(id, realm, &packet),
-            Occurrence::Arrival { node: Node::Nat(index), realm, packet } => self.pass_nat(index, realm, packet),
+            Occurrence::Arrival { node: Node::Host(id), realm, packet } => {
+                self.arrive_at_host(id, realm, packet);
+            }
+            Occurrence::Arrival { node: Node::Server(id), realm, packet } => {
+                self.arrive_at_server(id, realm, &packet);
+            }
+            Occurrence::Arrival { node: Node::Nat(index), realm, packet } => {
+                self.pass_nat(index, realm, packet);
+            }
             Occurrence::Signal { to, signal } => self.hear(to, signal),
             Occurrence::Answer { host, agent, id, answer } => {
                 if let Some(node) = self.hosts.get_mut(host.0) {
@@ -115,8 +114,7 @@ impl Network {
     /// crosses the links of both.
     pub(super) fn emit(&mut self, sender: Node, realm: RealmId, packet: Packet) {
         let Some(space) = self.realms.get(realm.0) else { return };
-        let own = space.owner(packet.from.ip()).filter(|own| own.node == sender);
-        let own = own.or(space.gateway.filter(|gateway| gateway.node == sender));
+        let own = space.sender(sender, packet.from.ip());
         let (Some(own), Some(next)) = (own, space.route(packet.to.ip())) else {
             return self.trace.note(self.now, realm, &packet, Fate::NoRoute);
         };
@@ -223,8 +221,11 @@ impl Network {
             }
             Request::Resolve { id, name, .. } => {
                 let failed = || (Answer::Failed(RequestFailure::NotFound), Duration::ZERO);
-                let (answer, delay) =
-                    self.names.get(&name).cloned().map_or_else(failed, |(ips, delay)| (Answer::Resolved(ips), delay));
+                let (answer, delay) = self
+                    .names
+                    .get(&name)
+                    .cloned()
+                    .map_or_else(failed, |(ips, delay)| (Answer::Resolved(ips), delay));
                 self.queue.push(self.now.after(delay), Occurrence::Answer { host, agent, id, answer });
             }
             Request::Close { socket } => node.close(socket),

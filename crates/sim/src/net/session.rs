@@ -68,7 +68,8 @@ impl Session {
 
     /// Whether neither agent will change its mind: completed, failed or closed.
     pub fn is_concluded(&self, network: &Network) -> bool {
-        let concluded = |state| matches!(state, Some(State::Completed | State::Failed | State::Closed) | None);
+        let concluded =
+            |state| matches!(state, Some(State::Completed | State::Failed | State::Closed) | None);
         self.states(network).into_iter().all(concluded)
     }
 
@@ -88,10 +89,11 @@ impl Session {
     ) -> [bool; 2] {
         let probe = |id: AgentId| format!("\u{80}probe {id:?} {:?}", network.now()).into_bytes();
         let probes = [(self.a, self.b, probe(self.a)), (self.b, self.a, probe(self.b))];
-        let sent = probes.each_ref().map(|(from, _, probe)| network.send(*from, stream, component, probe).is_ok());
+        let sent =
+            probes.each_ref().map(|(from, _, probe)| network.send(*from, stream, component, probe).is_ok());
         network.run_for(patience);
-        let [a_to_b, b_to_a] = probes
-            .map(|(_, to, probe)| network.data(to).any(|arrived| arrived.payload == probe));
+        let [a_to_b, b_to_a] =
+            probes.map(|(_, to, probe)| network.data(to).any(|arrived| arrived.payload == probe));
         let [a_sent, b_sent] = sent;
         [a_sent && a_to_b, b_sent && b_to_a]
     }

@@ -13,6 +13,15 @@ pub struct Prefix {
 }
 
 impl Prefix {
+    /// The ranges of RFC 5737 and RFC 3849, which belong to nobody: where simulated networks have their public
+    /// addresses.
+    pub const DOCUMENTATION: [Self; 4] = [
+        Self::v4([192, 0, 2, 0], 24),
+        Self::v4([198, 51, 100, 0], 24),
+        Self::v4([203, 0, 113, 0], 24),
+        Self::v6([0x2001, 0xdb8, 0], 32),
+    ];
+
     /// `None` if `bits` is more than the family has (32 or 128).
     pub const fn new(base: IpAddr, bits: u8) -> Option<Self> {
         let most = if base.is_ipv4() { 32 } else { 128 };

@@ -35,7 +35,10 @@ pub(crate) enum Auth {
     /// As coturn 4.6 does: MD5, no cookie in the nonce.
     Md5,
     /// RFC 8489: both algorithms offered in this order, user name hashed if the flag is set.
-    Modern { offer: &'static [u8], anonymity: bool },
+    Modern {
+        offer: &'static [u8],
+        anonymity: bool,
+    },
 }
 
 /// What a script has the server do with one request.
@@ -80,7 +83,6 @@ pub(crate) struct Seen {
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    pub(crate) client: SocketAddr,
     pub(crate) auth: Auth,
     pub(crate) password: Vec<u8>,
     pub(crate) realm: Vec<u8>,
@@ -113,7 +115,6 @@ impl Server {
     pub(crate) fn new() -> Self {
         Self {
             address: "192.0.2.1:3478".parse().unwrap(),
-            client: "198.51.100.7:50000".parse().unwrap(),
             auth: Auth::Md5,
             password: PASSWORD.into(),
             realm: REALM.into(),
@@ -159,8 +160,12 @@ impl Server {
         }
         let Some(held) = &mut self.held else { return };
         held.permissions.retain(|_, until| now < *until);
-        let ended: Vec<_> =
-            held.channels.iter().filter(|(_, (_, until))| *until <= now).map(|(n, (p, u))| (*n, *p, *u)).collect();
+        let ended: Vec<_> = held
+            .channels
+            .iter()
+            .filter(|(_, (_, until))| *until <= now)
+            .map(|(n, (p, u))| (*n, *p, *u))
+            .collect();
         for (number, peer, until) in ended {
             held.channels.remove(&number);
             self.cooling.push((number, peer, until.after(COOL_DOWN)));
@@ -177,7 +182,10 @@ impl Server {
 
     pub(crate) fn channel_of(&self, peer: SocketAddr, now: Instant) -> Option<u16> {
         let held = self.held.as_ref()?;
-        held.channels.iter().find(|(_, (bound, until))| *bound == peer && now < *until).map(|(number, _)| *number)
+        held.channels
+            .iter()
+            .find(|(_, (bound, until))| *bound == peer && now < *until)
+            .map(|(number, _)| *number)
     }
 
     /// Takes a request and makes the answer.
@@ -214,7 +222,7 @@ impl Server {
                     Act::Ignore | Act::Mute => None,
                     _ => self.challenge(now, &message, code),
                 };
-            },
+            }
         };
         match act {
             Act::Ignore => None,
@@ -222,17 +230,23 @@ impl Server {
             Act::Error(code) => self.error(&message, code, key),
             Act::ErrorUnsigned(code) => self.error(&message, code, None),
             Act::Normal => self.perform(now, &message, key),
-            Act::WrongKey => self.perform(now, &message, Some((IntegrityKey::new(b"wrong"), Algorithm::Sha1))),
+            Act::WrongKey => {
+                self.perform(now, &message, Some((IntegrityKey::new(b"wrong"), Algorithm::Sha1)))
+            }
             Act::Unsigned => self.perform(now, &message, None),
             Act::Mute => {
                 self.perform(now, &message, key);
                 None
-            },
+            }
         }
     }
 
     /// RFC 8489 §9.2.4. `Ok(None)` where nobody is asked.
-    fn authenticate(&mut self, now: Instant, message: &Message<'_>) -> Result<Option<(IntegrityKey, Algorithm)>, u16> {
+    fn authenticate(
+        &mut self,
+        now: Instant,
+        message: &Message<'_>,
+    ) -> Result<Option<(IntegrityKey, Algorithm)>, u16> {
         let (offer, anonymity) = match self.auth {
             Auth::Nobody => return Ok(None),
             Auth::Md5 => (None, false),
@@ -262,7 +276,7 @@ impl Server {
                 assert_eq!(message.raw(AttributeType::PASSWORD_ALGORITHMS), Some(offer), "echoed unchanged");
                 let chosen = message.get::<PasswordAlgorithmAttribute<'_>>().unwrap().expect("one is chosen");
                 chosen.algorithm().expect("a known one")
-            },
+            }
         };
         let algorithm = if offer.is_some() { Algorithm::Sha256 } else { Algorithm::Sha1 };
         let key = self.key(chosen);

@@ -28,7 +28,7 @@ pub(crate) struct World {
     /// Datagrams of a hundred that are lost, each way.
     pub(crate) loss_percent: u64,
     pub(crate) slots: bool,
-    /// Which datagrams go to the client by themselves; `None` while the path is cut.
+    /// Whether anything arrives.
     pub(crate) connected: bool,
     pub(crate) events: Vec<(Instant, Event)>,
     pub(crate) incoming: Vec<Incoming>,
@@ -107,7 +107,9 @@ impl World {
         loop {
             let timer = self.client.poll_timeout();
             let packet = self.wire.keys().next().map(|(at, _)| *at);
-            let Some(next) = [timer, packet].into_iter().flatten().min().filter(|at| *at <= end) else { break };
+            let Some(next) = [timer, packet].into_iter().flatten().min().filter(|at| *at <= end) else {
+                break;
+            };
             self.now = self.now.max(next);
             // Input goes before timers at equal instants.
             if packet == Some(next) {
@@ -130,11 +132,11 @@ impl World {
                 if let Some(answer) = self.server.handle(self.now, &datagram) {
                     self.post(Packet::ToClient(answer));
                 }
-            },
+            }
             Packet::ToClient(datagram) => {
                 let incoming = self.client.handle_datagram(self.now, &datagram, &mut self.rng);
                 self.incoming.push(incoming);
-            },
+            }
         }
     }
 
