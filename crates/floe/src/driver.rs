@@ -123,8 +123,9 @@ impl Driver {
         self.turns = ready;
         let shared = Arc::clone(&self.shared);
         let mut state = shared.state();
-        let now = shared.clock.now();
-        state.hub.handle_timeout(now);
+        // What commands have led to comes first: outputs are drained after every input.
+        self.drain(&mut state);
+        state.hub.handle_timeout(shared.clock.now());
         self.drain(&mut state);
         if state.life != Life::Open && state.sessions.is_empty() {
             return Next::End;

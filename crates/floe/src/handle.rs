@@ -106,6 +106,9 @@ impl Agent {
     /// [`ApiError::Closed`].
     pub fn remote_gathering_complete(&self) -> Result<(), ApiError> {
         self.handle.command(|agent, now| {
+            if agent.state() == State::Closed {
+                return Err(ApiError::Closed);
+            }
             agent.remote_gathering_complete(now);
             Ok(())
         })

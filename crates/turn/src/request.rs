@@ -202,13 +202,22 @@ impl Requests {
 
     pub(crate) fn take(&mut self, id: TransactionId) -> Option<Request> {
         let index = self.list.iter().position(|request| request.transaction.id() == id)?;
-        Some(self.list.remove(index))
+        Some(self.take_at(index))
+    }
+
+    fn take_at(&mut self, index: usize) -> Request {
+        let request = self.list.remove(index);
+        if self.list.is_empty() {
+            // For hours there is nothing in flight: the memory goes back meanwhile.
+            self.list = Vec::new();
+        }
+        request
     }
 
     /// Takes one that has run out of time.
     pub(crate) fn take_timed_out(&mut self) -> Option<Request> {
         let index = self.list.iter().position(|request| request.transaction.is_timed_out())?;
-        Some(self.list.remove(index))
+        Some(self.take_at(index))
     }
 
     /// Whether the job of this group has another request in flight.

@@ -243,16 +243,21 @@ impl Hub {
         }
     }
 
-    /// Takes over the deadlines of the agents that were touched.
+    /// Takes over the deadlines of the agents that were touched. They stay among the dirty until their outputs
+    /// were drained.
     fn settle(&mut self) {
-        while let Some(key) = self.dirty.agents.pop_front() {
-            let Some(slot) = self.agents.get_mut(place(key)) else { continue };
-            slot.dirty = false;
-            if let Some(agent) = slot.agent.as_ref() {
-                self.timers.set(place(key), agent.poll_timeout());
-            }
+        for key in &self.dirty.agents {
+            let deadline = self.agents.get(place(*key)).and_then(|slot| slot.agent.as_ref()?.poll_timeout());
+            self.timers.set(place(*key), deadline);
         }
-        self.dirty.drained = Default::default();
+        if self.dirty.is_drained() {
+            for key in self.dirty.agents.drain(..) {
+                if let Some(slot) = self.agents.get_mut(place(key)) {
+                    slot.dirty = false;
+                }
+            }
+            self.dirty.drained = Default::default();
+        }
     }
 
     fn next_output<T>(&mut self, output: Output, mut poll: impl FnMut(&mut Agent) -> Option<T>) -> Option<(AgentKey, T)> {

@@ -5,11 +5,11 @@ use std::time::Duration;
 use floe::{Agent, Config, Connection, Endpoint};
 
 /// Nothing here takes a tenth of it; a test that hangs is told by it.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What `future` yields, in reasonable time.
 #[track_caller]
-pub fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
+pub(crate) fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let place = std::panic::Location::caller();
     async move {
         match tokio::time::timeout(PATIENCE, future).await {
@@ -20,7 +20,7 @@ pub fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
 }
 
 /// Carries parameters and all candidates of `from` to `to`.
-pub async fn signal(from: &Agent, to: &Agent) {
+pub(crate) async fn signal(from: &Agent, to: &Agent) {
     to.set_remote_parameters(from.local_parameters().clone()).unwrap();
     for candidate in soon(from.gathered()).await {
         // As text, as it would go.
@@ -31,21 +31,21 @@ pub async fn signal(from: &Agent, to: &Agent) {
 }
 
 /// Connects two agents.
-pub async fn connect(a: &Agent, b: &Agent) -> (Connection, Connection) {
+pub(crate) async fn connect(a: &Agent, b: &Agent) -> (Connection, Connection) {
     tokio::join!(signal(a, b), signal(b, a));
     let (a, b) = soon(async { tokio::join!(a.connected(), b.connected()) }).await;
     (a.unwrap(), b.unwrap())
 }
 
 /// Two agents on loopback, on an endpoint each.
-pub async fn pair() -> (Agent, Agent) {
+pub(crate) async fn pair() -> (Agent, Agent) {
     let (a, b) = (Endpoint::new().await.unwrap(), Endpoint::new().await.unwrap());
     let a = a.agent(Config::controlling().loopback()).unwrap();
     (a, b.agent(Config::controlled().loopback()).unwrap())
 }
 
 /// Sends on one and receives on the other; repeats, as datagrams may be lost before the peer's pair is valid.
-pub async fn carry(from: &Connection, to: &Connection, payload: &[u8]) {
+pub(crate) async fn carry(from: &Connection, to: &Connection, payload: &[u8]) {
     let mut buffer = [0; 2000];
     from.send(payload).await.unwrap();
     let len = soon(to.recv(&mut buffer)).await.unwrap();

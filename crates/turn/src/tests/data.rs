@@ -97,9 +97,11 @@ fn t27_indications_that_lack_something_are_dropped() {
     let len = writer.finish();
     foreign.truncate(len);
     let mut binding = vec![0; 20];
-    MessageWriter::new(&mut binding, Class::Indication, Method::BINDING, TransactionId([1; 12])).unwrap();
+    let _ =
+        MessageWriter::new(&mut binding, Class::Indication, Method::BINDING, TransactionId([1; 12])).unwrap();
     let mut request = vec![0; 20];
-    MessageWriter::new(&mut request, Class::Request, Method::BINDING, TransactionId([1; 12])).unwrap();
+    let _ =
+        MessageWriter::new(&mut request, Class::Request, Method::BINDING, TransactionId([1; 12])).unwrap();
     let table = [
         (data_indication(None, Some(b"x"), None), DropReason::Malformed),
         (data_indication(Some(addr(PORT)), None, None), DropReason::Malformed),
