@@ -2,7 +2,6 @@
 
 use core::time::Duration;
 
-use floe_pair::Role;
 use floe_stun::{Instant, Random, TransactionId};
 
 use crate::ChecklistSet;
@@ -16,7 +15,7 @@ use crate::pairs::{Failure, Pair, PairId, Valid};
 pub(crate) struct OpenConsent {
     pub id: TransactionId,
     pub sent: Instant,
-    pub role: Role,
+    pub tenure: u32,
 }
 
 /// Consent on one valid pair. It begins with the answer that made the pair valid (RFC 7675 §5).
@@ -53,10 +52,10 @@ impl Consent {
     }
 
     /// RFC 7675 §5.1: a new transaction id each time, sent once. An answer to an earlier one counts as well.
-    fn begin(&mut self, now: Instant, config: ConsentConfig, role: Role, rng: &mut Random) -> TransactionId {
+    fn begin(&mut self, now: Instant, config: ConsentConfig, tenure: u32, rng: &mut Random) -> TransactionId {
         let id = rng.transaction_id();
         if let Some(open) = self.open.get_mut(self.place) {
-            *open = Some(OpenConsent { id, sent: now, role });
+            *open = Some(OpenConsent { id, sent: now, tenure });
         }
         self.place = self.place.saturating_add(1).checked_rem(OPEN_CONSENT_LIMIT).unwrap_or(0);
         // From start to start, so that slow answers do not stretch it.
@@ -107,7 +106,8 @@ impl ChecklistSet {
     /// Requests that are due, and consents that have ended.
     pub(crate) fn run_consent(&mut self, now: Instant, rng: &mut Random) {
         self.expire_consents(now);
-        let (role, config, keepalive) = (self.role, self.config.consent, self.config.keepalive);
+        let (role, tenure) = (self.role, self.tenure);
+        let (config, keepalive) = (self.config.consent, self.config.keepalive);
         let known = self.peer.is_some();
         for pair in self.pairs.iter_mut().filter(|pair| pair.listed && known) {
             let Pair {
@@ -119,7 +119,7 @@ impl ChecklistSet {
             if let (Some(consent), Some(config)) = (consent, config)
                 && consent.next <= now
             {
-                let id = consent.begin(now, config, role, rng);
+                let id = consent.begin(now, config, tenure, rng);
                 *requests_sent = requests_sent.saturating_add(1);
                 self.outbox.push(Outgoing::Consent { pair: *pair_id, id, role });
             }

@@ -178,6 +178,7 @@ impl ChecklistSet {
     /// Takes a role: all pair priorities follow (RFC 8445 §7.3.1.1), and nominations under way are void.
     pub(crate) fn switch_role(&mut self, role: Role) {
         self.role = role;
+        self.tenure = self.tenure.wrapping_add(1);
         for pair in self.pairs.iter_mut() {
             pair.set_role(role);
             (pair.nominating, pair.peer_nominated) = (false, false);

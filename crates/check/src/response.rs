@@ -76,8 +76,8 @@ impl ChecklistSet {
             Outcome::Taken
         } else if let Some((pair, open)) = consent.filter(|_| self.find_consent(id).is_some()) {
             self.consent_answered(now, pair, id, (base, source), &answer);
-            if let (Answer::Error(ErrorCode::ROLE_CONFLICT), true) = (&answer, open.role == self.role) {
-                self.yield_role(open.role, rng);
+            if let (Answer::Error(ErrorCode::ROLE_CONFLICT), true) = (&answer, open.tenure == self.tenure) {
+                self.yield_role(rng);
             }
             Outcome::Taken
         } else {
@@ -118,8 +118,9 @@ impl ChecklistSet {
 
     /// RFC 8445 §7.2.5.1.
     fn role_conflict(&mut self, check: &Check, rng: &mut Random) {
-        // Judged by the role the request carried: a late one finds the role changed, and changes nothing.
-        if check.role == self.role && !self.yield_role(check.role, rng) {
+        // Judged by the role the request carried: a late one finds the role changed, perhaps back again, and changes
+        // nothing.
+        if check.tenure == self.tenure && !self.yield_role(rng) {
             self.check_failed(check, Failure::Refused(ErrorCode::ROLE_CONFLICT));
             return;
         }
@@ -133,14 +134,14 @@ impl ChecklistSet {
         }
     }
 
-    /// Switches to the role opposite to that of the refused request, with a new tiebreaker. False once that has
+    /// Switches to the role opposite to ours, which was that of the refused request, with a new tiebreaker. False once that has
     /// happened too often.
-    fn yield_role(&mut self, refused: Role, rng: &mut Random) -> bool {
+    fn yield_role(&mut self, rng: &mut Random) -> bool {
         if self.switches >= ROLE_SWITCH_LIMIT {
             return false;
         }
         self.switches = self.switches.saturating_add(1);
-        self.switch_role(refused.opposite());
+        self.switch_role(self.role.opposite());
         // RFC 8445 §7.2.5.1: the tiebreaker must change.
         self.tiebreaker = TieBreaker(rng.u64());
         true

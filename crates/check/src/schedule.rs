@@ -162,6 +162,7 @@ impl ChecklistSet {
             base: pair.base,
             to: pair.to,
             role,
+            tenure: self.tenure,
             tiebreaker,
             priority: pair.check_priority,
             use_candidate: nominate,

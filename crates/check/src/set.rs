@@ -66,6 +66,8 @@ pub struct ChecklistSet {
     /// Position in `streams` whose turn it is.
     pub(crate) turn: usize,
     pub(crate) switches: u8,
+    /// Counts changes of the role.
+    pub(crate) tenure: u32,
     /// Retransmissions to addresses not heard from keep Ta from each other.
     pub(crate) retransmit_floor: Instant,
     pub(crate) patient_until: Option<Instant>,
@@ -100,6 +102,7 @@ impl ChecklistSet {
             started: false,
             turn: 0,
             switches: 0,
+            tenure: 0,
             retransmit_floor: Instant::ORIGIN,
             patient_until: None,
             free_at: None,

@@ -18,6 +18,8 @@ pub(crate) struct Check {
     pub base: BaseId,
     pub to: TransportAddress,
     pub role: Role,
+    /// Which tenure of its role the agent was in: a 487 of an earlier one is late.
+    pub tenure: u32,
     pub tiebreaker: TieBreaker,
     pub priority: Priority,
     pub use_candidate: bool,

@@ -67,11 +67,11 @@ enum Next {
 
 impl Driver {
     /// A driver with these shared sockets. To be made in its runtime.
-    pub(crate) fn new(shared: Arc<Shared>, common: Vec<Socket>) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>, common: Vec<Socket>) -> Self {
         let timer = Timer::new(shared.clock);
         let ready = Arc::new(Ready::new(Arc::clone(&shared.wake)));
         let mut driver = Self {
-            shared: Arc::clone(&shared),
+            shared: Arc::clone(shared),
             ready,
             turns: vec![],
             sockets: BTreeMap::new(),
@@ -191,7 +191,7 @@ impl Driver {
             while let Some((_, transmit)) = state.hub.poll_transmit(&mut self.send_buffer) {
                 let packet = Packet::new(&transmit, &self.send_buffer);
                 if let Some(entry) = self.sockets.get_mut(&transmit.from.socket) {
-                    entry.send(packet, &mut state.counts);
+                    entry.send(&packet, &mut state.counts);
                 }
             }
             let mut answered = false;

@@ -33,7 +33,7 @@ const MOST_DRAWS: usize = 4;
 /// ```
 #[derive(Clone)]
 pub struct Endpoint {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 /// Lives as long as any handle.
@@ -84,7 +84,7 @@ impl Builder {
         let addresses = sockets.iter().map(|socket| socket.local().socket_addr()).collect();
         let shared = Arc::new(Shared::new(runtime.clone(), self.lister));
         shared.list_interfaces().await;
-        let driver = Driver::new(Arc::clone(&shared), sockets);
+        let driver = Driver::new(&shared, sockets);
         runtime.spawn(driver.run());
         Ok(Endpoint { inner: Arc::new(Inner { shared, addresses }) })
     }

@@ -194,6 +194,9 @@ impl Agent {
 
 impl fmt::Debug for Agent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Agent").field("key", &self.handle.key).field("state", &self.state()).finish()
+        f.debug_struct("Agent")
+            .field("key", &self.handle.key)
+            .field("state", &self.state())
+            .finish_non_exhaustive()
     }
 }

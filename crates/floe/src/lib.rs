@@ -29,6 +29,9 @@
 //!
 //! With the feature `webrtc-util` a [`Connection`] is a `Conn` of that crate: the transport of webrtc-rs's DTLS.
 
+#[cfg(test)]
+extern crate self as floe;
+
 mod clock;
 mod component;
 mod config;
@@ -45,6 +48,8 @@ mod interfaces;
 mod session;
 mod shared;
 mod socket;
+#[cfg(test)]
+mod tests;
 
 pub use floe_agent::{Added, ApiError, Demultiplexing, Dscp, Ecn, Event, State};
 pub use floe_check::{PairReport, SelectedPair};

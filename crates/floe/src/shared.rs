@@ -144,9 +144,13 @@ impl Shared {
     /// Lists the interfaces and tells all agents, or at least those that wait.
     pub(crate) async fn list_interfaces(self: &Arc<Self>) {
         let lister = Arc::clone(&self.lister);
-        let listed = self.runtime.spawn_blocking(move || lister.list()).await;
-        let listed = listed.unwrap_or_else(|error| Err(io::Error::other(error)));
-        self.state().interfaces_listed(self.clock.now(), listed);
+        // Code of the application may run in there: on a thread that may block, and panic.
+        let done = self.runtime.spawn_blocking(move || lister.list()).await;
+        let list = done.unwrap_or_else(|error| Err(io::Error::other(error)));
+        let mut state = self.state();
+        let now = self.clock.now();
+        state.interfaces_listed(now, list);
+        drop(state);
         self.wake.notify_one();
     }
 }
@@ -168,11 +172,11 @@ impl State {
         !std::mem::replace(&mut interfaces.is_listing, true)
     }
 
-    fn interfaces_listed(&mut self, now: Instant, listed: io::Result<Vec<Interface>>) {
+    fn interfaces_listed(&mut self, now: Instant, list: io::Result<Vec<Interface>>) {
         let interfaces = &mut self.interfaces;
         interfaces.is_listing = false;
         let mut tell = std::mem::take(&mut interfaces.waiting);
-        if let Ok(list) = listed {
+        if let Ok(list) = list {
             interfaces.listed_at = Some(now);
             if interfaces.list != list {
                 interfaces.list = list;

@@ -4,6 +4,7 @@ use std::{net::UdpSocket, time::Duration};
 
 use floe::{AgentError, Config, ConnectError, Endpoint, Event, RecvError, SendError, State};
 
+#[cfg(test)]
 mod support;
 use support::{carry, connect, pair, signal, soon};
 
@@ -60,32 +61,37 @@ async fn closing_an_endpoint_closes_its_agents() {
 #[tokio::test]
 async fn p33_dropping_at_any_time_leaves_nothing() {
     let (one, two) = (Endpoint::new().await.unwrap(), Endpoint::new().await.unwrap());
-    // Each round goes a step further before everything is dropped.
-    for step in 0..60 {
+    let mut finished = false;
+    // Each round lives an event longer before everything is dropped, until one lives long enough.
+    for step in 0.. {
         let a = one.agent(Config::controlling().loopback()).unwrap();
         let b = two.agent(Config::controlled().loopback()).unwrap();
         let session = async {
             let (to_b, to_a) = connect(&a, &b).await;
             carry(&to_b, &to_a, b"hello").await;
         };
+        let events = async {
+            for _ in 0..step {
+                tokio::select! { event = a.event() => assert!(event.is_some()), event = b.event() => assert!(event.is_some()) }
+            }
+        };
         tokio::select! {
             biased;
-            () = session => {}
-            () = yields(step) => {}
+            () = soon(session) => finished = true,
+            () = events => {}
+        }
+        if finished {
+            break;
         }
     }
-    let gone = async {
-        while one.stats().agents + two.stats().agents > 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    soon(gone).await;
-    assert_eq!((one.stats().sockets, two.stats().sockets), (0, 0));
-}
-
-async fn yields(number: usize) {
-    for _ in 0..number {
-        tokio::task::yield_now().await;
+    for endpoint in [one, two] {
+        let mut gone = std::pin::pin!(async {
+            while endpoint.stats().agents > 0 {
+                tokio::task::yield_now().await;
+            }
+        });
+        soon(&mut gone).await;
+        assert_eq!(endpoint.stats().sockets, 0);
     }
 }
 

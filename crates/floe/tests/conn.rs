@@ -5,6 +5,7 @@ use std::{sync::Arc, task::Poll};
 
 use webrtc_util::{Conn, Error};
 
+#[cfg(test)]
 mod support;
 use support::{connect, pair, soon};
 

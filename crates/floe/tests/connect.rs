@@ -11,6 +11,7 @@ use floe::{
     pair::{CandidateLine, ComponentId, StreamId},
 };
 
+#[cfg(test)]
 mod support;
 use support::{carry, connect, pair, soon};
 

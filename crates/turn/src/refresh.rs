@@ -109,14 +109,16 @@ pub(crate) fn pause(error: RequestError, failures: u8) -> Duration {
         // It took 39.5 s to find out, and time is running.
         RequestError::TimedOut | RequestError::IntegrityViolated => PAUSE,
         // RFC 8489 §6.3.4: a server error may pass, but is not to be met with a flood of requests. The same
-        // goes for 401 where the allocation was granted to these credentials, and for stale nonces.
+        // goes for 401 where the allocation was granted to these credentials.
         RequestError::Refused { code: ErrorCode::INSUFFICIENT_CAPACITY } => doubled(REST, failures),
-        RequestError::Refused { code: 500..=599 }
-        | RequestError::Unauthenticated
-        | RequestError::StaleNonce => match failures.checked_sub(MAX_SERVER_ERRORS) {
-            None => doubled(PAUSE, failures),
-            Some(more) => doubled(REST, more),
-        },
+        RequestError::Refused { code: 500..=599 } | RequestError::Unauthenticated => {
+            match failures.checked_sub(MAX_SERVER_ERRORS) {
+                None => doubled(PAUSE, failures),
+                Some(more) => doubled(REST, more),
+            }
+        }
+        // Each of these was four requests already.
+        RequestError::StaleNonce => doubled(PAUSE.saturating_mul(4), failures),
         // A refused peer is not asked for again and again.
         _ => doubled(REST, failures),
     }

@@ -1,1 +1,118 @@
-//! To be filled.
+//! Bounds.
+
+use floe_pair::{Candidate, ComponentId, Priority, Role, StreamId, TransportAddress};
+use floe_stun::Random;
+
+use super::script::*;
+use super::world::*;
+use crate::{Admission, Config, Event, Limit};
+
+fn remote_with(priority: u32, number: u32) -> Candidate {
+    let ip = core::net::Ipv4Addr::from(0x0A10_0000 + number);
+    let mut candidate = host(RTP, 0, TransportAddress::new(ip.into(), 9));
+    candidate.priority = Priority::new(priority).expect("in range");
+    candidate
+}
+
+#[test]
+fn t01_a_flood_of_candidates_leaves_the_best_hundred_pairs() {
+    let mut script = Script::new(Role::Controlling);
+    let mut rng = Random::from_seed([4; 32]);
+    for number in 0..20_000 {
+        let priority = 1 + u32::try_from(rng.below(1 << 30)).expect("in range");
+        script.set.add_remote_candidate(ms(0), STREAM, remote_with(priority, number));
+        assert!(script.set.pairs().count() <= 100);
+    }
+    // A better one still enters, and is checked first.
+    script.add_remote(remote(), 0);
+    assert_eq!(script.slot().expect("a check").to, remote());
+    assert_eq!(script.set.pairs().count(), 100);
+}
+
+#[test]
+fn ice_13_the_lowest_pair_goes_and_an_event_names_it() {
+    let config = Config { pair_limit: 2, ..Config::default() };
+    let mut script = Script::with(Role::Controlling, config);
+    for (number, priority) in [(0, 300), (1, 200), (2, 100), (3, 400)] {
+        script.set.add_remote_candidate(ms(0), STREAM, remote_with(priority, number));
+    }
+    let remotes: std::vec::Vec<u32> = script.set.pairs().map(|pair| pair.remote.priority.get()).collect();
+    assert_eq!(remotes, [300, 400]);
+    let dropped: std::vec::Vec<_> = script
+        .events()
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::LimitReached { limit: Limit::Pairs, remote, .. } => Some(remote),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(dropped, [remote_with(1, 2).address, remote_with(1, 1).address]);
+}
+
+#[test]
+fn ice_13_the_cut_is_even_over_the_checklists() {
+    let config = Config { pair_limit: 10, ..Config::default() };
+    let mut script = Script::with(Role::Controlling, config);
+    let video = StreamId(1);
+    script.set.add_component(video, RTP);
+    let base = floe_pair::BaseId(8);
+    script.set.add_base(base, Admission::Open);
+    script.set.add_local_candidate(ms(0), video, host(RTP, 1, address("10.0.0.2:2")), base);
+    for number in 0..30 {
+        script.set.add_remote_candidate(ms(0), STREAM, remote_with(1_000_000 + number, number));
+    }
+    for number in 0..30 {
+        script.set.add_remote_candidate(ms(0), video, remote_with(1_000 + number, 100 + number));
+    }
+    let of = |stream| script.set.pairs().filter(|pair| pair.stream == stream).count();
+    assert_eq!((of(STREAM), of(video)), (5, 5));
+}
+
+#[test]
+fn ice_44_remote_candidates_are_bounded() {
+    let config = Config { remote_limit: 8, ..Config::default() };
+    let mut script = Script::with(Role::Controlling, config);
+    for number in 0..10_000 {
+        script.set.add_remote_candidate(ms(0), STREAM, remote_with(1 + number, number));
+    }
+    assert!(script.set.pairs().count() <= 8);
+    let best = script.set.pairs().map(|pair| pair.remote.priority.get()).min();
+    assert_eq!(best, Some(9_993), "the best eight");
+    assert!(script.events().len() <= crate::EVENT_LIMIT + 4);
+}
+
+#[test]
+fn events_that_nobody_polls_are_counted() {
+    let config = Config { pair_limit: 1, ..Config::default() };
+    let mut script = Script::with(Role::Controlling, config);
+    for number in 0..1_000 {
+        script.set.add_remote_candidate(ms(0), STREAM, remote_with(2_000 - number, number));
+    }
+    let events = script.events();
+    assert!(events.iter().any(|event| matches!(event, Event::EventsLost(_))));
+    assert_eq!(events.last(), Some(&Event::State(crate::State::Checking)), "levels are never lost");
+}
+
+#[test]
+fn t24_a_flood_of_early_checks_is_answered_and_the_real_pair_works() {
+    let mut script = Script::bare(Role::Controlled, Config::default());
+    script.ask_well(remote(), &Ask::controlling());
+    for number in 0..10_000_u32 {
+        let ip = core::net::Ipv4Addr::from(0x0A20_0000 + number);
+        script.ask_well(TransportAddress::new(ip.into(), 5), &Ask::controlling());
+    }
+    script.set.set_remote_parameters(script.now, parameters("right"));
+    assert!(script.set.pairs().count() <= crate::EARLY_CHECK_LIMIT);
+    let check = script.slot().expect("a triggered check");
+    assert_eq!(check.to, remote());
+    script.succeed(&check);
+    assert!(script.pair(remote()).valid);
+}
+
+#[test]
+fn a_candidate_of_an_unknown_stream_or_component_is_ignored() {
+    let mut script = Script::new(Role::Controlling);
+    script.set.add_remote_candidate(ms(0), StreamId(9), host(RTP, 0, remote()));
+    script.set.add_remote_candidate(ms(0), STREAM, host(ComponentId::RTCP, 0, remote()));
+    assert_eq!(script.set.pairs().count(), 0);
+}

@@ -1,1 +1,143 @@
-//! To be filled.
+//! Candidates that come one by one, and peer-reflexive ones that are signalled later.
+
+use floe_pair::{CandidateType, Role};
+
+use super::script::*;
+use super::world::*;
+use crate::{Config, Failure, PairState, State};
+
+#[test]
+fn trk_09_candidates_after_the_end_are_ignored() {
+    let mut script = Script::new(Role::Controlling);
+    script.set.remote_gathering_complete(ms(0), STREAM);
+    script.add_remote(remote(), 0);
+    assert_eq!(script.set.pairs().count(), 0);
+}
+
+#[test]
+fn trk_04_a_late_reflexive_candidate_makes_no_second_pair() {
+    let mut script = Script::new(Role::Controlling);
+    script.add_remote(remote(), 0);
+    let before: std::vec::Vec<_> = script.set.pairs().collect();
+    let reflexive = candidate(CandidateType::ServerReflexive, RTP, 0, address("192.0.2.1:4000"));
+    script.set.add_local_candidate(ms(0), STREAM, reflexive, BASE);
+    assert_eq!(script.set.pairs().collect::<std::vec::Vec<_>>(), before);
+}
+
+#[test]
+fn ice_11_link_local_pairs_only_with_link_local() {
+    let mut script = Script::new(Role::Controlling);
+    script.set.add_base(floe_pair::BaseId(8), crate::Admission::Open);
+    let at = address("[2001:db8::1]:1");
+    script.set.add_local_candidate(ms(0), STREAM, host(RTP, 1, at), floe_pair::BaseId(8));
+    script.add_remote(address("[fe80::1]:1"), 0);
+    assert_eq!(script.set.pairs().count(), 0);
+    script.add_remote(address("[2001:db8::2]:1"), 1);
+    assert_eq!(script.set.pairs().count(), 1, "and one family only with itself");
+}
+
+/// How far the pair of a learned candidate has come when the candidate is signalled.
+const STEPS: [&str; 5] = ["waiting", "in progress", "succeeded", "nominating", "selected"];
+
+#[test]
+fn p09_signalling_a_learned_candidate_changes_its_type_and_nothing_else() {
+    for kind in [CandidateType::Host, CandidateType::ServerReflexive, CandidateType::Relayed] {
+        for (step, name) in STEPS.iter().enumerate() {
+            let mut script = Script::new(Role::Controlling);
+            script.ask_well(remote(), &Ask::default());
+            let mut open = None;
+            if step >= 1 {
+                open = script.slot();
+            }
+            if step >= 2 {
+                script.succeed(&open.take().expect("a check"));
+            }
+            if step >= 3 {
+                open = script.slot();
+            }
+            if step >= 4 {
+                script.succeed(&open.take().expect("a nomination"));
+            }
+            let before = script.pair(remote());
+            let (state, wants, _) = (script.set.state(), script.set.wants_slot(), script.events());
+            script.set.add_remote_candidate(script.now, STREAM, candidate(kind, RTP, 3, remote()));
+            let after = script.pair(remote());
+            assert_eq!(script.events(), [], "{kind} {name}");
+            assert_eq!((script.set.state(), script.set.wants_slot()), (state, wants), "{kind} {name}");
+            // TRK-06: the priority of the pair stays that of the peer-reflexive candidate.
+            assert_eq!((after.id, after.state, after.priority), (before.id, before.state, before.priority));
+            assert_eq!(
+                (after.nominated, after.selected, after.valid),
+                (before.nominated, before.selected, before.valid)
+            );
+            if step < 4 {
+                assert_eq!(after.remote.kind, kind, "{name}");
+            }
+            assert_eq!(script.set.pairs().count(), 1);
+            if let Some(check) = open {
+                script.succeed(&check);
+                assert!(script.pair(remote()).valid);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_learned_candidate_that_is_signalled_pairs_with_the_other_bases() {
+    let mut script = Script::new(Role::Controlling);
+    script.set.add_base(floe_pair::BaseId(8), crate::Admission::Open);
+    script.set.add_local_candidate(ms(0), STREAM, host(RTP, 1, address("10.0.0.2:1")), floe_pair::BaseId(8));
+    script.ask_well(remote(), &Ask::default());
+    assert_eq!(script.set.pairs().count(), 1, "RFC 8445 §7.3.1.3: not paired with the other base");
+    script.add_remote(remote(), 0);
+    assert_eq!(script.set.pairs().count(), 2);
+}
+
+#[test]
+fn pac_01_nothing_fails_before_patience_is_over() {
+    let mut script = Script::bare(Role::Controlling, Config::default());
+    script.set.local_gathering_complete(ms(0), STREAM);
+    script.wait(600_000);
+    assert_eq!(script.set.state(), State::New, "the peer may answer ten minutes later");
+    script.set.set_remote_parameters(script.now, parameters("right"));
+    script.set.remote_gathering_complete(script.now, STREAM);
+    script.wait(39_499);
+    assert_eq!(script.set.state(), State::Checking, "with an empty checklist");
+    script.wait(1);
+    assert_eq!(script.set.state(), State::Failed);
+}
+
+#[test]
+fn pac_02_what_is_under_way_may_end_after_patience() {
+    let mut script = Script::new(Role::Controlling);
+    script.set.local_gathering_complete(ms(0), STREAM);
+    script.wait(30_000);
+    script.add_remote(remote(), 0);
+    script.slot().expect("a check");
+    script.wait(30_000);
+    assert_eq!(script.set.state(), State::Checking);
+    script.wait(9_500);
+    assert_eq!((script.set.state(), script.pair(remote()).failure), (State::Failed, Some(Failure::TimedOut)));
+}
+
+#[test]
+fn pac_03_patience_stands_in_for_a_missing_end_of_candidates() {
+    for (told, expected) in [(false, State::Checking), (true, State::Failed)] {
+        let mut script = Script::new(Role::Controlling);
+        if told {
+            script.set.local_gathering_complete(ms(0), STREAM);
+        }
+        script.wait(100_000);
+        assert_eq!(script.set.state(), expected, "TRK-02: running while local candidates may come");
+    }
+}
+
+#[test]
+fn a_check_of_the_peer_brings_a_failed_set_back() {
+    let mut script = Script::new(Role::Controlled);
+    script.set.local_gathering_complete(ms(0), STREAM);
+    script.wait(40_000);
+    assert_eq!(script.set.state(), State::Failed);
+    script.ask_well(remote(), &Ask::controlling());
+    assert_eq!((script.set.state(), script.pair(remote()).state), (State::Checking, PairState::Waiting));
+}

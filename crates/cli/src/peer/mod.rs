@@ -38,7 +38,6 @@ pub(crate) async fn run() -> Result<(), String> {
     loop {
         tokio::select! {
             line = input.next_line() => match line {
-                Ok(Some(line)) if line.trim().is_empty() => {}
                 Ok(Some(line)) => match protocol::parse(&line) {
                     Ok(Command::Close) => break,
                     Ok(command) => peer.execute(command).await?,

@@ -117,7 +117,7 @@ impl Entry {
     }
 
     /// Sends, or keeps it until the kernel takes it: a full buffer is no loss.
-    pub(super) fn send(&mut self, packet: Packet<'_>, counts: &mut EndpointStats) {
+    pub(super) fn send(&mut self, packet: &Packet<'_>, counts: &mut EndpointStats) {
         if self.waiting.is_empty() {
             match self.socket.try_send(&packet.datagram()) {
                 Ok(()) => return,

@@ -12,10 +12,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let place = std::panic::Location::caller();
     async move {
-        match tokio::time::timeout(PATIENCE, future).await {
-            Ok(done) => done,
-            Err(_) => panic!("not done in time: {place}"),
-        }
+        let done = tokio::time::timeout(PATIENCE, future).await;
+        done.unwrap_or_else(|_| panic!("not done in time: {place}"))
     }
 }
 

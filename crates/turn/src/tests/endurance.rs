@@ -29,7 +29,11 @@ fn endure(weather: &Weather) -> World {
     server.lifetime = weather.lifetime;
     server.nonce_period = Duration::from_secs(weather.nonce_period);
     server.stale_codes = weather.stale_codes.iter().copied().collect();
-    let mut world = World::with(server, |_| {}).opened().bound(BOUND).permitted("203.0.113.6");
+    let mut world = World::with(server, |_| {}).opened();
+    world.client.bind_channel(world.now, addr(BOUND));
+    world.client.permit(world.now, addr(PERMITTED).ip());
+    // A first request that meets 401 is repeated after a pause.
+    world.run(Duration::from_secs(20));
     world.loss_percent = weather.loss_percent;
     let number = world.client.channel(addr(BOUND)).unwrap().0;
     let mut buffer = [0; 200];
@@ -121,4 +125,21 @@ fn a_week_of_silence_between_the_datagrams_of_the_server_and_an_outage_of_a_minu
         assert!(world.client.permission(ip("203.0.113.5")).is_some(), "hour {hour}");
     }
     assert!(world.server.faults.is_empty(), "{:?}", world.server.faults);
+}
+#[test]
+fn zz_debug() {
+    let mut server = Server::new();
+    server.lifetime = 60;
+    server.nonce_period = Duration::from_secs(1);
+    server.stale_codes = [438, 401].into();
+    let mut world = World::with(server, |_| {}).opened();
+    world.client.bind_channel(world.now, addr(BOUND));
+    world.client.permit(world.now, addr(PERMITTED).ip());
+    world.run(Duration::from_secs(20));
+    world.loss_percent = 5;
+    world.run(Duration::from_secs(200));
+    for seen in &world.server.seen {
+        std::println!("{} {} {:?} {} {}", seen.at.as_millis(), seen.method, seen.id, seen.answer, seen.peers);
+    }
+    std::println!("{:?}", world.events);
 }

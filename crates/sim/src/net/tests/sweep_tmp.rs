@@ -7,7 +7,7 @@ fn sweep() {
     let mut counts: Map<String, u32> = Map::new();
     for loss in [0, 10, 30] {
         let (mut n, mut conn, mut direct, mut possible, mut usable) = (0, 0, 0, 0, vec![]);
-        for (i, a) in places.into_iter().enumerate() { for (j, b) in places.into_iter().enumerate() { for seed in 0..10 {
+        for (i, a) in places.into_iter().enumerate() { for (j, b) in places.into_iter().enumerate() { for seed in 0..40 {
             let hard = |x: usize| x == 4 || x == 5;
             let bad = (hard(i) && j >= 3) || (hard(j) && i >= 3);
             let setup = Setup { seed, loss: Probability::percent(loss), ..Setup::new([a, b]) };
@@ -33,8 +33,10 @@ fn sweep() {
                 let pa = w.network.agent(s.a).unwrap().selected(STREAM, COMPONENT);
                 let pb = w.network.agent(s.b).unwrap().selected(STREAM, COMPONENT);
                 if let (Some(pa), Some(pb)) = (pa, pb) {
-                    if (pa.local.kind == CandidateType::Relayed) != (pb.remote_candidate.kind == CandidateType::Relayed) || (pb.local.kind == CandidateType::Relayed) != (pa.remote_candidate.kind == CandidateType::Relayed) {
+                    if pa.remote != pb.local.address || pb.remote != pa.local.address {
                         *counts.entry(format!("disagree loss {loss}")).or_default() += 1;
+                        eprintln!("DIS {i} {j} seed {seed} now {:?}\n  a {:?} -> {:?}\n  b {:?} -> {:?}", w.network.now(), pa.local, pa.remote, pb.local, pb.remote);
+                        for id in [s.a, s.b] { for (at, e) in w.network.events(id) { if matches!(e, Event::Selected{..}) { eprintln!("    {:?} {}", at, if id == s.a {"a"} else {"b"}); } } }
                     }
                 }
             } else {

@@ -1,0 +1,110 @@
+//! Agents on sockets that fail.
+
+use std::sync::Arc;
+
+use crate::{Config, Endpoint, SendError, socket::Socket};
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+use support::{carry, connect, signal, soon};
+
+/// EPERM, EIO, EAGAIN, ENOMEM, EINVAL, EPIPE, EMSGSIZE, ENETDOWN, ENETUNREACH, ENOBUFS, ENOTCONN, ECONNREFUSED,
+/// EHOSTUNREACH, as Linux numbers them.
+const ERRORS: [i32; 13] = [1, 5, 11, 12, 22, 32, 90, 100, 101, 105, 107, 111, 113];
+const WOULD_BLOCK: i32 = 11;
+const MESSAGE_TOO_LONG: i32 = 90;
+
+fn sockets(endpoint: &Endpoint) -> Vec<Arc<Socket>> {
+    endpoint.inner.shared.state().sockets.values().map(Arc::clone).collect()
+}
+
+/// Lets `index` calls through, then fails as many as `times`.
+fn faults(index: usize, error: i32, times: usize) -> impl Iterator<Item = i32> {
+    std::iter::repeat_n(0, index).chain(std::iter::repeat_n(error, times))
+}
+
+#[tokio::test]
+async fn p28_every_error_at_every_call_is_survived_while_connecting() {
+    let mut sessions = tokio::task::JoinSet::new();
+    for error in ERRORS {
+        for index in 0..5 {
+            sessions.spawn(async move {
+                let (one, two) = (Endpoint::new().await.unwrap(), Endpoint::new().await.unwrap());
+                let a = one.agent(Config::controlling().loopback()).unwrap();
+                let b = two.agent(Config::controlled().loopback()).unwrap();
+                soon(async { tokio::join!(a.gathered(), b.gathered()) }).await;
+                for socket in sockets(&one) {
+                    socket.faults.send.lock().unwrap().extend(faults(index, error, 1));
+                    if error != WOULD_BLOCK {
+                        socket.faults.receive.lock().unwrap().extend(faults(index, error, 1));
+                    }
+                }
+                let (to_b, to_a) = connect(&a, &b).await;
+                // The datagram itself may meet what is left of the faults.
+                while to_b.send(b"hello").await.is_err() {}
+                assert_eq!(soon(to_a.recv(&mut [0; 9])).await, Ok(5));
+                carry(&to_a, &to_b, b"hello").await;
+            });
+        }
+    }
+    while let Some(session) = sessions.join_next().await {
+        session.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn p28_every_error_of_a_data_call_is_told_once_and_forgotten() {
+    let (one, two) = (Endpoint::new().await.unwrap(), Endpoint::new().await.unwrap());
+    let a = one.agent(Config::controlling().loopback()).unwrap();
+    let b = two.agent(Config::controlled().loopback()).unwrap();
+    let (to_b, to_a) = connect(&a, &b).await;
+    for error in (1..=133).filter(|error| ![4, WOULD_BLOCK].contains(error)) {
+        for socket in sockets(&one) {
+            socket.faults.send.lock().unwrap().clear();
+            socket.faults.send.lock().unwrap().push_back(error);
+        }
+        // A check that is repeated just then may have taken the fault.
+        match to_b.send(b"hello").await {
+            Err(SendError::Socket(told)) => assert_eq!(told.raw_os_error(), Some(error)),
+            Err(told) => assert!(matches!(told, SendError::TooLong) && error == MESSAGE_TOO_LONG),
+            Ok(()) => assert_eq!(soon(to_a.recv(&mut [0; 9])).await, Ok(5)),
+        }
+        for socket in sockets(&one) {
+            socket.faults.send.lock().unwrap().clear();
+        }
+        carry(&to_b, &to_a, b"hello").await;
+        for socket in sockets(&two) {
+            socket.faults.receive.lock().unwrap().push_back(error);
+        }
+        carry(&to_b, &to_a, b"hello").await;
+    }
+    assert_ne!(two.stats().receive_failures, 0);
+}
+
+#[tokio::test]
+async fn a_socket_that_only_fails_rests_and_comes_back() {
+    let (one, two) = (Endpoint::new().await.unwrap(), Endpoint::new().await.unwrap());
+    let a = one.agent(Config::controlling().loopback()).unwrap();
+    let b = two.agent(Config::controlled().loopback()).unwrap();
+    let (to_b, to_a) = connect(&a, &b).await;
+    for socket in sockets(&two) {
+        socket.faults.receive.lock().unwrap().extend(faults(0, 107, 20));
+    }
+    carry(&to_b, &to_a, b"hello").await;
+    assert!(two.stats().receive_failures >= 16, "{:?}", two.stats());
+}
+
+#[tokio::test]
+async fn p28_what_the_kernel_does_not_take_waits() {
+    let (one, two) = (Endpoint::new().await.unwrap(), Endpoint::new().await.unwrap());
+    let a = one.agent(Config::controlling().loopback()).unwrap();
+    let b = two.agent(Config::controlled().loopback()).unwrap();
+    soon(a.gathered()).await;
+    for socket in sockets(&one) {
+        socket.faults.send.lock().unwrap().extend(faults(0, WOULD_BLOCK, 3));
+    }
+    tokio::join!(signal(&a, &b), signal(&b, &a));
+    soon(async { tokio::join!(a.connected(), b.connected()) }).await.0.unwrap();
+    let stats = one.stats();
+    assert_eq!((stats.send_failures, stats.backlog_dropped), (0, 0), "nothing was lost");
+}
