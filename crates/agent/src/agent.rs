@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use floe_check::{ChecklistSet, PairReport, SelectedPair};
 use floe_gather::Gatherer;
 use floe_pair::{
-    BaseId, ComponentId, IceOptions, Parameters, Place, Pwd, Role, StreamId, TieBreaker, TransportAddress, Ufrag,
+    BaseId, ComponentId, IceOptions, Parameters, Place, Pwd, Role, StreamId, TieBreaker, TransportAddress,
+    Ufrag,
 };
 use floe_stun::{Instant, Random};
 

@@ -74,7 +74,11 @@ impl Agent {
         if self.life != Life::Open {
             return;
         }
-        let components = self.components.iter().map(|component| (component.stream, component.id)).collect::<alloc::vec::Vec<_>>();
+        let components = self
+            .components
+            .iter()
+            .map(|component| (component.stream, component.id))
+            .collect::<alloc::vec::Vec<_>>();
         self.gatherer.start(now, &components);
         self.pump(now);
     }
@@ -110,7 +114,12 @@ impl Agent {
     ///
     /// # Errors
     /// [`ApiError`] where the call does not fit the agent. A candidate of no use is no error.
-    pub fn add_remote_candidate(&mut self, now: Instant, stream: StreamId, line: &CandidateLine) -> Result<Added, ApiError> {
+    pub fn add_remote_candidate(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        line: &CandidateLine,
+    ) -> Result<Added, ApiError> {
         let now = self.advance(now);
         if self.life != Life::Open {
             return Err(ApiError::Closed);
@@ -168,7 +177,8 @@ impl Agent {
         if let Some(path) = &part.path {
             let frame = path.frame(now, payload.len()).map_err(SendError::Path)?;
             let needed = frame.header().len().saturating_add(payload.len());
-            let (head, rest) = buffer.split_at_mut_checked(frame.header().len()).ok_or(SendError::BufferTooSmall(needed))?;
+            let (head, rest) =
+                buffer.split_at_mut_checked(frame.header().len()).ok_or(SendError::BufferTooSmall(needed))?;
             head.copy_from_slice(frame.header());
             rest.get_mut(..payload.len()).ok_or(SendError::BufferTooSmall(needed))?.copy_from_slice(payload);
             return Ok(data(frame.from, frame.to, needed, frame.dscp));
@@ -252,7 +262,9 @@ impl fmt::Display for SendError {
             Self::NoPath => f.write_str("no pair of the component is valid"),
             Self::Path(error) => error.fmt(f),
             Self::Relay(error) => write!(f, "relay: {error}"),
-            Self::BufferTooSmall(needed) => write!(f, "the buffer is shorter than the {needed} bytes that are needed"),
+            Self::BufferTooSmall(needed) => {
+                write!(f, "the buffer is shorter than the {needed} bytes that are needed")
+            }
         }
     }
 }

@@ -128,7 +128,9 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoStreams => f.write_str("an agent needs at least one data stream"),
-            Self::TooManyStreams { given, most } => write!(f, "{given} data streams, at most {most} are allowed"),
+            Self::TooManyStreams { given, most } => {
+                write!(f, "{given} data streams, at most {most} are allowed")
+            }
             Self::StreamTwice(stream) => write!(f, "data stream {} is there twice", stream.0),
             Self::NoComponents(stream) => write!(f, "data stream {} has no component", stream.0),
             Self::ComponentTwice(stream) => write!(f, "data stream {} has a component twice", stream.0),

@@ -84,7 +84,9 @@ impl Agent {
         match classify(payload, Source::Other) {
             DatagramClass::Stun => match Message::parse(payload) {
                 Ok(_) => self.handle_stun(now, base, source, payload),
-                Err(_) if self.demultiplexing == Demultiplexing::AnyData => self.handle_data(base, source, payload),
+                Err(_) if self.demultiplexing == Demultiplexing::AnyData => {
+                    self.handle_data(base, source, payload)
+                }
                 Err(_) => Handled::Dropped(DropReason::Malformed),
             },
             DatagramClass::Unknown if self.demultiplexing == Demultiplexing::Rfc7983 => {
@@ -126,7 +128,12 @@ impl Agent {
     }
 
     #[inline]
-    fn handle_data<'a>(&mut self, base: BaseId, source: TransportAddress, payload: &'a mut [u8]) -> Handled<'a> {
+    fn handle_data<'a>(
+        &mut self,
+        base: BaseId,
+        source: TransportAddress,
+        payload: &'a mut [u8],
+    ) -> Handled<'a> {
         if let Some((stream, component)) = self.valid(base, source) {
             return Handled::Data { stream, component, payload };
         }
@@ -198,7 +205,9 @@ impl Agent {
 
 fn dropped(reason: floe_check::DropReason) -> DropReason {
     match reason {
-        floe_check::DropReason::Fingerprint | floe_check::DropReason::Integrity => DropReason::Unauthenticated,
+        floe_check::DropReason::Fingerprint | floe_check::DropReason::Integrity => {
+            DropReason::Unauthenticated
+        }
         _ => DropReason::Unexpected,
     }
 }

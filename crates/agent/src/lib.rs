@@ -32,12 +32,13 @@ pub use config::{AgentConfig, ConfigError, Demultiplexing, MOST_STREAMS, Seed};
 pub use event::{Event, State};
 pub use floe_check::{Config as CheckConfig, PairReport, SelectedPair};
 pub use floe_gather::{
-    Answer, Config as GatherConfig, Interface, InterfaceFlags, Policy, Request, RequestFailure, RequestId, Server,
+    Answer, Config as GatherConfig, Interface, InterfaceFlags, Policy, Request, RequestFailure, RequestId,
+    Server,
 };
 pub use floe_pair as pair;
 pub use floe_stun as stun;
 pub use floe_turn as turn;
 pub use hub::{AgentKey, Hub};
-pub use io::{Dscp, DropReason, Ecn, Handled, Received, Transmit, TransmitKind};
+pub use io::{DropReason, Dscp, Ecn, Handled, Received, Transmit, TransmitKind};
 pub use pacer::Pacer;
 pub use path::{Frame, Framing, Path, PathError, PathHandle};

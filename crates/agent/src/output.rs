@@ -31,7 +31,11 @@ impl Agent {
             }
         }
         let sent = self.gatherer.poll_transmit(buffer)?;
-        let kind = if self.gatherer.relay_at(sent.place, sent.to).is_some() { TransmitKind::Relay } else { TransmitKind::Gathering };
+        let kind = if self.gatherer.relay_at(sent.place, sent.to).is_some() {
+            TransmitKind::Relay
+        } else {
+            TransmitKind::Gathering
+        };
         let (dscp, ecn) = (self.dscp, Ecn::NotCapable);
         Some(Transmit { from: sent.place, to: sent.to, len: sent.len, dscp, ecn, kind })
     }

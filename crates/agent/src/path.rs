@@ -141,10 +141,7 @@ impl PathHandle {
 
 impl fmt::Debug for PathHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PathHandle")
-            .field("path", self.path())
-            .field("deadline", &self.deadline())
-            .finish()
+        f.debug_struct("PathHandle").field("path", self.path()).field("deadline", &self.deadline()).finish()
     }
 }
 

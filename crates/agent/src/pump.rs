@@ -50,7 +50,9 @@ impl Agent {
             floe_gather::Event::InterfaceSkipped { name, ip, reason } => {
                 self.emit(Event::InterfaceSkipped { name, ip, reason });
             }
-            floe_gather::Event::HostFailed { local, failure, .. } => self.emit(Event::HostFailed { local, failure }),
+            floe_gather::Event::HostFailed { local, failure, .. } => {
+                self.emit(Event::HostFailed { local, failure })
+            }
             floe_gather::Event::LimitReached(limit) => self.emit(Event::GatherLimit(limit)),
             floe_gather::Event::EventsLost(count) => self.emit(Event::EventsLost(count)),
             floe_gather::Event::Turn(base, event) => self.on_turn(now, base, event),
@@ -103,9 +105,13 @@ impl Agent {
                 Some(relay) => relay.client.permit(now, peer),
                 None => self.checks.refuse(now, base, peer),
             },
-            floe_check::Event::PairValid { stream, component, .. } => self.emit(Event::PairValid { stream, component }),
+            floe_check::Event::PairValid { stream, component, .. } => {
+                self.emit(Event::PairValid { stream, component })
+            }
             floe_check::Event::Selected { stream, component } => self.on_selected(now, stream, component),
-            floe_check::Event::ConsentLost { stream, component } => self.emit(Event::ConsentLost { stream, component }),
+            floe_check::Event::ConsentLost { stream, component } => {
+                self.emit(Event::ConsentLost { stream, component })
+            }
             floe_check::Event::RoleSwitched(role) => self.emit(Event::RoleSwitched(role)),
             floe_check::Event::State(new) => self.emit(Event::State(state(new))),
             floe_check::Event::LimitReached { limit, stream, remote } => {
@@ -132,14 +138,18 @@ impl Agent {
     /// another, the old handle is revoked and a new one takes its place.
     fn update_paths(&mut self) {
         for index in 0..self.components.len() {
-            let Some((stream, id)) = self.components.get(index).map(|component| (component.stream, component.id)) else {
+            let Some((stream, id)) =
+                self.components.get(index).map(|component| (component.stream, component.id))
+            else {
                 return;
             };
             let wanted = if self.life == Life::Open { self.wanted_path(stream, id) } else { None };
             let Some(component) = self.components.get_mut(index) else { return };
             let changed = match (&component.path, wanted) {
                 (None, None) => false,
-                (Some(handle), Some((path, until))) if Path { generation: handle.path().generation, ..path } == *handle.path() => {
+                (Some(handle), Some((path, until)))
+                    if Path { generation: handle.path().generation, ..path } == *handle.path() =>
+                {
                     handle.extend(until);
                     false
                 }
@@ -172,7 +182,13 @@ impl Agent {
         let peer = pair.remote.socket_addr();
         let (number, bound_until) = relay.client.channel(peer)?;
         let permitted_until = relay.client.permission(peer.ip())?;
-        let path = Path { from: relay.place, to: relay.server, framing: Framing::Channel(number), dscp, generation: 0 };
+        let path = Path {
+            from: relay.place,
+            to: relay.server,
+            framing: Framing::Channel(number),
+            dscp,
+            generation: 0,
+        };
         Some((path, pair.valid_until.min(bound_until).min(permitted_until)))
     }
 }

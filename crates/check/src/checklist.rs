@@ -2,6 +2,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use floe_pair::{ComponentId, StreamId};
 use floe_stun::Instant;
@@ -10,6 +11,9 @@ use crate::ChecklistSet;
 use crate::config::ConsentConfig;
 use crate::event::{Event, State};
 use crate::pairs::PairId;
+
+/// How often it is looked whether roles are settled, after the linger time.
+const SETTLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// One component of a data stream.
 #[derive(Debug)]
@@ -22,6 +26,12 @@ pub(crate) struct Component {
     pub selected: Option<PairId>,
     /// A pair was selected: the component's other pairs have left the checklist.
     pub concluded: bool,
+    /// A nomination of ours of the selected pair was answered with success, in the present tenure of our role.
+    pub confirmed: bool,
+    /// The tenure in which the selected pair was nominated.
+    pub tenure: u32,
+    /// The peer has answered a consent request of the present tenure: the roles are settled.
+    pub settled: bool,
     /// Consent on the selected pair has ended.
     pub consent_lost: bool,
     /// When the liveness time of the selected pair is over.
@@ -39,6 +49,9 @@ impl Component {
             hold: None,
             selected: None,
             concluded: false,
+            confirmed: false,
+            tenure: 0,
+            settled: false,
             consent_lost: false,
             dead_at: None,
             state: State::New,
@@ -207,6 +220,18 @@ impl ChecklistSet {
     /// Frees the pairs and candidates of completed checklists that nothing waits for any more.
     pub(crate) fn free_candidates(&mut self, now: Instant) {
         if self.free_at.is_none_or(|at| now < at) {
+            return;
+        }
+        // A role conflict that shows only now may yet move a selected pair: the first answer to a consent request tells
+        // that there is none.
+        let unsettled = |component: &Component| component.selected.is_some() && !component.settled;
+        if self.config.consent.is_some()
+            && self
+                .streams
+                .iter()
+                .any(|checklist| checklist.completed && checklist.components.iter().any(unsettled))
+        {
+            self.free_at = Some(now.after(SETTLE_INTERVAL));
             return;
         }
         let (streams, transactions) = (&self.streams, &self.transactions);

@@ -6,6 +6,7 @@ use floe_pair::{ComponentId, Role, StreamId};
 use floe_stun::Instant;
 
 use crate::ChecklistSet;
+use crate::limits::ROLE_SWITCH_LIMIT;
 use crate::pairs::{Pair, PairId};
 use crate::state::PairState;
 
@@ -63,7 +64,24 @@ impl ChecklistSet {
             let stream = checklist.stream;
             for component in &mut checklist.components {
                 component.hold = None;
-                if component.nomination.is_some() || component.concluded {
+                if component.nomination.is_some() {
+                    continue;
+                }
+                if component.concluded {
+                    // Selected when the roles were the other way round, or not settled: the nomination is repeated,
+                    // since the peer may not have heard of it, or may have accepted another one of its own.
+                    if let Some(id) = component.selected.filter(|_| !component.confirmed)
+                        && let Some(pair) = self.pairs.get_mut(id)
+                        && pair.state == PairState::Succeeded
+                        && !pair.nomination_failed
+                    {
+                        (component.nomination, pair.nominating) = (Some(id), true);
+                    }
+                    continue;
+                }
+                let own = |pair: &&Pair| pair.stream == stream && pair.component == component.id;
+                // As above, with our own check still under way: the peer may hold that pair already.
+                if self.pairs.iter().filter(own).any(|pair| pair.peer_nominated && !pair.state.is_settled()) {
                     continue;
                 }
                 let fit = |pair: &Pair| {
@@ -73,8 +91,7 @@ impl ChecklistSet {
                 let Some(best) = self.pairs.best_valid(stream, component.id, fit) else { continue };
                 let Some(valid) = &best.valid else { continue };
                 let (id, since) = (valid.producer, valid.since);
-                let others =
-                    self.pairs.iter().filter(|pair| pair.stream == stream && pair.component == component.id);
+                let others = self.pairs.iter().filter(own);
                 match timing(now, ta, best, since, others) {
                     Timing::Hold(until) => component.hold = Some(until),
                     Timing::Now => {
@@ -90,17 +107,26 @@ impl ChecklistSet {
     }
 
     /// RFC 8445 §7.2.5.3.4, §7.3.1.5: the nominated flag of the valid pair that the checks of `id` have proved is set.
-    pub(crate) fn set_nominated(&mut self, id: PairId) {
+    /// `ours`: by the answer to a nomination of ours.
+    pub(crate) fn set_nominated(&mut self, id: PairId, ours: bool) {
         let Some(target) = self.pairs.proved_by(id).map(|pair| pair.id) else { return };
-        let Some(pair) = self.pairs.get_mut(target) else { return };
-        let (stream, component) = (pair.stream, pair.component);
-        if let Some(valid) = &mut pair.valid {
-            valid.nominated = true;
+        let Some(pair) = self.pairs.get(target) else { return };
+        let (stream, component, tenure) = (pair.stream, pair.component, self.tenure);
+        let several = !ours && self.peer.as_ref().is_some_and(|peer| !peer.regular);
+        for pair in self.pairs.iter_mut().filter(|pair| pair.stream == stream && pair.component == component)
+        {
+            if let Some(valid) = &mut pair.valid {
+                valid.nominated = pair.id == target || (valid.nominated && several);
+            }
         }
         if let Some(pair) = self.pairs.get_mut(id) {
             (pair.nominating, pair.peer_nominated) = (false, false);
         }
         self.conclude(stream, component);
+        if let Some(component) = self.component_mut(stream, component) {
+            component.confirmed |= ours;
+            component.tenure = tenure;
+        }
     }
 
     /// RFC 8445 §8.1.2: a nominated pair concludes its component.
@@ -157,7 +183,10 @@ impl ChecklistSet {
         // RFC 8445 §8.3.1: that settles within three seconds, after which nothing moves the selected pair.
         let settling =
             self.free_at.is_some() || self.checklist(stream).is_some_and(|checklist| !checklist.completed);
-        repeated || (settling && self.peer.as_ref().is_some_and(|peer| !peer.regular))
+        // After a role conflict each side may have accepted a nomination of the other: the agent that ends up controlling
+        // repeats its own, and that counts. Bounded, so that no peer moves the pair at will by playing with roles.
+        let overruled = found.tenure != self.tenure && self.tenure <= u32::from(ROLE_SWITCH_LIMIT);
+        repeated || overruled || (settling && self.peer.as_ref().is_some_and(|peer| !peer.regular))
     }
 }
 

@@ -175,16 +175,18 @@ impl ChecklistSet {
         }
     }
 
-    /// Takes a role: all pair priorities follow (RFC 8445 §7.3.1.1), and nominations under way are void.
+    /// Takes a role: all pair priorities follow (RFC 8445 §7.3.1.1). Nominations of ours under way are void; one of
+    /// the peer holds, since the peer may have been told that it was accepted.
     pub(crate) fn switch_role(&mut self, role: Role) {
         self.role = role;
         self.tenure = self.tenure.wrapping_add(1);
         for pair in self.pairs.iter_mut() {
             pair.set_role(role);
-            (pair.nominating, pair.peer_nominated) = (false, false);
+            pair.nominating = false;
         }
         for component in self.streams.iter_mut().flat_map(|checklist| &mut checklist.components) {
             (component.nomination, component.hold) = (None, None);
+            (component.confirmed, component.settled) = (false, false);
         }
     }
 
@@ -323,7 +325,7 @@ impl ChecklistSet {
     fn note_nomination(&mut self, id: PairId) {
         let Some(pair) = self.pairs.get_mut(id) else { return };
         if pair.state == PairState::Succeeded {
-            self.set_nominated(id);
+            self.set_nominated(id, false);
         } else {
             pair.peer_nominated = true;
             debug_assert!(pair.state.on(PairEvent::Succeed).is_ok(), "any state can succeed");

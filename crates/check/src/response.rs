@@ -1,6 +1,6 @@
 //! Answers to our checks (RFC 8445 §7.2.5, RFC 8489 §9.1.4).
 
-use floe_pair::{BaseId, Role, TieBreaker, TransportAddress};
+use floe_pair::{BaseId, TieBreaker, TransportAddress};
 use floe_stun::attribute::ErrorCode;
 use floe_stun::binding::BindingResponse;
 use floe_stun::{Algorithm, Instant, Message, Method, Random, TransactionId};
@@ -167,11 +167,10 @@ impl ChecklistSet {
         // RFC 8445 §7.2.5.3.3: over the whole set.
         freeze::thaw_foundation(self.pairs.as_mut_slice(), foundation);
         let Some(pair) = self.pairs.get(id) else { return };
-        let ours = check.use_candidate && check.role == Role::Controlling && self.role == Role::Controlling;
-        let theirs = pair.peer_nominated && self.role == Role::Controlled;
-        let listed = pair.listed;
-        if (ours && listed) || theirs {
-            self.set_nominated(id);
+        // Whatever our role is by now: a success says that the peer was controlled and has accepted the nomination.
+        let ours = check.use_candidate && pair.listed;
+        if ours || pair.peer_nominated {
+            self.set_nominated(id, ours);
         }
     }
 
@@ -243,6 +242,13 @@ impl ChecklistSet {
         let Some(pair) = self.pairs.get_mut(id).filter(|pair| pair.state == PairState::InProgress) else {
             return;
         };
+        if pair.valid.as_ref().is_some_and(|valid| valid.nominated) {
+            // Nominated already and only confirmed: what is selected ends with its consent.
+            pair.step(PairEvent::Succeed);
+            pair.fresh_at = None;
+            self.nomination_failed(id);
+            return;
+        }
         pair.step(PairEvent::Fail);
         (pair.failure, pair.fresh_at) = (Some(failure), None);
         // RFC 8445 §7.2.5.3.4, §7.3.1.5: a failed nomination takes the pair off the valid list.
@@ -271,12 +277,16 @@ impl ChecklistSet {
             return;
         }
         let Some(consent) = pair.valid.as_mut().and_then(|valid| valid.consent.as_mut()) else { return };
-        let sent = consent.find(transaction).map(|open| open.sent);
+        let open = consent.find(transaction);
         consent.close(transaction);
         match answer {
             Answer::Success(_) => {
                 consent.renew(now);
-                pair.rtt = sent.map(|sent| now.since(sent)).or(pair.rtt);
+                pair.rtt = open.map(|open| now.since(open.sent)).or(pair.rtt);
+                let (stream, component, tenure) = (pair.stream, pair.component, self.tenure);
+                if let Some(component) = self.component_mut(stream, component) {
+                    component.settled |= open.is_some_and(|open| open.tenure == tenure);
+                }
             }
             // RFC 7675 §5.2: an authenticated 403 takes consent back at once.
             Answer::Error(ErrorCode::FORBIDDEN) => self.revoke(id, Failure::Revoked),

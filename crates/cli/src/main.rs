@@ -97,7 +97,8 @@ fn refuse(error: &clap::Error) -> ExitCode {
     } else {
         what
     };
-    let detail: Vec<&str> = lines.take_while(|line| !line.starts_with("Usage") && !line.starts_with("For more")).collect();
+    let detail: Vec<&str> =
+        lines.take_while(|line| !line.starts_with("Usage") && !line.starts_with("For more")).collect();
     let detail = if detail.is_empty() || what.starts_with("a command is missing") {
         String::new()
     } else {

@@ -100,7 +100,9 @@ impl Shared {
         loop {
             while let Some(request) = inner.server.poll_request() {
                 match request {
-                    ServerRequest::OpenRelay { id, ip, port } => self.open(&mut inner, id, SocketAddr::new(ip, port.unwrap_or(0))),
+                    ServerRequest::OpenRelay { id, ip, port } => {
+                        self.open(&mut inner, id, SocketAddr::new(ip, port.unwrap_or(0)));
+                    }
                     ServerRequest::CloseRelay { address } => {
                         if let Some((_, Some(reader))) = inner.sockets.remove(&address) {
                             reader.abort();

@@ -33,7 +33,7 @@ const MOST_DRAWS: usize = 4;
 /// ```
 #[derive(Clone)]
 pub struct Endpoint {
-    pub(crate) inner: Arc<Inner>,
+    inner: Arc<Inner>,
 }
 
 /// Lives as long as any handle.

@@ -23,7 +23,7 @@ use crate::{
 /// All methods may be called from any task, also while another waits for an event. No lock is held while code of
 /// the application runs.
 pub struct Agent {
-    handle: Arc<Handle>,
+    pub(crate) handle: Arc<Handle>,
     local: Parameters,
 }
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::{Config, Endpoint, SendError, socket::Socket};
+use crate::{Agent, EndpointStats, SendError, socket::Socket};
 
 #[path = "../tests/support/mod.rs"]
 mod support;
-use support::{carry, connect, signal, soon};
+use support::{carry, connect, pair, signal, soon};
 
 /// EPERM, EIO, EAGAIN, ENOMEM, EINVAL, EPIPE, EMSGSIZE, ENETDOWN, ENETUNREACH, ENOBUFS, ENOTCONN, ECONNREFUSED,
 /// EHOSTUNREACH, as Linux numbers them.
@@ -14,8 +14,12 @@ const ERRORS: [i32; 13] = [1, 5, 11, 12, 22, 32, 90, 100, 101, 105, 107, 111, 11
 const WOULD_BLOCK: i32 = 11;
 const MESSAGE_TOO_LONG: i32 = 90;
 
-fn sockets(endpoint: &Endpoint) -> Vec<Arc<Socket>> {
-    endpoint.inner.shared.state().sockets.values().map(Arc::clone).collect()
+fn sockets(agent: &Agent) -> Vec<Arc<Socket>> {
+    agent.handle.shared().state().sockets.values().map(Arc::clone).collect()
+}
+
+fn stats(agent: &Agent) -> EndpointStats {
+    agent.handle.shared().state().counts
 }
 
 /// Lets `index` calls through, then fails as many as `times`.
@@ -29,11 +33,9 @@ async fn p28_every_error_at_every_call_is_survived_while_connecting() {
     for error in ERRORS {
         for index in 0..5 {
             sessions.spawn(async move {
-                let (one, two) = (Endpoint::new().await.unwrap(), Endpoint::new().await.unwrap());
-                let a = one.agent(Config::controlling().loopback()).unwrap();
-                let b = two.agent(Config::controlled().loopback()).unwrap();
+                let (a, b) = pair().await;
                 soon(async { tokio::join!(a.gathered(), b.gathered()) }).await;
-                for socket in sockets(&one) {
+                for socket in sockets(&a) {
                     socket.faults.send.lock().unwrap().extend(faults(index, error, 1));
                     if error != WOULD_BLOCK {
                         socket.faults.receive.lock().unwrap().extend(faults(index, error, 1));
@@ -54,12 +56,10 @@ async fn p28_every_error_at_every_call_is_survived_while_connecting() {
 
 #[tokio::test]
 async fn p28_every_error_of_a_data_call_is_told_once_and_forgotten() {
-    let (one, two) = (Endpoint::new().await.unwrap(), Endpoint::new().await.unwrap());
-    let a = one.agent(Config::controlling().loopback()).unwrap();
-    let b = two.agent(Config::controlled().loopback()).unwrap();
+    let (a, b) = pair().await;
     let (to_b, to_a) = connect(&a, &b).await;
     for error in (1..=133).filter(|error| ![4, WOULD_BLOCK].contains(error)) {
-        for socket in sockets(&one) {
+        for socket in sockets(&a) {
             socket.faults.send.lock().unwrap().clear();
             socket.faults.send.lock().unwrap().push_back(error);
         }
@@ -69,42 +69,38 @@ async fn p28_every_error_of_a_data_call_is_told_once_and_forgotten() {
             Err(told) => assert!(matches!(told, SendError::TooLong) && error == MESSAGE_TOO_LONG),
             Ok(()) => assert_eq!(soon(to_a.recv(&mut [0; 9])).await, Ok(5)),
         }
-        for socket in sockets(&one) {
+        for socket in sockets(&a) {
             socket.faults.send.lock().unwrap().clear();
         }
         carry(&to_b, &to_a, b"hello").await;
-        for socket in sockets(&two) {
+        for socket in sockets(&b) {
             socket.faults.receive.lock().unwrap().push_back(error);
         }
         carry(&to_b, &to_a, b"hello").await;
     }
-    assert_ne!(two.stats().receive_failures, 0);
+    assert_ne!(stats(&b).receive_failures, 0);
 }
 
 #[tokio::test]
 async fn a_socket_that_only_fails_rests_and_comes_back() {
-    let (one, two) = (Endpoint::new().await.unwrap(), Endpoint::new().await.unwrap());
-    let a = one.agent(Config::controlling().loopback()).unwrap();
-    let b = two.agent(Config::controlled().loopback()).unwrap();
+    let (a, b) = pair().await;
     let (to_b, to_a) = connect(&a, &b).await;
-    for socket in sockets(&two) {
+    for socket in sockets(&b) {
         socket.faults.receive.lock().unwrap().extend(faults(0, 107, 20));
     }
     carry(&to_b, &to_a, b"hello").await;
-    assert!(two.stats().receive_failures >= 16, "{:?}", two.stats());
+    assert!(stats(&b).receive_failures >= 16, "{:?}", stats(&b));
 }
 
 #[tokio::test]
 async fn p28_what_the_kernel_does_not_take_waits() {
-    let (one, two) = (Endpoint::new().await.unwrap(), Endpoint::new().await.unwrap());
-    let a = one.agent(Config::controlling().loopback()).unwrap();
-    let b = two.agent(Config::controlled().loopback()).unwrap();
+    let (a, b) = pair().await;
     soon(a.gathered()).await;
-    for socket in sockets(&one) {
+    for socket in sockets(&a) {
         socket.faults.send.lock().unwrap().extend(faults(0, WOULD_BLOCK, 3));
     }
     tokio::join!(signal(&a, &b), signal(&b, &a));
     soon(async { tokio::join!(a.connected(), b.connected()) }).await.0.unwrap();
-    let stats = one.stats();
+    let stats = stats(&a);
     assert_eq!((stats.send_failures, stats.backlog_dropped), (0, 0), "nothing was lost");
 }

@@ -7,7 +7,7 @@ use webrtc_util::{Conn, Error};
 
 #[cfg(test)]
 mod support;
-use support::{connect, pair, soon};
+use support::{carry, connect, pair, soon};
 
 type Transport = Arc<dyn Conn + Send + Sync>;
 
@@ -18,10 +18,11 @@ async fn data_goes_through_the_trait() {
     let early: Transport = Arc::new(a.connection());
     let first = tokio::spawn(async move { early.send(b"first").await });
     let (to_b, to_a) = connect(&a, &b).await;
-    let (to_b, to_a): (Transport, Transport) = (Arc::new(to_b), Arc::new(to_a));
-    let mut buffer = [0; 100];
     assert_eq!(soon(first).await.unwrap().unwrap(), 5);
+    let mut buffer = [0; 100];
     assert_eq!(soon(to_a.recv(&mut buffer)).await.unwrap(), 5);
+    carry(&to_b, &to_a, b"not through the trait").await;
+    let (to_b, to_a): (Transport, Transport) = (Arc::new(to_b), Arc::new(to_a));
     for (from, to) in [(&to_b, &to_a), (&to_a, &to_b)] {
         assert_eq!(from.send(b"hello").await.unwrap(), 5);
         let len = soon(to.recv(&mut buffer)).await.unwrap();

@@ -1,6 +1,7 @@
 //! The world around an ICE agent, without sockets and without waiting.
 //!
-//! [`server`] is a STUN and TURN server as a plain state machine: bytes and instants go in, bytes, requests and the
+//! [`net`] is a network on a virtual clock: hosts with agents, links, NATs and servers, whose whole traffic follows
+//! from a seed. [`server`] is a STUN and TURN server as a plain state machine: bytes and instants go in, bytes, requests and the
 //! next deadline come out. Tests run it on virtual time, `floe demo` on loopback sockets.
 //!
 //! Nothing in this crate reads a clock, opens a socket or draws ambient randomness: equal inputs and equal seeds

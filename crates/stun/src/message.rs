@@ -53,7 +53,8 @@ impl Marks {
                 // RFC 8489 §9: behind either integrity attribute a MESSAGE-INTEGRITY is ignored.
                 AttributeType::MESSAGE_INTEGRITY => {}
                 AttributeType::MESSAGE_INTEGRITY_SHA256 if marks.sha256 == 0 => {
-                    marks.sha256 = protected::<{ AttributeType::MESSAGE_INTEGRITY_SHA256.get() }>(at, length)?;
+                    marks.sha256 =
+                        protected::<{ AttributeType::MESSAGE_INTEGRITY_SHA256.get() }>(at, length)?;
                 }
                 // RFC 8489 §14.7: FINGERPRINT is the last attribute.
                 AttributeType::FINGERPRINT if !next.is_empty() => return Err(ParseError::AfterFingerprint),

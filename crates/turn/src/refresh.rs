@@ -14,9 +14,10 @@ use crate::error::RequestError;
 const SHORT: Duration = Duration::from_secs(300);
 /// Least time from one renewal to the next, whatever lifetime a server grants (no refresh in a loop).
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
-/// Pause after an answer that a later request may not get again, doubled each time; also the pause before a
-/// first request is repeated.
+/// Pause after no answer, and first pause after one that a later request may not get again.
 const PAUSE: Duration = Duration::from_secs(1);
+/// First pause after a 401, doubled each time.
+const SHORT_PAUSE: Duration = Duration::from_millis(250);
 /// RFC 8489 §6.3.4: how often a request that met a server error is repeated before a rest.
 pub(crate) const MAX_SERVER_ERRORS: u8 = 4;
 /// The rest after that, and the first pause after a refusal that another try will hardly change.
@@ -77,7 +78,13 @@ impl Lease {
 
     /// The request for more time failed; another one follows after a pause, if there is time left for it.
     pub(crate) fn fail(&mut self, now: Instant, error: RequestError) {
-        self.renew_at = Some(now.after(pause(error, self.failures)));
+        let mut wait = pause(error, self.failures);
+        if may_pass(error) {
+            // The longer pauses are for those who have time. What is about to end is worth some more requests.
+            let half_the_rest = self.until.since(now).checked_div(2).unwrap_or_default();
+            wait = wait.min(half_the_rest.max(PAUSE));
+        }
+        self.renew_at = Some(now.after(wait));
         self.failures = self.failures.saturating_add(1);
     }
 
@@ -104,28 +111,46 @@ impl Lease {
 
 /// How long to wait after the n-th failure in a row.
 pub(crate) fn pause(error: RequestError, failures: u8) -> Duration {
-    let doubled = |pause: Duration, times: u8| pause.saturating_mul(1 << times.min(MAX_DOUBLINGS));
+    let doubled = |pause: Duration, times: u8, most: u8| pause.saturating_mul(1 << times.min(most));
     match error {
         // It took 39.5 s to find out, and time is running.
         RequestError::TimedOut | RequestError::IntegrityViolated => PAUSE,
-        // RFC 8489 §6.3.4: a server error may pass, but is not to be met with a flood of requests. The same
-        // goes for 401 where the allocation was granted to these credentials.
-        RequestError::Refused { code: ErrorCode::INSUFFICIENT_CAPACITY } => doubled(REST, failures),
-        RequestError::Refused { code: 500..=599 } | RequestError::Unauthenticated => {
-            match failures.checked_sub(MAX_SERVER_ERRORS) {
-                None => doubled(PAUSE, failures),
-                Some(more) => doubled(REST, more),
-            }
-        }
+        // The allocation was granted to these credentials, so that this may be a server that says 401 for 438.
+        // The nonce it gave along is used before it is old; if it is of no help, the credentials have run out.
+        RequestError::Unauthenticated => doubled(SHORT_PAUSE, failures, 8),
+        // RFC 8489 §6.3.4: a server error may pass, but is not to be met with a flood of requests.
+        RequestError::Refused { code } if is_passing(code) => match failures.checked_sub(MAX_SERVER_ERRORS) {
+            None => doubled(PAUSE, failures, MAX_SERVER_ERRORS),
+            Some(more) => doubled(REST, more, MAX_DOUBLINGS),
+        },
         // Each of these was four requests already.
-        RequestError::StaleNonce => doubled(PAUSE.saturating_mul(4), failures),
+        RequestError::StaleNonce => doubled(PAUSE.saturating_mul(4), failures, MAX_DOUBLINGS),
         // A refused peer is not asked for again and again.
-        _ => doubled(REST, failures),
+        _ => doubled(REST, failures, MAX_DOUBLINGS),
+    }
+}
+
+/// Whether this error code is one that the same request may not meet a little later.
+pub(crate) const fn is_passing(code: u16) -> bool {
+    matches!(code, 500..=599) && code != ErrorCode::INSUFFICIENT_CAPACITY
+}
+
+/// Whether this error is one that the same request may not meet a little later.
+fn may_pass(error: RequestError) -> bool {
+    match error {
+        RequestError::Refused { code } => is_passing(code),
+        RequestError::TimedOut
+        | RequestError::IntegrityViolated
+        | RequestError::Unauthenticated
+        | RequestError::StaleNonce => true,
+        _ => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::vec::Vec;
+
     use super::*;
 
     const START: Instant = Instant::from_millis(1_000_000);
@@ -151,21 +176,20 @@ mod tests {
     }
 
     #[test]
-    fn t29_no_answer_makes_renewals_follow_each_other_within_a_second() {
-        let errors = [
-            RequestError::TimedOut,
-            RequestError::Unauthenticated,
-            RequestError::StaleNonce,
-            RequestError::Malformed,
-            RequestError::Refused { code: 403 },
-            RequestError::Refused { code: 500 },
-            RequestError::Refused { code: 508 },
+    fn t29_p24_pauses_grow_and_end_somewhere() {
+        let table = [
+            (RequestError::TimedOut, 1_000, 1_000),
+            (RequestError::Unauthenticated, 250, 64_000),
+            (RequestError::StaleNonce, 4_000, 64_000),
+            (RequestError::Malformed, 60_000, 960_000),
+            (RequestError::Refused { code: 403 }, 60_000, 960_000),
+            (RequestError::Refused { code: 500 }, 1_000, 960_000),
+            (RequestError::Refused { code: 508 }, 60_000, 960_000),
         ];
-        for error in errors {
-            for failures in 0..=u8::MAX {
-                assert!(pause(error, failures) >= Duration::from_secs(1), "{error:?} {failures}");
-                assert!(pause(error, failures) <= Duration::from_secs(16 * 60), "{error:?} {failures}");
-            }
+        for (error, first, longest) in table {
+            let pauses: Vec<_> = (0..=u8::MAX).map(|failures| pause(error, failures).as_millis()).collect();
+            assert!(pauses.is_sorted(), "{error:?}");
+            assert_eq!((pauses.first(), pauses.last()), (Some(&first), Some(&longest)), "{error:?}");
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::client::{Client, Phase};
 use crate::data::{DropReason, Incoming};
 use crate::error::{AllocateError, LostReason, PermissionError, RequestError};
 use crate::event::Event;
-use crate::refresh::{Lease, MAX_SERVER_ERRORS, pause};
+use crate::refresh::{Lease, MAX_SERVER_ERRORS, is_passing, pause};
 use crate::request::{Asking, Attempts, Job, MAX_CHALLENGES, MAX_STALE, Request};
 
 /// RFC 8489 §10: how long a server that was asked is not to be asked again because of a redirection.
@@ -383,9 +383,7 @@ impl Client {
 /// Whether a first request that failed so is to be repeated after a pause instead of being refused.
 fn may_pass(error: RequestError, attempts: Attempts) -> bool {
     let passing = match error {
-        RequestError::Refused { code } => {
-            (500..=599).contains(&code) && code != ErrorCode::INSUFFICIENT_CAPACITY
-        }
+        RequestError::Refused { code } => is_passing(code),
         RequestError::Unauthenticated | RequestError::StaleNonce => true,
         _ => false,
     };

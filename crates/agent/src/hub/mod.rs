@@ -145,12 +145,17 @@ impl Hub {
     }
 
     /// A datagram arrived: it goes to the agent it belongs to.
-    pub fn handle_datagram<'a>(&mut self, now: Instant, received: Received<'a>) -> (Option<AgentKey>, Handled<'a>) {
+    pub fn handle_datagram<'a>(
+        &mut self,
+        now: Instant,
+        received: Received<'a>,
+    ) -> (Option<AgentKey>, Handled<'a>) {
         let (place, source, ecn) = (received.place(), received.source, received.ecn);
         let mut payload = received.payload;
         let mut candidates = self.routes.find(place, source, payload);
         while let Some(key) = candidates.next(&self.routes) {
-            let Some(agent) = self.agents.get_mut(self::place(key)).filter(|slot| slot.generation == key.generation)
+            let Some(agent) =
+                self.agents.get_mut(self::place(key)).filter(|slot| slot.generation == key.generation)
             else {
                 continue;
             };
@@ -191,7 +196,8 @@ impl Hub {
             let Some(slot) = self.agents.get_mut(index) else { return };
             let Some(agent) = slot.agent.as_mut() else { continue };
             agent.handle_timeout(now, &mut self.pacer);
-            let key = AgentKey { index: u32::try_from(index).unwrap_or(u32::MAX), generation: slot.generation };
+            let key =
+                AgentKey { index: u32::try_from(index).unwrap_or(u32::MAX), generation: slot.generation };
             self.mark(key);
         }
     }
@@ -219,7 +225,8 @@ impl Hub {
 
     /// The next datagram that came before its pair was valid (see [`Agent::poll_data`]).
     pub fn poll_data(&mut self, buffer: &mut [u8]) -> Option<(AgentKey, StreamId, ComponentId, usize)> {
-        let (key, (stream, component, len)) = self.next_output(Output::Data, |agent| agent.poll_data(buffer))?;
+        let (key, (stream, component, len)) =
+            self.next_output(Output::Data, |agent| agent.poll_data(buffer))?;
         Some((key, stream, component, len))
     }
 
@@ -260,7 +267,11 @@ impl Hub {
         }
     }
 
-    fn next_output<T>(&mut self, output: Output, mut poll: impl FnMut(&mut Agent) -> Option<T>) -> Option<(AgentKey, T)> {
+    fn next_output<T>(
+        &mut self,
+        output: Output,
+        mut poll: impl FnMut(&mut Agent) -> Option<T>,
+    ) -> Option<(AgentKey, T)> {
         while let Some(key) = self.dirty.current(output) {
             let slot = self.agents.get_mut(place(key)).filter(|slot| slot.generation == key.generation);
             if let Some(found) = slot.and_then(|slot| slot.agent.as_mut()).and_then(&mut poll) {

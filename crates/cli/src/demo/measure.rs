@@ -93,7 +93,8 @@ pub(crate) async fn throughput(a: &Arc<Connection>, b: &Arc<Connection>) -> Opti
     }
     let seconds = started.elapsed().as_secs_f64();
     reader.abort();
-    let bits = received.load(Ordering::Relaxed).saturating_mul(8).saturating_mul(u64::try_from(DATAGRAM).ok()?);
+    let bits =
+        received.load(Ordering::Relaxed).saturating_mul(8).saturating_mul(u64::try_from(DATAGRAM).ok()?);
     #[expect(clippy::cast_precision_loss, reason = "a rate for people: 52 bits are plenty")]
     let rate = bits as f64 / seconds / 1e6;
     (bits > 0).then_some((rate * 10.0).round() / 10.0)

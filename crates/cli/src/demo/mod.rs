@@ -76,7 +76,10 @@ pub(crate) async fn run(address: IpAddr, json: bool) -> Result<(), String> {
     .await
     .map_err(|error| format!("the server cannot listen on {address}: {error}"))?;
     if !json {
-        println!("STUN and TURN server on {}\n", server.address());
+        println!("STUN and TURN server on {}", server.address());
+        println!(
+            "(no NAT here: a server-reflexive candidate equals its base, and is left out by RFC 8445 §5.1.3)\n"
+        );
     }
     let mut runs = Vec::new();
     for kind in [Kind::Direct, Kind::Relay] {
@@ -196,7 +199,9 @@ async fn follow(side: &Side, other: &Side, started: Instant) -> Seen {
         let at = started.elapsed();
         match event {
             Some(Event::LocalCandidate { stream, candidate }) => {
-                if let Err(error) = other.agent.add_remote_candidate_to(stream, &CandidateLine::from(&candidate)) {
+                if let Err(error) =
+                    other.agent.add_remote_candidate_to(stream, &CandidateLine::from(&candidate))
+                {
                     seen.failure = Some(error.to_string());
                     break;
                 }
@@ -211,7 +216,8 @@ async fn follow(side: &Side, other: &Side, started: Instant) -> Seen {
             Some(Event::ServerFailed { error, .. }) => servers.push(error.to_string()),
             Some(Event::State(floe::State::Failed)) | None => {
                 let servers = servers.join("; ");
-                seen.failure = Some(format!("{}: no pair of candidates worked; server: {servers}", side.name));
+                seen.failure =
+                    Some(format!("{}: no pair of candidates worked; server: {servers}", side.name));
                 break;
             }
             Some(_) => {}

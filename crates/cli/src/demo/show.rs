@@ -43,14 +43,22 @@ pub(crate) fn run(run: &Run, sides: &[(&Side, &Seen)]) {
 }
 
 fn check(side: &str, pair: &PairReport) -> Vec<String> {
-    let state = if pair.selected { "selected".to_owned() } else { format!("{:?}", pair.state).to_lowercase() };
+    let state =
+        if pair.selected { "selected".to_owned() } else { format!("{:?}", pair.state).to_lowercase() };
     let answered = match (pair.rtt, pair.first_check, pair.valid_since) {
         (Some(rtt), ..) => ms(rtt),
         (None, Some(first), Some(valid)) => ms(valid.since(first)),
         _ => "-".to_owned(),
     };
     let address = |candidate: &Candidate| format!("{} {}", kind(candidate), candidate.address);
-    row([side, &address(&pair.local), &address(&pair.remote), &state, &pair.requests_sent.to_string(), &answered])
+    row([
+        side,
+        &address(&pair.local),
+        &address(&pair.remote),
+        &state,
+        &pair.requests_sent.to_string(),
+        &answered,
+    ])
 }
 
 const fn kind(candidate: &Candidate) -> &'static str {
@@ -77,7 +85,8 @@ fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
 /// Columns as wide as their widest cell; the first row is the head.
 fn table(rows: &[Vec<String>]) {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let width =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
     for row in rows {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));

@@ -19,7 +19,8 @@ impl Trace {
 
     /// The pairs whose check was sent, in the order of their first checks.
     pub(crate) fn checked(&self) -> Vec<&PairReport> {
-        let mut checked: Vec<&PairReport> = self.pairs.values().filter(|pair| pair.first_check.is_some()).collect();
+        let mut checked: Vec<&PairReport> =
+            self.pairs.values().filter(|pair| pair.first_check.is_some()).collect();
         checked.sort_by_key(|pair| pair.first_check);
         checked
     }

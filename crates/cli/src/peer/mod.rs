@@ -270,7 +270,8 @@ fn components(start: &Start) -> Result<Vec<(StreamId, ComponentId)>, String> {
     if start.streams == 0 || start.components == 0 || start.components > 256 {
         return Err("start: at least one stream, and 1 to 256 components".to_owned());
     }
-    let ids = (0..start.streams).flat_map(|stream| (1..=start.components).map(move |component| (stream, component)));
+    let ids = (0..start.streams)
+        .flat_map(|stream| (1..=start.components).map(move |component| (stream, component)));
     Ok(ids.filter_map(|(stream, component)| Some((StreamId(stream), ComponentId::new(component)?))).collect())
 }
 
@@ -301,7 +302,12 @@ async fn forward_events(agent: Arc<Agent>, ufrag: String, out: mpsc::Sender<Even
     }
 }
 
-async fn forward_data(connection: Arc<Connection>, stream: StreamId, component: ComponentId, out: mpsc::Sender<Event>) {
+async fn forward_data(
+    connection: Arc<Connection>,
+    stream: StreamId,
+    component: ComponentId,
+    out: mpsc::Sender<Event>,
+) {
     let mut buffer = vec![0; 65_535];
     while let Ok(len) = connection.recv(&mut buffer).await {
         let data = BASE64.encode(buffer.get(..len).unwrap_or_default());
@@ -332,5 +338,7 @@ fn write(event: &Event) -> Result<(), String> {
     let mut line = serde_json::to_string(event).map_err(|error| error.to_string())?;
     line.push('\n');
     let mut out = io::stdout().lock();
-    out.write_all(line.as_bytes()).and_then(|()| out.flush()).map_err(|error| format!("standard output: {error}"))
+    out.write_all(line.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| format!("standard output: {error}"))
 }

@@ -1,6 +1,6 @@
 //! What a datagram goes through on its way.
 
-use std::time::Duration;
+use core::time::Duration;
 
 use floe_stun::Random;
 

@@ -7,6 +7,30 @@
 //!
 //! Agents are driven as any driver drives them: through their inputs, outputs and requests, in the order their
 //! crate asks for. Inputs come before timers at equal instants.
+//!
+//! ```
+//! use core::time::Duration;
+//!
+//! use floe_agent::{AgentConfig, pair::{ComponentId, Role, StreamId}};
+//! use floe_sim::net::{Ended, HostAddress, Link, Network, RealmId, Session};
+//!
+//! let mut network = Network::new([1; 32]);
+//! let mut agents = Vec::new();
+//! for (ip, role) in [("192.0.2.1", Role::Controlling), ("192.0.2.2", Role::Controlled)] {
+//!     let link = Link::delay(Duration::from_millis(10));
+//!     let host = network.add_host(&[HostAddress::new(RealmId::PUBLIC, ip.parse()?, link)])?;
+//!     let config = AgentConfig::new(network.draw_seed(), role);
+//!     agents.push(network.add_agent(host, config)?);
+//! }
+//! let session = Session::new(&mut network, agents[0], agents[1], Duration::from_millis(30));
+//! session.start(&mut network);
+//!
+//! let limit = network.now().after(Duration::from_secs(5));
+//! assert_eq!(network.run_until(|network| session.is_completed(network), limit), Ended::Met);
+//! let carried = session.carries_data(&mut network, StreamId(0), ComponentId::RTP, Duration::from_secs(1));
+//! assert_eq!(carried, [true, true]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod host;
 mod link;
@@ -18,11 +42,10 @@ mod run;
 mod session;
 mod trace;
 
-use core::fmt;
+use core::{fmt, time::Duration};
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
-    time::Duration,
 };
 
 use floe_agent::{Agent, AgentConfig, ConfigError, Event, PathError, PathHandle, SendError};

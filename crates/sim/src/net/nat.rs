@@ -1,9 +1,9 @@
 //! Network address translation in the terms of RFC 4787.
 
+use core::time::Duration;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
-    time::Duration,
 };
 
 use floe_stun::{Instant, Random};

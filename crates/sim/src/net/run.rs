@@ -1,6 +1,7 @@
 //! The loop: what happens next, and what follows from it.
 
-use std::{net::SocketAddr, time::Duration};
+use core::time::Duration;
+use std::net::SocketAddr;
 
 use floe_agent::{AgentKey, Answer, Handled, Received, Request, RequestFailure};
 use floe_stun::Instant;

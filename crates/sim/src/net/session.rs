@@ -1,6 +1,6 @@
 //! Two agents that are told about each other: signalling with a delay.
 
-use std::time::Duration;
+use core::time::Duration;
 
 use floe_agent::{Event, State};
 use floe_pair::{CandidateLine, ComponentId, Parameters, StreamId};

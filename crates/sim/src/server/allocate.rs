@@ -1,9 +1,7 @@
 //! Allocate requests (RFC 8656 §7.2) and the opening of relayed transport addresses.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use core::time::Duration;
+use std::net::{IpAddr, SocketAddr};
 
 use floe_stun::{
     Instant, Message,

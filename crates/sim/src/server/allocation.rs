@@ -1,9 +1,9 @@
 //! The state of one allocation: relayed addresses, permissions, channels (RFC 8656 §6, §9, §12).
 
+use core::time::Duration;
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
-    time::Duration,
 };
 
 use floe_stun::{ChannelNumber, Instant};

@@ -1,9 +1,7 @@
 //! What a server is told at construction.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use core::time::Duration;
+use std::net::{IpAddr, SocketAddr};
 
 use super::{Faults, PeerPolicy};
 

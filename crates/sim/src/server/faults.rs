@@ -1,6 +1,7 @@
 //! Misbehaviour on demand: what a client has to survive.
 
-use std::{net::SocketAddr, time::Duration};
+use core::time::Duration;
+use std::net::SocketAddr;
 
 use floe_stun::Method;
 

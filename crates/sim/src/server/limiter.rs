@@ -1,6 +1,7 @@
 //! How often a source that proved nothing is answered.
 
-use std::{net::IpAddr, time::Duration};
+use core::time::Duration;
+use std::net::IpAddr;
 
 use floe_stun::{Instant, Random};
 

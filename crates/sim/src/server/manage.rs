@@ -1,9 +1,7 @@
 //! Requests about an allocation that exists: Refresh, CreatePermission, ChannelBind (RFC 8656 §8.2, §10.2, §12.2).
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use core::time::Duration;
+use std::net::{IpAddr, SocketAddr};
 
 use floe_stun::{
     ChannelNumber, Message,

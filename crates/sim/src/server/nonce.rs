@@ -1,6 +1,7 @@
 //! Nonces that need no memory: the time they were made and a MAC over it and the client's address.
 
-use std::{net::SocketAddr, time::Duration};
+use core::time::Duration;
+use std::net::SocketAddr;
 
 use floe_stun::{Instant, Random};
 use hmac::{Hmac, KeyInit, Mac};

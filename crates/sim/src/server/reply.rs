@@ -1,9 +1,7 @@
 //! Answers: how they are formed, signed, remembered and sent.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
-};
+use core::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
 
 use floe_stun::{
     Class, Instant, Message, MessageWriter, Method, TransactionId, WriteError,

@@ -66,7 +66,7 @@ fn a_payload_that_does_not_fit_is_refused() {
     assert_eq!(result, Err(SendError::BufferTooSmall));
     let mut large = vec![0; 70_000];
     let result =
-        world.client.send_indication(world.now, addr(PORT), &[1; 65_536], &mut large, &mut world.rng);
+        world.client.send_indication(world.now, addr(PORT), &vec![1; 65_536], &mut large, &mut world.rng);
     assert_eq!(result, Err(SendError::PayloadTooLong));
 }
 

@@ -218,22 +218,22 @@ impl Server {
             Ok(key) => key,
             Err(code) => {
                 return match act {
-                    Act::Error(code) | Act::ErrorUnsigned(code) => self.error(&message, code, None),
+                    Act::Error(code) | Act::ErrorUnsigned(code) => Some(self.error(&message, code, None)),
                     Act::Ignore | Act::Mute => None,
-                    _ => self.challenge(now, &message, code),
+                    _ => Some(self.challenge(now, &message, code)),
                 };
             }
         };
         match act {
             Act::Ignore => None,
-            Act::Error(code @ (401 | 438)) => self.challenge(now, &message, code),
-            Act::Error(code) => self.error(&message, code, key),
-            Act::ErrorUnsigned(code) => self.error(&message, code, None),
-            Act::Normal => self.perform(now, &message, key),
+            Act::Error(code @ (401 | 438)) => Some(self.challenge(now, &message, code)),
+            Act::Error(code) => Some(self.error(&message, code, key)),
+            Act::ErrorUnsigned(code) => Some(self.error(&message, code, None)),
+            Act::Normal => Some(self.perform(now, &message, key)),
             Act::WrongKey => {
-                self.perform(now, &message, Some((IntegrityKey::new(b"wrong"), Algorithm::Sha1)))
+                Some(self.perform(now, &message, Some((IntegrityKey::new(b"wrong"), Algorithm::Sha1))))
             }
-            Act::Unsigned => self.perform(now, &message, None),
+            Act::Unsigned => Some(self.perform(now, &message, None)),
             Act::Mute => {
                 self.perform(now, &message, key);
                 None
@@ -298,7 +298,7 @@ impl Server {
         now: Instant,
         message: &Message<'_>,
         key: Option<(IntegrityKey, Algorithm)>,
-    ) -> Option<Vec<u8>> {
+    ) -> Vec<u8> {
         let result = match message.method() {
             Method::ALLOCATE => self.allocate(now, message),
             Method::REFRESH => self.refresh(now, message),
@@ -392,7 +392,7 @@ impl Server {
         Ok(Box::new(|_| {}))
     }
 
-    fn challenge(&mut self, now: Instant, message: &Message<'_>, code: u16) -> Option<Vec<u8>> {
+    fn challenge(&mut self, now: Instant, message: &Message<'_>, code: u16) -> Vec<u8> {
         let (realm, nonce, auth) = (self.realm.clone(), self.nonce(now), self.auth);
         let fill = move |writer: &mut MessageWriter<'_>| {
             writer.put(&ErrorCode::new(code, "challenge")).unwrap();
@@ -405,12 +405,7 @@ impl Server {
         self.answer(message, Class::Error, code, &fill, None)
     }
 
-    fn error(
-        &mut self,
-        message: &Message<'_>,
-        code: u16,
-        key: Option<(IntegrityKey, Algorithm)>,
-    ) -> Option<Vec<u8>> {
+    fn error(&mut self, message: &Message<'_>, code: u16, key: Option<(IntegrityKey, Algorithm)>) -> Vec<u8> {
         let alternate = self.alternate.filter(|_| code == 300);
         let fill = move |writer: &mut MessageWriter<'_>| {
             writer.put(&ErrorCode::new(code, "no")).unwrap();
@@ -428,7 +423,7 @@ impl Server {
         code: u16,
         fill: &dyn Fn(&mut MessageWriter<'_>),
         key: Option<(IntegrityKey, Algorithm)>,
-    ) -> Option<Vec<u8>> {
+    ) -> Vec<u8> {
         self.seen.last_mut().unwrap().answer = code;
         let mut buffer = vec![0; 1_500];
         let mut writer =
@@ -439,7 +434,7 @@ impl Server {
             None => writer.finish(),
         };
         buffer.truncate(len);
-        Some(buffer)
+        buffer
     }
 }
 

@@ -1,5 +1,6 @@
 //! Client, server and the wire between them, on a virtual clock.
 
+use std::boxed::Box;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -35,10 +36,11 @@ pub(crate) struct World {
     pub(crate) sent: usize,
     wire: BTreeMap<(Instant, u64), Packet>,
     serial: u64,
+    buffer: Box<[u8; MAX_REQUEST_BYTES]>,
 }
 
-pub(crate) fn credentials() -> Option<Credentials> {
-    Some(Credentials::new(USERNAME, PASSWORD).unwrap())
+pub(crate) fn credentials() -> Credentials {
+    Credentials::new(USERNAME, PASSWORD).unwrap()
 }
 
 pub(crate) fn ip(text: &str) -> IpAddr {
@@ -55,7 +57,7 @@ impl World {
     }
 
     pub(crate) fn with(server: Server, change: impl FnOnce(&mut ClientConfig)) -> Self {
-        let mut config = ClientConfig::new(server.address, credentials());
+        let mut config = ClientConfig::new(server.address, Some(credentials()));
         change(&mut config);
         Self {
             now: Instant::from_millis(1_000),
@@ -71,6 +73,7 @@ impl World {
             sent: 0,
             wire: BTreeMap::new(),
             serial: 0,
+            buffer: Box::new([0; MAX_REQUEST_BYTES]),
         }
     }
 
@@ -142,11 +145,11 @@ impl World {
 
     /// Takes every output; slots are given at once unless they are held back.
     pub(crate) fn drain(&mut self) {
-        let mut buffer = [0; MAX_REQUEST_BYTES];
         loop {
-            while let Some(len) = self.client.poll_transmit(&mut buffer) {
+            while let Some(len) = self.client.poll_transmit(&mut *self.buffer) {
                 self.sent += 1;
-                self.post(Packet::ToServer(buffer[..len].into()));
+                let datagram = self.buffer[..len].into();
+                self.post(Packet::ToServer(datagram));
             }
             while let Some(event) = self.client.poll_event() {
                 self.events.push((self.now, event));

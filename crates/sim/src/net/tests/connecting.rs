@@ -42,22 +42,30 @@ fn host_reflexive_and_relayed_candidates_all_arise() {
     }
 }
 
-#[test]
-fn p12_endpoint_independent_mappings_connect_directly() {
-    for places in [[EIM_EIF, EIM_EIF], [EIM_APDF, EIM_APDF], [EIM_APDF, Place::Open], [EIM_EIF, APDM_APDF]] {
-        let mut world = World::connected(Setup::new(places));
-        let types = world.selected_types();
-        assert!(types.iter().flatten().all(|kind| *kind != CandidateType::Relayed), "{places:?}: {types:?}");
-        world.assert_carries_data();
-    }
+/// Whether two places can reach each other without a relay, both with a STUN server at hand.
+fn direct_is_possible(places: [Place; 2]) -> bool {
+    use Dependence::{AddressAndPortDependent, EndpointIndependent};
+    let hard = |place| matches!(place, Place::Behind(mapping, _) if mapping != EndpointIndependent);
+    // Needs to know the port of the other side before it lets anything in from there.
+    let strict = |place| hard(place) || matches!(place, Place::Behind(_, AddressAndPortDependent));
+    let [a, b] = places;
+    !(hard(a) && strict(b) || hard(b) && strict(a))
 }
 
 #[test]
-fn two_hard_nats_connect_over_a_relay() {
-    let mut world = World::connected(Setup::new([APDM_APDF, APDM_APDF]));
-    let types = world.selected_types();
-    assert!(types.iter().all(|pair| pair.contains(&CandidateType::Relayed)), "{types:?}");
-    world.assert_carries_data();
+fn sessions_are_direct_wherever_the_nats_allow_it_and_relayed_elsewhere() {
+    let eim_adf = Place::Behind(Dependence::EndpointIndependent, Dependence::AddressDependent);
+    let adm_adf = Place::Behind(Dependence::AddressDependent, Dependence::AddressDependent);
+    let kinds = [Place::Open, EIM_EIF, eim_adf, EIM_APDF, adm_adf, APDM_APDF];
+    for a in kinds {
+        for b in kinds {
+            let mut world = World::connected(Setup::new([a, b]));
+            let relayed = world.selected_types().map(|pair| pair.contains(&CandidateType::Relayed));
+            assert_eq!(relayed, [!direct_is_possible([a, b]); 2], "{a:?} and {b:?}");
+            world.assert_carries_data();
+            world.assert_same_pair();
+        }
+    }
 }
 
 #[test]
@@ -91,6 +99,7 @@ fn lost_datagrams_cost_time_and_nothing_else() {
         let carried = (0..40)
             .any(|_| session.carries_data(&mut world.network, STREAM, COMPONENT, ms(100)) == [true, true]);
         assert!(carried, "seed {seed}");
+        world.assert_same_pair();
     }
 }
 

@@ -2,9 +2,9 @@
 
 mod connecting;
 mod network;
-mod sweep_tmp;
 
-use std::{net::IpAddr, time::Duration};
+use core::time::Duration;
+use std::net::IpAddr;
 
 use floe_agent::{
     AgentConfig, Policy, Server as ServerEntry,
@@ -129,6 +129,14 @@ impl World {
     fn assert_carries_data(&mut self) {
         let session = self.session;
         assert_eq!(session.carries_data(&mut self.network, STREAM, COMPONENT, ms(500)), [true, true]);
+    }
+
+    /// What one side sends to is the local candidate of the other.
+    #[track_caller]
+    fn assert_same_pair(&self) {
+        let pair = |id| self.network.agent(id).unwrap().selected(STREAM, COMPONENT).unwrap();
+        let (a, b) = (pair(self.session.a), pair(self.session.b));
+        assert_eq!((a.remote, b.remote), (b.local.address, a.local.address));
     }
 
     fn candidate_types(&self, id: AgentId) -> Vec<CandidateType> {

@@ -7,10 +7,8 @@ mod faults;
 mod flood;
 mod relaying;
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use core::time::Duration;
+use std::net::{IpAddr, SocketAddr};
 
 use floe_stun::{
     Algorithm, Attribute, ChannelNumber, Class, Instant, IntegrityKey, Message, MessageWriter, Method,

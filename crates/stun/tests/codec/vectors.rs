@@ -1,17 +1,8 @@
 //! The messages of RFC 5769 and RFC 8489 appendix B.1.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "tests"
-)]
-
-mod common;
-
 use std::net::SocketAddr;
 
-use common::{hex, touch};
+use crate::common::{hex, touch};
 use floe_stun::attribute::{
     IceControlled, Nonce, PasswordAlgorithmAttribute, Priority, Realm, Software, Userhash, Username,
     XorMappedAddress,
@@ -22,12 +13,12 @@ use floe_stun::{
     ParseError, PasswordAlgorithm, TransactionId, nonce_features, userhash,
 };
 
-const REQUEST: &str = include_str!("vectors/rfc5769-2.1-request.hex");
-const RESPONSE_IPV4: &str = include_str!("vectors/rfc5769-2.2-response-ipv4.hex");
-const RESPONSE_IPV6: &str = include_str!("vectors/rfc5769-2.3-response-ipv6.hex");
-const LONG_TERM: &str = include_str!("vectors/rfc5769-2.4-request-long-term.hex");
-const SHA256: &str = include_str!("vectors/rfc8489-b.1-corrected.hex");
-const SHA256_AS_PRINTED: &str = include_str!("vectors/rfc8489-b.1-as-printed.hex");
+const REQUEST: &str = include_str!("../vectors/rfc5769-2.1-request.hex");
+const RESPONSE_IPV4: &str = include_str!("../vectors/rfc5769-2.2-response-ipv4.hex");
+const RESPONSE_IPV6: &str = include_str!("../vectors/rfc5769-2.3-response-ipv6.hex");
+const LONG_TERM: &str = include_str!("../vectors/rfc5769-2.4-request-long-term.hex");
+const SHA256: &str = include_str!("../vectors/rfc8489-b.1-corrected.hex");
+const SHA256_AS_PRINTED: &str = include_str!("../vectors/rfc8489-b.1-as-printed.hex");
 
 const PASSWORD: &[u8] = b"VOkJxbRl1RmTxUk/WvJxBt";
 const ID: TransactionId =
@@ -106,12 +97,8 @@ fn rfc5769_2_4_is_read_and_written_byte_for_byte() {
 #[test]
 fn rfc8489_b_1_as_corrected_is_read_and_written_byte_for_byte() {
     let bytes = hex(SHA256);
-    let key = IntegrityKey::long_term(
-        PasswordAlgorithm::Sha256,
-        USER.as_bytes(),
-        REALM.as_bytes(),
-        USER_PASSWORD,
-    );
+    let key =
+        IntegrityKey::long_term(PasswordAlgorithm::Sha256, USER.as_bytes(), REALM.as_bytes(), USER_PASSWORD);
     verifies(&bytes, &key, Algorithm::Sha256, false);
     let raw_key = hex("dd295a613b9058c3c23d6dc7165bda072304d989c9d0af3a8c7e184b4f9bb4a1");
     verifies(&bytes, &IntegrityKey::new(&raw_key), Algorithm::Sha256, false);
@@ -138,10 +125,7 @@ fn rfc8489_b_1_as_printed_is_refused() {
     // 156 bytes whose length field counts the header (erratum 6268).
     let bytes = hex(SHA256_AS_PRINTED);
     assert_eq!(bytes.len(), 156);
-    assert_eq!(
-        Message::parse(&bytes).unwrap_err(),
-        ParseError::LengthMismatch { header: 0x9c, actual: 136 }
-    );
+    assert_eq!(Message::parse(&bytes).unwrap_err(), ParseError::LengthMismatch { header: 0x9c, actual: 136 });
 }
 
 #[test]

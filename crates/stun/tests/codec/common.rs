@@ -1,57 +1,54 @@
 //! What the tests of the codec share: messages built by hand, tags computed by another library, and one
 //! function that asks a message everything there is to ask.
 
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::missing_panics_doc,
-    reason = "test helpers; not every test file uses all of them"
-)]
-
 use std::fmt::Write;
 
 use crc::{CRC_32_ISO_HDLC, Crc};
-use floe_stun::attribute::*;
+use floe_stun::attribute::{
+    AccessToken, AdditionalAddressFamily, AddressErrorCode, AlternateDomain, AlternateServer, CacheTimeout,
+    ChangeRequest, ConnectionId, Data, DontFragment, DtlsInStun, DtlsInStunAck, ErrorCode, EvenPort,
+    GoogConnectionId, GoogDelta, GoogDeltaAck, GoogDeltaSyncRequest, GoogLastIceCheckReceived,
+    GoogMessageIntegrity32, GoogMiscInfo, GoogNetworkInfo, GoogRetransmitCount, IceControlled,
+    IceControlling, Icmp, LegacyNomination, Lifetime, MappedAddress, MobilityTicket, Nomination, Nonce,
+    OtherAddress, Padding, PasswordAlgorithmAttribute, PasswordAlgorithms, Priority, Realm,
+    RequestedAddressFamily, RequestedTransport, ReservationToken, ResponseOrigin, ResponsePort, Software,
+    ThirdPartyAuthorization, TransactionTransmitCounter, UnknownAttributes, UseCandidate, Userhash, Username,
+    XorMappedAddress, XorPeerAddress, XorRelayedAddress,
+};
 use floe_stun::binding::{BindingRequest, BindingResponse};
 use floe_stun::{Attribute, AttributeError, AttributeType, ChannelNumber, Message};
 use hmac::{Hmac, KeyInit, Mac};
 
 /// Bytes of a hex text; white space is ignored.
-pub fn hex(text: &str) -> Vec<u8> {
+pub(crate) fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    digits
-        .chunks(2)
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
-        .collect()
+    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
 
 /// The transaction id of messages built by hand.
-pub const ID: [u8; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+pub(crate) const ID: [u8; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
 
 /// A message put together without the crate's writer, so that it can be wrong.
 #[derive(Clone)]
-pub struct Raw {
-    pub bytes: Vec<u8>,
+pub(crate) struct Raw {
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Raw {
     /// A header of this message type without attributes.
-    pub fn new(message_type: u16) -> Self {
+    pub(crate) fn new(message_type: u16) -> Self {
         let mut bytes = message_type.to_be_bytes().to_vec();
         bytes.extend([0, 0, 0x21, 0x12, 0xA4, 0x42]);
         bytes.extend(ID);
         Self { bytes }
     }
 
-    pub fn request() -> Self {
+    pub(crate) fn request() -> Self {
         Self::new(0x0001)
     }
 
     /// Appends an attribute, padded with `padding`, and sets the length field.
-    pub fn padded_with(mut self, kind: u16, value: &[u8], padding: u8) -> Self {
+    pub(crate) fn padded_with(mut self, kind: u16, value: &[u8], padding: u8) -> Self {
         self.bytes.extend(kind.to_be_bytes());
         self.bytes.extend(u16::try_from(value.len()).unwrap().to_be_bytes());
         self.bytes.extend(value);
@@ -60,11 +57,11 @@ impl Raw {
         self.set_length(len - 20)
     }
 
-    pub fn attribute(self, kind: u16, value: &[u8]) -> Self {
+    pub(crate) fn attribute(self, kind: u16, value: &[u8]) -> Self {
         self.padded_with(kind, value, 0)
     }
 
-    pub fn set_length(mut self, length: usize) -> Self {
+    pub(crate) fn set_length(mut self, length: usize) -> Self {
         self.bytes[2..4].copy_from_slice(&u16::try_from(length).unwrap().to_be_bytes());
         self
     }
@@ -75,72 +72,71 @@ impl Raw {
     }
 
     /// Appends MESSAGE-INTEGRITY computed by the hmac crate.
-    pub fn sha1(self, key: &[u8]) -> Self {
+    pub(crate) fn sha1(self, key: &[u8]) -> Self {
         let tag = hmac_sha1(key, &self.covered(24));
         self.attribute(0x0008, &tag)
     }
 
     /// Appends the first `len` bytes of an HMAC-SHA256 computed by the hmac crate, then zeros.
-    pub fn sha256_of(self, key: &[u8], len: usize) -> Self {
+    pub(crate) fn sha256_of(self, key: &[u8], len: usize) -> Self {
         let mut tag = hmac_sha256(key, &self.covered(4 + len.next_multiple_of(4)));
         tag.resize(len, 0);
         self.attribute(0x001C, &tag)
     }
 
-    pub fn sha256(self, key: &[u8]) -> Self {
+    pub(crate) fn sha256(self, key: &[u8]) -> Self {
         self.sha256_of(key, 32)
     }
 
     /// Appends FINGERPRINT computed by the crc crate's own loop.
-    pub fn fingerprint(self) -> Self {
+    pub(crate) fn fingerprint(self) -> Self {
         let value = crc32(&self.covered(8)) ^ 0x5354_554E;
         self.attribute(0x8028, &value.to_be_bytes())
     }
 
     /// The bytes in an allocation that ends where they end.
-    pub fn tight(self) -> Box<[u8]> {
+    pub(crate) fn tight(self) -> Box<[u8]> {
         self.bytes.into_boxed_slice()
     }
 }
 
-pub fn hmac_sha1(key: &[u8], data: &[u8]) -> Vec<u8> {
+pub(crate) fn hmac_sha1(key: &[u8], data: &[u8]) -> Vec<u8> {
     let mut mac = Hmac::<sha1::Sha1>::new_from_slice(key).unwrap();
     mac.update(data);
     mac.finalize().into_bytes().to_vec()
 }
 
-pub fn hmac_sha256(key: &[u8], data: &[u8]) -> Vec<u8> {
+pub(crate) fn hmac_sha256(key: &[u8], data: &[u8]) -> Vec<u8> {
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(key).unwrap();
     mac.update(data);
     mac.finalize().into_bytes().to_vec()
 }
 
-pub fn crc32(data: &[u8]) -> u32 {
+pub(crate) fn crc32(data: &[u8]) -> u32 {
     Crc::<u32>::new(&CRC_32_ISO_HDLC).checksum(data)
 }
 
 /// A reproducible stream of numbers for mutations; quality does not matter.
-pub struct Numbers(pub u64);
+pub(crate) struct Numbers(pub(crate) u64);
 
 impl Numbers {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0
     }
 
-    pub fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % u64::try_from(bound).unwrap()).unwrap()
     }
 
-    pub fn byte(&mut self) -> u8 {
+    pub(crate) fn byte(&mut self) -> u8 {
         self.next().to_be_bytes()[3]
     }
 }
 
 /// Calls `$use!(Type)` for every typed attribute.
-#[macro_export]
 macro_rules! for_every_attribute {
     ($use:ident) => {
         $use!(
@@ -158,9 +154,11 @@ macro_rules! for_every_attribute {
     };
 }
 
+pub(crate) use for_every_attribute;
+
 /// Types the table knows and the codec gives no typed value for: the three that protect a message, and two of
 /// RFC 3489 that are only not refused.
-pub const UNTYPED: [AttributeType; 5] = [
+pub(crate) const UNTYPED: [AttributeType; 5] = [
     AttributeType::MESSAGE_INTEGRITY,
     AttributeType::MESSAGE_INTEGRITY_SHA256,
     AttributeType::FINGERPRINT,
@@ -170,7 +168,7 @@ pub const UNTYPED: [AttributeType; 5] = [
 
 /// Reads every typed attribute of a message, iterates what is a list, and shows all of it. Returns what each
 /// `get` said, by type.
-pub fn touch(message: &Message<'_>) -> Vec<(AttributeType, Result<bool, AttributeError>)> {
+pub(crate) fn touch(message: &Message<'_>) -> Vec<(AttributeType, Result<bool, AttributeError>)> {
     let mut shown = format!("{message:?}");
     let mut said = Vec::new();
     macro_rules! get_each {
@@ -186,7 +184,7 @@ pub fn touch(message: &Message<'_>) -> Vec<(AttributeType, Result<bool, Attribut
     for_every_attribute!(get_each);
     for raw in message.attributes() {
         write!(shown, "{raw:?}{}", raw.kind).unwrap();
-        assert_eq!(message.raw(raw.kind).is_some(), true);
+        assert!(message.raw(raw.kind).is_some());
     }
     let lists = (message.get::<UnknownAttributes<'_>>(), message.get::<PasswordAlgorithms<'_>>());
     if let (Ok(Some(types)), _) = &lists {
