@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use floe_pair::{ComponentId, StreamId};
+use floe_pair::{ComponentId, StreamId, TieBreaker};
 use floe_stun::Instant;
 
 use crate::ChecklistSet;
@@ -28,8 +28,10 @@ pub(crate) struct Component {
     pub concluded: bool,
     /// A nomination of ours of the selected pair was answered with success, in the present tenure of our role.
     pub confirmed: bool,
-    /// The tenure in which the selected pair was nominated.
-    pub tenure: u32,
+    /// Tiebreaker of the peer when it nominated the pair we accepted last; `None` if it was ours.
+    pub nominator: Option<TieBreaker>,
+    /// Tiebreakers of the peer whose nominations were overruled by later ones.
+    pub overruled: Vec<TieBreaker>,
     /// The peer has answered a consent request of the present tenure: the roles are settled.
     pub settled: bool,
     /// Consent on the selected pair has ended.
@@ -50,7 +52,8 @@ impl Component {
             selected: None,
             concluded: false,
             confirmed: false,
-            tenure: 0,
+            nominator: None,
+            overruled: Vec::new(),
             settled: false,
             consent_lost: false,
             dead_at: None,

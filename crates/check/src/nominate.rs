@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use floe_pair::{ComponentId, Role, StreamId};
+use floe_pair::{ComponentId, Role, StreamId, TieBreaker};
 use floe_stun::Instant;
 
 use crate::ChecklistSet;
@@ -111,7 +111,7 @@ impl ChecklistSet {
     pub(crate) fn set_nominated(&mut self, id: PairId, ours: bool) {
         let Some(target) = self.pairs.proved_by(id).map(|pair| pair.id) else { return };
         let Some(pair) = self.pairs.get(target) else { return };
-        let (stream, component, tenure) = (pair.stream, pair.component, self.tenure);
+        let (stream, component) = (pair.stream, pair.component);
         let several = !ours && self.peer.as_ref().is_some_and(|peer| !peer.regular);
         for pair in self.pairs.iter_mut().filter(|pair| pair.stream == stream && pair.component == component)
         {
@@ -125,7 +125,9 @@ impl ChecklistSet {
         self.conclude(stream, component);
         if let Some(component) = self.component_mut(stream, component) {
             component.confirmed |= ours;
-            component.tenure = tenure;
+            if ours {
+                component.nominator = None;
+            }
         }
     }
 
@@ -140,10 +142,14 @@ impl ChecklistSet {
         found.selected = Some(selected);
         (found.concluded, found.consent_lost) = (true, false);
         (found.nomination, found.hold) = (None, None);
+        let several = self.role == Role::Controlled && self.peer.as_ref().is_some_and(|peer| !peer.regular);
+        let priority = self.pairs.get(selected).map(|pair| pair.priority);
         for pair in self.pairs.iter_mut().filter(|pair| pair.stream == stream && pair.component == component)
         {
             pair.listed = pair.id == selected;
-            if !pair.listed {
+            // Of a peer that nominates several pairs a better one may come true yet, and is used then.
+            let better = several && pair.peer_nominated && Some(pair.priority) > priority;
+            if !pair.listed && !better {
                 // RFC 8445 §8.1.2: out of the checklist and the queue; a check under way is cancelled and its answer
                 // still counts.
                 (pair.queued, pair.nominating, pair.peer_nominated, pair.fresh_at) =
@@ -169,24 +175,59 @@ impl ChecklistSet {
         }
     }
 
-    /// Whether we, controlled, take a nomination of the pair that the checks of `id` prove (or will).
+    /// Whether we, controlled, take a nomination of the pair that the checks of `id` prove (or will). `nominator` is the
+    /// tiebreaker the peer had when it nominated.
     pub(crate) fn accepts_nomination(
         &self,
         stream: StreamId,
         component: ComponentId,
         id: Option<PairId>,
+        nominator: TieBreaker,
     ) -> bool {
         let Some(found) = self.component(stream, component) else { return false };
         let Some(selected) = found.selected else { return true };
-        let repeated = id.and_then(|id| self.pairs.proved_by(id)).is_some_and(|pair| pair.id == selected);
-        // RFC 8445 §8.1.1: a peer that follows this RFC nominates once; one of RFC 5245 may nominate several pairs.
-        // RFC 8445 §8.3.1: that settles within three seconds, after which nothing moves the selected pair.
-        let settling =
-            self.free_at.is_some() || self.checklist(stream).is_some_and(|checklist| !checklist.completed);
-        // After a role conflict each side may have accepted a nomination of the other: the agent that ends up controlling
-        // repeats its own, and that counts. Bounded, so that no peer moves the pair at will by playing with roles.
-        let overruled = found.tenure != self.tenure && self.tenure <= u32::from(ROLE_SWITCH_LIMIT);
-        repeated || overruled || (settling && self.peer.as_ref().is_some_and(|peer| !peer.regular))
+        let pending = |id: PairId| self.pairs.get(id).is_some_and(|pair| pair.peer_nominated);
+        let proved = |id: PairId| self.pairs.proved_by(id).is_some_and(|pair| pair.id == selected);
+        if id.is_some_and(|id| proved(id) || (pending(id) && found.nominator == Some(nominator))) {
+            return true;
+        }
+        if self.peer.as_ref().is_some_and(|peer| !peer.regular) {
+            // RFC 8445 §8.1.1: a peer of RFC 5245 may nominate several pairs. §8.3.1: that settles within three
+            // seconds, after which nothing moves the selected pair.
+            return self.free_at.is_some()
+                || self.checklist(stream).is_some_and(|checklist| !checklist.completed);
+        }
+        // RFC 8445 §8.1.1: one nomination. After a role conflict each side may have accepted one of the other: what
+        // the agent that ends up controlling nominates counts. The peer's tiebreaker tells, since it changes with each
+        // 487. Bounded, so that no peer moves the pair at will by playing with roles.
+        found.nominator != Some(nominator)
+            && !found.overruled.contains(&nominator)
+            && found.overruled.len() < usize::from(ROLE_SWITCH_LIMIT)
+    }
+
+    /// RFC 8445 §7.3.1.5: the nominated flag now, or when the triggered check succeeds.
+    pub(crate) fn note_nomination(&mut self, id: PairId, nominator: TieBreaker) {
+        let Some(pair) = self.pairs.get(id) else { return };
+        let (stream, component, state) = (pair.stream, pair.component, pair.state);
+        if let Some(found) = self.component_mut(stream, component)
+            && found.nominator != Some(nominator)
+        {
+            let before = found.nominator.replace(nominator);
+            if found.overruled.len() < usize::from(ROLE_SWITCH_LIMIT) {
+                found.overruled.extend(before);
+            }
+            // What the peer nominated before its role was settled is void.
+            for pair in
+                self.pairs.iter_mut().filter(|pair| pair.stream == stream && pair.component == component)
+            {
+                pair.peer_nominated = false;
+            }
+        }
+        if state == PairState::Succeeded {
+            self.set_nominated(id, false);
+        } else if let Some(pair) = self.pairs.get_mut(id) {
+            pair.peer_nominated = true;
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Requests of the peer (RFC 8445 §7.3, RFC 8489 §9.1.3).
 
+use alloc::vec::Vec;
+
 use floe_pair::{BaseId, ComponentId, Priority, Role, StreamId, TieBreaker, TransportAddress, Ufrag};
 use floe_stun::attribute::ErrorCode;
 use floe_stun::binding::{BindingRequest, Claim};
@@ -12,7 +14,7 @@ use crate::outbox::{Answer, Body, Outgoing};
 use crate::pairs::PairId;
 use crate::role::{RoleVerdict, judge_role};
 use crate::set::Early;
-use crate::state::{PairEvent, PairState};
+use crate::state::PairState;
 
 /// Why a request is not answered with success.
 struct Refusal {
@@ -25,7 +27,8 @@ struct Accepted {
     algorithm: Algorithm,
     priority: Priority,
     ufrag: Option<Ufrag>,
-    nominate: bool,
+    /// USE-CANDIDATE that counts, with the peer's tiebreaker.
+    nominate: Option<TieBreaker>,
 }
 
 impl ChecklistSet {
@@ -136,9 +139,12 @@ impl ChecklistSet {
         }
         // RFC 8445 §7.1.2: from a controlled agent, and to a controlling one, USE-CANDIDATE means nothing; agents
         // that send it all the same are answered.
-        let nominate = request.use_candidate
-            && self.role == Role::Controlled
-            && !matches!(request.claim, Some(Claim::Controlled(_)));
+        let nominate = match request.claim {
+            Some(Claim::Controlled(_)) => None,
+            Some(Claim::Controlling(value)) => Some(TieBreaker(value)),
+            None => Some(TieBreaker(0)),
+        };
+        let nominate = nominate.filter(|_| request.use_candidate && self.role == Role::Controlled);
         Ok(Accepted { algorithm, priority, ufrag, nominate })
     }
 
@@ -180,9 +186,17 @@ impl ChecklistSet {
     pub(crate) fn switch_role(&mut self, role: Role) {
         self.role = role;
         self.tenure = self.tenure.wrapping_add(1);
+        let mut void = Vec::new();
         for pair in self.pairs.iter_mut() {
             pair.set_role(role);
-            pair.nominating = false;
+            if pair.nominating && pair.state == PairState::InProgress {
+                void.push(pair.id);
+            }
+            (pair.nominating, pair.nomination_failed) = (false, false);
+        }
+        // What was nominated under the old role is nominated no more; the pair is checked like any other.
+        for id in void {
+            self.enqueue(id);
         }
         for component in self.streams.iter_mut().flat_map(|checklist| &mut checklist.components) {
             (component.nomination, component.hold) = (None, None);
@@ -207,9 +221,11 @@ impl ChecklistSet {
                 true
             }
             // A fragment no parameters were signalled for (forking): no check can be sent back.
-            Some(ufrag) if self.peer.as_ref().is_some_and(|peer| peer.parameters.ufrag != ufrag) => !nominate,
+            Some(ufrag) if self.peer.as_ref().is_some_and(|peer| peer.parameters.ufrag != ufrag) => {
+                nominate.is_none()
+            }
             // A fragment that is none at all can be that of no agent.
-            None if self.pairs.find(base, source).is_none() => !nominate,
+            None if self.pairs.find(base, source).is_none() => nominate.is_none(),
             _ => self.learn_from(base, source, priority, nominate),
         };
         // RFC 8445 §7.3.1.5: a nomination that is not accepted is refused.
@@ -224,7 +240,7 @@ impl ChecklistSet {
         let known =
             self.early.iter_mut().find(|known| known.base == early.base && known.source == early.source);
         if let Some(known) = known {
-            let nominate = known.nominate || early.nominate;
+            let nominate = early.nominate.or(known.nominate);
             *known = Early { nominate, ..early };
         } else if self.early.len() < EARLY_CHECK_LIMIT {
             self.early.push(early);
@@ -243,12 +259,12 @@ impl ChecklistSet {
             }
             let early = self.early.remove(index);
             if early.ufrag == fragment {
-                let nominate = early.nominate && self.role == Role::Controlled;
+                let nominate = early.nominate.filter(|_| self.role == Role::Controlled);
                 self.learn_from(early.base, early.source, early.priority, nominate);
             }
         }
         if self.early.is_empty() {
-            self.early = alloc::vec::Vec::new();
+            self.early = Vec::new();
         }
     }
 
@@ -258,33 +274,34 @@ impl ChecklistSet {
         base: BaseId,
         source: TransportAddress,
         priority: Priority,
-        nominate: bool,
+        nominate: Option<TieBreaker>,
     ) -> bool {
-        let Some((stream, component)) = self.bases.owner(base) else { return !nominate };
+        let Some((stream, component)) = self.bases.owner(base) else { return nominate.is_none() };
         let known = self.pairs.find(base, source).map(|pair| pair.id);
-        let acceptable = nominate && self.accepts_nomination(stream, component, known);
+        let acceptable =
+            nominate.filter(|nominator| self.accepts_nomination(stream, component, known, *nominator));
         let concluded = self.component(stream, component).is_none_or(|component| component.concluded);
         let id = match known {
             Some(id) => id,
             // RFC 8445 §11: after ICE has concluded a check is answered and leads to nothing.
-            None if concluded && !acceptable => return !nominate,
+            None if concluded && acceptable.is_none() => return nominate.is_none(),
             None => match self.pair_for(base, source, stream, component, priority) {
                 Some(id) => id,
-                None => return !nominate,
+                None => return nominate.is_none(),
             },
         };
-        let Some(pair) = self.pairs.get_mut(id) else { return !nominate };
+        let Some(pair) = self.pairs.get_mut(id) else { return nominate.is_none() };
         pair.heard = true;
         pair.requests_received = pair.requests_received.saturating_add(1);
         let revoked = pair.revoked;
-        if nominate && (revoked || !acceptable) {
+        if nominate.is_some() && (revoked || acceptable.is_none()) {
             return false;
         }
-        if !concluded || acceptable {
+        if !concluded || acceptable.is_some() {
             self.trigger(id);
         }
-        if acceptable {
-            self.note_nomination(id);
+        if let Some(nominator) = acceptable {
+            self.note_nomination(id, nominator);
         }
         true
     }
@@ -314,21 +331,10 @@ impl ChecklistSet {
             // The peer's request shows that the way is open now: our check may have met a closed door. One that began
             // with the door known to be open has its fresh successor set already, and repeated requests do not make
             // it come sooner: two agents would drive each other.
-            PairState::InProgress if pair.started_heard => {}
+            PairState::InProgress if pair.started_heard && pair.fresh_at.is_some() => {}
             PairState::InProgress | PairState::Waiting | PairState::Frozen | PairState::Failed => {
                 self.enqueue(id);
             }
-        }
-    }
-
-    /// RFC 8445 §7.3.1.5: the nominated flag now, or when the triggered check succeeds.
-    fn note_nomination(&mut self, id: PairId) {
-        let Some(pair) = self.pairs.get_mut(id) else { return };
-        if pair.state == PairState::Succeeded {
-            self.set_nominated(id, false);
-        } else {
-            pair.peer_nominated = true;
-            debug_assert!(pair.state.on(PairEvent::Succeed).is_ok(), "any state can succeed");
         }
     }
 }

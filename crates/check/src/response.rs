@@ -167,8 +167,10 @@ impl ChecklistSet {
         // RFC 8445 §7.2.5.3.3: over the whole set.
         freeze::thaw_foundation(self.pairs.as_mut_slice(), foundation);
         let Some(pair) = self.pairs.get(id) else { return };
-        // Whatever our role is by now: a success says that the peer was controlled and has accepted the nomination.
-        let ours = check.use_candidate && pair.listed;
+        // A success says that the peer was controlled and has accepted the nomination, whatever our role is by now;
+        // but for one of the peer that we have accepted meanwhile.
+        let nominator = self.component(pair.stream, pair.component).and_then(|component| component.nominator);
+        let ours = check.use_candidate && pair.listed && (check.tenure == self.tenure || nominator.is_none());
         if ours || pair.peer_nominated {
             self.set_nominated(id, ours);
         }

@@ -38,7 +38,7 @@ pub(crate) struct Early {
     pub source: TransportAddress,
     pub ufrag: Ufrag,
     pub priority: Priority,
-    pub nominate: bool,
+    pub nominate: Option<TieBreaker>,
 }
 
 /// Connectivity checks of one agent for one generation: the checklists of all its data streams.

@@ -208,10 +208,10 @@ impl Connection {
         self.component.poll_receive(cx, buffer)
     }
 
-    /// The selected pair that data takes now.
+    /// The selected pair that data takes now; `None` before there is one and after the end.
     pub fn path(&self) -> Option<SelectedPair> {
         let (stream, component) = self.id();
-        self.handle.look(|agent| agent.selected(stream, component)).flatten()
+        self.handle.selected(stream, component)
     }
 
     /// What went through.

@@ -48,6 +48,12 @@ impl Handle {
         self.shared().state().hub.agent(self.key).map(look)
     }
 
+    /// The selected pair; a closing agent has none, though it may still know it.
+    pub(crate) fn selected(&self, stream: StreamId, component: ComponentId) -> Option<SelectedPair> {
+        self.look(|agent| agent.selected(stream, component).filter(|_| agent.state() != State::Closed))
+            .flatten()
+    }
+
     pub(crate) fn close(&self) {
         self.shared().close(self.key);
     }
@@ -169,7 +175,7 @@ impl Agent {
 
     /// The selected pair of a component (RFC 8445 §8.1.1).
     pub fn selected(&self, stream: StreamId, component: ComponentId) -> Option<SelectedPair> {
-        self.handle.look(|agent| agent.selected(stream, component)).flatten()
+        self.handle.selected(stream, component)
     }
 
     /// All pairs with their states and counts.

@@ -104,3 +104,20 @@ async fn p28_what_the_kernel_does_not_take_waits() {
     let stats = stats(&a);
     assert_eq!((stats.send_failures, stats.backlog_dropped), (0, 0), "nothing was lost");
 }
+
+#[tokio::test]
+async fn p28_sending_waits_for_the_kernel() {
+    let (a, b) = pair().await;
+    let (to_b, to_a) = connect(&a, &b).await;
+    while to_b.path().is_none() || to_a.path().is_none() {
+        tokio::select! { event = a.event() => assert!(event.is_some()), event = b.event() => assert!(event.is_some()) }
+    }
+    for socket in sockets(&a) {
+        socket.faults.send.lock().unwrap().push_back(WOULD_BLOCK);
+    }
+    assert!(matches!(to_b.try_send(b"hello"), Err(SendError::WouldBlock)));
+    // What arrives has the kernel look at the socket again, as it would when there is room.
+    let (sent, ()) = tokio::join!(soon(to_b.send(b"hello")), carry(&to_a, &to_b, b"there is room"));
+    sent.unwrap();
+    assert_eq!(soon(to_a.recv(&mut [0; 9])).await, Ok(5));
+}

@@ -224,6 +224,20 @@ fn futures_poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
 }
 
 #[tokio::test]
+async fn receiving_can_be_polled() {
+    let (a, b) = pair().await;
+    let (to_b, to_a) = connect(&a, &b).await;
+    let mut buffer = [0; 100];
+    let poll = std::future::poll_fn(|cx| to_a.poll_recv(cx, &mut buffer));
+    let (received, sent) = tokio::join!(soon(poll), to_b.send(b"hello"));
+    sent.unwrap();
+    assert_eq!((received.unwrap().len, &buffer[..5]), (5, &b"hello"[..]));
+    let end = std::future::poll_fn(|cx| to_a.poll_recv(cx, &mut [0; 9]));
+    let (end, ()) = tokio::join!(soon(end), async { b.close() });
+    assert_eq!(end, Err(RecvError::Closed));
+}
+
+#[tokio::test]
 async fn errors_say_what_is_the_matter() {
     let (a, b) = pair().await;
     let early = a.connection();

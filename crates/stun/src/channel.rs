@@ -111,3 +111,38 @@ impl fmt::Display for ChannelDataError {
 }
 
 impl core::error::Error for ChannelDataError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc8656_12_6_short_and_reserved_messages_are_refused() {
+        let number = ChannelNumber::MIN;
+        let whole = [0x40, 0, 0, 3, 1, 2, 3];
+        assert_eq!(ChannelData::parse(&whole), Ok(ChannelData { number, payload: &[1, 2, 3] }));
+        for end in 0..4 {
+            assert_eq!(ChannelData::parse(&whole[..end]), Err(ChannelDataError::TooShort(end)));
+        }
+        for end in 4..7 {
+            let actual = usize::saturating_sub(end, 4);
+            assert_eq!(
+                ChannelData::parse(&whole[..end]),
+                Err(ChannelDataError::Length { claimed: 3, actual })
+            );
+        }
+        for number in [0x0000_u16, 0x3FFF, 0x5000, 0x7FFF, 0xFFFF] {
+            let [high, low] = number.to_be_bytes();
+            assert_eq!(ChannelData::parse(&[high, low, 0, 0]), Err(ChannelDataError::Number(number)));
+        }
+    }
+
+    #[test]
+    fn padding_is_ignored_and_no_data_is_valid() {
+        let empty = ChannelData { number: ChannelNumber::MAX, payload: &[] };
+        assert_eq!(ChannelData::parse(&[0x4F, 0xFF, 0, 0]), Ok(empty));
+        assert_eq!(ChannelData::parse(&[0x4F, 0xFF, 0, 0, 9, 9, 9]), Ok(empty));
+        assert_eq!(write_header(ChannelNumber::MAX, 0xABCD), [0x4F, 0xFF, 0xAB, 0xCD]);
+        assert_eq!([0, 1, 2, 3, 4, u16::MAX].map(padding), [0, 3, 2, 1, 0, 1]);
+    }
+}

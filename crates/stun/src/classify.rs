@@ -61,3 +61,41 @@ pub fn looks_like_stun(datagram: &[u8]) -> bool {
         && usize::from(u16::from_be_bytes([*l0, *l1])) == body.len()
         && l1.trailing_zeros() >= 2
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn oth_01_every_first_byte_from_a_turn_server_and_from_elsewhere() {
+        for first in 0..=255_u8 {
+            let expected = |channel| match first {
+                0..=3 => DatagramClass::Stun,
+                16..=19 => DatagramClass::Zrtp,
+                20..=63 => DatagramClass::Dtls,
+                64..=79 => channel,
+                80..=127 | 192..=255 => DatagramClass::Quic,
+                128..=191 => DatagramClass::Rtp,
+                4..=15 => DatagramClass::Unknown,
+            };
+            let datagram = [first, 0, 0, 0];
+            assert_eq!(classify(&datagram, Source::TurnServer), expected(DatagramClass::TurnChannel));
+            assert_eq!(classify(&datagram, Source::Other), expected(DatagramClass::Quic));
+        }
+        assert_eq!(classify(&[], Source::TurnServer), DatagramClass::Unknown);
+    }
+
+    #[test]
+    fn oth_01_stun_is_known_by_cookie_and_length_too() {
+        let mut datagram = [0; 24];
+        datagram[3] = 4;
+        datagram[4..8].copy_from_slice(&MAGIC_COOKIE.to_be_bytes());
+        assert!(looks_like_stun(&datagram));
+        assert!(!looks_like_stun(&datagram[..20]) && !looks_like_stun(&datagram[..19]));
+        for (index, value) in [(0, 4), (0, 0x40), (2, 1), (3, 3), (3, 5), (4, 0), (7, 0)] {
+            let mut other = datagram;
+            other[index] = value;
+            assert!(!looks_like_stun(&other), "byte {index} = {value}");
+        }
+    }
+}

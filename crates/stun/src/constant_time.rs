@@ -11,3 +11,19 @@ pub(crate) fn tags_are_equal<const N: usize>(computed: &[u32; N], claimed: &[u32
     let differences = computed.iter().zip(claimed).fold(0, |all, (one, other)| all | (one ^ other));
     differences.ct_eq(&0).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_difference_is_seen() {
+        let tag = [0x0123_4567; 5];
+        assert!(tags_are_equal(&tag, &tag));
+        for bit in 0..160_usize {
+            let mut other = tag;
+            other[bit / 32] ^= 1 << (bit % 32);
+            assert!(!tags_are_equal(&tag, &other), "bit {bit}");
+        }
+    }
+}

@@ -153,3 +153,60 @@ pub fn nonce_features(nonce: &[u8]) -> Option<SecurityFeatures> {
         username_anonymity: bits & 1 << 22 != 0,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FEATURES: [SecurityFeatures; 4] = [
+        SecurityFeatures { password_algorithms: false, username_anonymity: false },
+        SecurityFeatures { password_algorithms: true, username_anonymity: false },
+        SecurityFeatures { password_algorithms: false, username_anonymity: true },
+        SecurityFeatures { password_algorithms: true, username_anonymity: true },
+    ];
+
+    #[test]
+    fn rfc8489_9_2_nonce_cookies_are_written_and_read() {
+        let texts = [b"obMatJos2AAAA", b"obMatJos2gAAA", b"obMatJos2QAAA", b"obMatJos2wAAA"];
+        for (features, text) in FEATURES.into_iter().zip(texts) {
+            assert_eq!(NonceCookie::new(features).as_bytes(), text);
+            let mut nonce = [b'x'; 20];
+            nonce[..13].copy_from_slice(text);
+            assert_eq!(nonce_features(&nonce), Some(features));
+            assert_eq!(nonce_features(text), Some(features));
+        }
+    }
+
+    #[test]
+    fn nonces_without_a_cookie_are_of_rfc5389() {
+        for nonce in
+            [&b""[..], b"obMatJos2", b"obMatJos2AAA", b"obMatJos3AAAA", b"obMatJos2AA=A", b"xobMatJos2AAAA"]
+        {
+            assert_eq!(nonce_features(nonce), None, "{}", nonce.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn bits_without_a_meaning_are_ignored() {
+        assert_eq!(nonce_features(b"obMatJos2//// rest"), Some(FEATURES[3]));
+        assert_eq!(nonce_features(b"obMatJos2P///"), Some(FEATURES[0]));
+    }
+
+    #[test]
+    fn algorithms_have_the_numbers_of_the_registry() {
+        for algorithm in [PasswordAlgorithm::Md5, PasswordAlgorithm::Sha256] {
+            assert_eq!(PasswordAlgorithm::from_number(algorithm.number()), Some(algorithm));
+        }
+        assert_eq!(PasswordAlgorithm::from_number(0), None);
+        assert_eq!(PasswordAlgorithm::from_number(3), None);
+    }
+
+    #[test]
+    fn only_what_surrounds_a_name_is_taken_off() {
+        assert_eq!(without_quotes(b"\"a\"b\""), b"a\"b");
+        assert_eq!(without_quotes(b"\"ab"), b"\"ab");
+        assert_eq!(without_quotes(b"\""), b"\"");
+        assert_eq!(without_nuls(b"\0a\0\0"), b"\0a");
+        assert_eq!(without_nuls(b"\0"), b"");
+    }
+}

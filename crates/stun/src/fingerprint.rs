@@ -91,3 +91,26 @@ impl fmt::Display for FingerprintError {
 }
 
 impl core::error::Error for FingerprintError {}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn the_checksum_is_that_of_the_library_for_every_length() {
+        let bytes: Vec<u8> = (0..=255_u8).chain((0..=255).rev()).collect();
+        for end in 0..bytes.len() {
+            for start in [0, 1, 7].into_iter().filter(|start| *start <= end) {
+                assert_eq!(checksum(&bytes[start..end]), CRC.checksum(&bytes[start..end]), "{start}..{end}");
+            }
+        }
+        assert_eq!(checksum(b"123456789"), 0xCBF4_3926, "the check value of the registry");
+    }
+
+    #[test]
+    fn a_message_without_room_for_it_has_none() {
+        assert_eq!(verify(&[0; 3]), Err(FingerprintError::Absent));
+    }
+}

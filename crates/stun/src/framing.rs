@@ -145,3 +145,76 @@ impl fmt::Display for FrameTooLong {
 }
 
 impl core::error::Error for FrameTooLong {}
+
+#[cfg(test)]
+mod tests {
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+
+    /// Feeds a stream in these pieces and gathers the frames.
+    fn frames(capacity: usize, pieces: &[&[u8]]) -> Result<Vec<Vec<u8>>, FrameTooLong> {
+        let mut deframer = Deframer::new(vec![0; capacity]);
+        let mut frames = Vec::new();
+        for piece in pieces {
+            let mut input = *piece;
+            while let Some(frame) = deframer.next_frame(&mut input)? {
+                frames.push(frame.to_vec());
+            }
+            assert!(input.is_empty());
+        }
+        Ok(frames)
+    }
+
+    #[test]
+    fn a_stream_cut_at_every_byte_gives_the_same_frames() {
+        let stream = [0, 0, 0, 1, 7, 0, 0, 0, 3, 1, 2, 3, 0, 0];
+        let expected = [vec![], vec![7], vec![], vec![1, 2, 3], vec![]];
+        for first in 0..=stream.len() {
+            for second in first..=stream.len() {
+                let pieces = [&stream[..first], &stream[first..second], &stream[second..]];
+                assert_eq!(frames(3, &pieces).unwrap(), expected, "cut at {first} and {second}");
+            }
+        }
+        let single: Vec<_> = stream.chunks(1).collect();
+        assert_eq!(frames(3, &single).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_frame_longer_than_the_storage_ends_the_stream_however_it_comes() {
+        let stream = [0, 1, 9, 0, 4, 1, 2, 3, 4];
+        let error = FrameTooLong { length: 4, capacity: 3 };
+        assert_eq!(frames(3, &[&stream]), Err(error));
+        assert_eq!(frames(3, &stream.chunks(1).collect::<Vec<_>>()), Err(error));
+        let mut deframer = Deframer::new([0; 3]);
+        let mut input: &[u8] = &stream[3..];
+        assert_eq!(deframer.next_frame(&mut input), Err(error));
+        let mut input: &[u8] = &[0, 1, 1];
+        assert_eq!(deframer.next_frame(&mut input), Err(error), "it stays broken");
+        assert!(!deframer.is_between_frames());
+    }
+
+    #[test]
+    fn frames_of_every_length_there_can_be() {
+        for len in [0, 1, 255, 256, 65_534, MAX_FRAME_BYTES] {
+            let body = vec![0x5A; len];
+            let head = header(len).unwrap();
+            assert_eq!(frames(MAX_FRAME_BYTES, &[&head, &body]).unwrap(), core::slice::from_ref(&body));
+            if let Some((first, rest)) = body.split_first() {
+                let pieces: [&[u8]; 3] = [&head, &[*first], rest];
+                assert_eq!(frames(MAX_FRAME_BYTES, &pieces).unwrap(), core::slice::from_ref(&body));
+            }
+        }
+        assert_eq!(header(MAX_FRAME_BYTES.saturating_add(1)), None);
+    }
+
+    #[test]
+    fn a_whole_frame_is_handed_out_where_it_lies() {
+        let stream = [0, 2, 1, 2];
+        let mut deframer = Deframer::new([0; 8]);
+        let mut input: &[u8] = &stream;
+        let frame = deframer.next_frame(&mut input).unwrap().unwrap();
+        assert!(core::ptr::eq(frame, &raw const stream[2..]));
+    }
+}

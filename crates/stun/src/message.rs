@@ -47,11 +47,10 @@ impl Marks {
             };
             let at = bytes.len().wrapping_sub(words.as_flattened().len());
             match kind {
+                // RFC 8489 §9: behind either integrity attribute another MESSAGE-INTEGRITY is ignored.
                 AttributeType::MESSAGE_INTEGRITY if marks.sha1 | marks.sha256 == 0 => {
                     marks.sha1 = protected::<{ AttributeType::MESSAGE_INTEGRITY.get() }>(at, length)?;
                 }
-                // RFC 8489 §9: behind either integrity attribute a MESSAGE-INTEGRITY is ignored.
-                AttributeType::MESSAGE_INTEGRITY => {}
                 AttributeType::MESSAGE_INTEGRITY_SHA256 if marks.sha256 == 0 => {
                     marks.sha256 =
                         protected::<{ AttributeType::MESSAGE_INTEGRITY_SHA256.get() }>(at, length)?;
@@ -81,7 +80,7 @@ fn protected<const KIND: u16>(at: usize, length: usize) -> Result<usize, ParseEr
     let kind = AttributeType::new(KIND);
     let allowed = const { AttributeType::new(KIND).lengths() };
     match allowed {
-        Some((min, max)) if min <= length && length <= max && length & 3 == 0 => Ok(at),
+        Some((min, max)) if min <= length && length <= max && length.is_multiple_of(4) => Ok(at),
         _ => Err(ParseError::ProtectionLength { kind, length }),
     }
 }

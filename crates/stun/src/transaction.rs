@@ -7,6 +7,9 @@
 //!        +--------------------------> Waiting -----------------------------------+
 //! ```
 
+#[cfg(test)]
+mod tests;
+
 use core::time::Duration;
 
 use crate::{Instant, TransactionId};
@@ -189,7 +192,7 @@ impl Transaction {
     }
 
     /// Sends no more, and still waits for an answer until the instant at which the transaction would have
-    /// failed (RFC 8445 §7.3.1.4 and errata-free reading: the answer still counts).
+    /// failed (RFC 8445 §7.3.1.4: its answer still counts).
     pub fn cancel_retransmission(&mut self) {
         if self.cancelled {
             return;

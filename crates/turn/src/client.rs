@@ -69,6 +69,8 @@ pub struct Client {
     pub(crate) phase: Phase,
     /// `close` was called.
     pub(crate) closed: bool,
+    /// `allocate` was called while the previous allocation is being deleted.
+    pub(crate) allocate_next: bool,
     /// The server has answered 401 since it last accepted our credentials.
     pub(crate) doubted: bool,
     pub(crate) challenge: Option<Challenge>,
@@ -91,6 +93,7 @@ impl Client {
             deadline: None,
             phase: Phase::Idle,
             closed: false,
+            allocate_next: false,
             doubted: false,
             challenge: None,
             permissions: Permissions::default(),
@@ -104,17 +107,26 @@ impl Client {
     /// Asks for an allocation, with the next slot. The answer is [`Event::Allocated`],
     /// [`Event::AllocateFailed`] or [`Event::Redirected`].
     ///
-    /// Does nothing while there is an allocation or one is being made or deleted, and after `close`. After a failure it
-    /// tries again: [`crate::AllocateError::retry`] says when that makes sense.
+    /// Does nothing while there is an allocation or one is being made, and after `close`. While what is left of a
+    /// lost allocation is being deleted, it waits for that. After a failure it tries again: [`crate::AllocateError::retry`] says when that makes sense.
     pub fn allocate(&mut self, now: Instant) {
         self.tick(now);
-        if self.closed || !matches!(self.phase, Phase::Idle) {
+        if self.closed {
             return;
         }
+        match self.phase {
+            Phase::Idle => self.begin(),
+            Phase::Releasing { .. } => self.allocate_next = true,
+            Phase::Allocating(_) | Phase::Redirected(_) | Phase::Open(_) => {}
+        }
+        self.update_deadline();
+    }
+
+    pub(crate) fn begin(&mut self) {
+        self.allocate_next = false;
         // RFC 8489 §9.2.3.1: without a success so far, the first request carries no credentials.
         self.challenge = None;
         self.phase = Phase::Allocating(Asking::NEW);
-        self.update_deadline();
     }
 
     /// Wants datagrams of this peer to be let through, from any of its ports, until [`forget`](Self::forget).

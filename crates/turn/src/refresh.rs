@@ -82,7 +82,7 @@ impl Lease {
         if may_pass(error) {
             // The longer pauses are for those who have time. What is about to end is worth some more requests.
             let half_the_rest = self.until.since(now).checked_div(2).unwrap_or_default();
-            wait = wait.min(half_the_rest.max(PAUSE));
+            wait = wait.min(half_the_rest.max(pause(error, 0)).max(PAUSE));
         }
         self.renew_at = Some(now.after(wait));
         self.failures = self.failures.saturating_add(1);

@@ -290,6 +290,8 @@ impl Client {
                 let asking = self.paused(error, request.attempts);
                 self.channels.ask_again(number, asking);
             }
+            // RFC 8656 §12.3 would give up the whole allocation for an unexpected 400. It may as well be about this
+            // one peer, so that is left to the owner, who sees the code in the event.
             Job::Bind { peer, number, .. } => self.bind_failed(peer, number, error),
         }
     }
@@ -297,6 +299,7 @@ impl Client {
     fn paused(&self, error: RequestError, mut attempts: Attempts) -> Asking {
         let until = self.clock.after(pause(error, attempts.pauses));
         attempts.pauses = attempts.pauses.saturating_add(1);
+        attempts.stale = 0;
         Asking::Paused(until, attempts)
     }
 

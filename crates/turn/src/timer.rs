@@ -134,6 +134,8 @@ impl Client {
         if self.closed {
             self.challenge = None;
             self.push_event(Event::Released);
+        } else if self.allocate_next {
+            self.begin();
         }
     }
 

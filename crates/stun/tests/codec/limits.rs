@@ -146,7 +146,7 @@ fn no_message_is_longer_than_its_length_field_can_say() {
     assert_eq!(writer.put_raw(AttributeType::DATA, &[]), Err(WriteError::MessageTooLong));
     assert_eq!(writer.fingerprint(), Err(WriteError::MessageTooLong));
     let mut writer = fresh(&mut buffer);
-    assert_eq!(writer.put_raw(AttributeType::DATA, &[1; 65_529]), Err(WriteError::MessageTooLong));
+    assert_eq!(writer.put_raw(AttributeType::DATA, &vec![1; 65_529]), Err(WriteError::MessageTooLong));
     assert_eq!(writer.put_raw(AttributeType::DATA, &vec![1; 70_000]), Err(WriteError::MessageTooLong));
     writer.put_raw(AttributeType::DATA, &value).unwrap();
     let len = writer.finish();

@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use floe_stun::attribute::{
-    AlternateServer, AttributeType, MappedAddress, OtherAddress, Priority, ResponseOrigin, Username,
-    XorMappedAddress, XorPeerAddress, XorRelayedAddress,
+    AlternateServer, MappedAddress, OtherAddress, Priority, ResponseOrigin, Username, XorMappedAddress,
+    XorPeerAddress, XorRelayedAddress,
 };
 use floe_stun::binding::{BindingRequest, BindingResponse, Claim};
 use floe_stun::{
-    Attribute, AttributeError, Class, Message, MessageWriter, Method, ParseError, Random, TransactionId,
+    Attribute, AttributeError, AttributeType, Class, Message, MessageWriter, Method, ParseError, Random,
+    TransactionId,
 };
 
-use crate::common::{ID, Raw};
+use crate::common::{ID, Raw, UNTYPED, touch};
 
 #[test]
 fn stn_01_leading_bits_cookie_and_length() {
@@ -282,4 +283,12 @@ fn secrets_are_not_shown() {
         message.get::<floe_stun::attribute::Data<'_>>(),
     );
     assert!(!shown.contains("the-") && !shown.contains("thetoken"), "{shown}");
+}
+
+#[test]
+fn s01_every_type_of_the_table_has_a_typed_value_or_is_listed_as_having_none() {
+    let mut typed: BTreeSet<_> = UNTYPED.into_iter().collect();
+    let empty = Raw::request().bytes;
+    typed.extend(touch(&Message::parse(&empty).unwrap()).into_iter().map(|(kind, _)| kind));
+    assert_eq!(typed, AttributeType::ALL.iter().copied().collect());
 }

@@ -1,7 +1,7 @@
+use core::time::Duration;
 use std::boxed::Box;
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
 use std::vec;
 use std::vec::Vec;
 

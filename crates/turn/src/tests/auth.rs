@@ -1,7 +1,7 @@
+use core::time::Duration;
 use std::boxed::Box;
 use std::format;
 use std::string::String;
-use std::time::Duration;
 
 use floe_stun::attribute::{ErrorCode, Nonce, Realm};
 use floe_stun::{AttributeType, Class, Message, MessageWriter, Method};

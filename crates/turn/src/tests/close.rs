@@ -1,5 +1,5 @@
+use core::time::Duration;
 use std::boxed::Box;
-use std::time::Duration;
 use std::vec::Vec;
 
 use floe_stun::{Instant, Message, Method};
@@ -247,6 +247,23 @@ fn an_allocation_that_could_not_be_renewed_is_lost_at_its_end_and_not_before() {
     world.client.close(world.now);
     world.run(FOUR);
     assert_eq!(released(&world), 1);
+}
+
+#[test]
+fn a_new_allocation_waits_until_the_lost_one_is_deleted() {
+    let mut world = World::open();
+    world.server.lifetime = 1;
+    world.slots = false;
+    while world.client.is_open() {
+        world.run(Duration::from_millis(1));
+    }
+    world.server.lifetime = 600;
+    world.client.allocate(world.now);
+    assert!(!world.client.wants_slot(), "a 437 would be the answer");
+    world.slots = true;
+    world.run(Duration::from_secs(1));
+    assert!(world.client.is_open());
+    assert_eq!(releases(&world), 1);
 }
 
 #[test]

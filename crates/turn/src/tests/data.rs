@@ -1,6 +1,6 @@
+use core::time::Duration;
 use std::boxed::Box;
 use std::mem::size_of;
-use std::time::Duration;
 use std::vec;
 use std::vec::Vec;
 

@@ -1,6 +1,6 @@
 //! A day and more against a server that forgives nothing.
 
-use std::time::Duration;
+use core::time::Duration;
 use std::vec::Vec;
 
 use floe_stun::{Instant, Method};
@@ -81,30 +81,30 @@ fn renewals(world: &World, method: Method) -> Vec<Instant> {
 /// A nonce that is good for a second up to ten minutes, and what is said of an old one.
 const NONCES: [(u64, &[u16]); 4] = [(1, &[438]), (1, &[438, 401]), (37, &[438, 401]), (600, &[401])];
 
-fn a_day_with_loss(lifetime: u32) {
-    for (nonce_period, stale_codes) in NONCES {
+fn a_day_with_loss(lifetime: u32, nonces: &[(u64, &'static [u16])]) {
+    for &(nonce_period, stale_codes) in nonces {
         endure(&Weather { lifetime, nonce_period, stale_codes, loss_percent: 5, hours: 24 });
     }
 }
 
 #[test]
 fn p18_a_day_with_allocations_of_a_minute_has_no_late_request_and_no_gap() {
-    a_day_with_loss(60);
+    a_day_with_loss(60, &NONCES);
 }
 
 #[test]
 fn p18_a_day_with_allocations_of_five_minutes_has_no_late_request_and_no_gap() {
-    a_day_with_loss(299);
+    a_day_with_loss(299, &NONCES[..2]);
 }
 
 #[test]
 fn p18_a_day_with_allocations_of_ten_minutes_has_no_late_request_and_no_gap() {
-    a_day_with_loss(600);
+    a_day_with_loss(600, &NONCES[2..]);
 }
 
 #[test]
 fn p18_a_day_with_allocations_of_an_hour_has_no_late_request_and_no_gap() {
-    a_day_with_loss(3_600);
+    a_day_with_loss(3_600, &NONCES);
 }
 
 #[test]

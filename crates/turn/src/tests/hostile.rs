@@ -1,6 +1,6 @@
 //! Bytes and sequences nobody meant.
 
-use std::time::Duration;
+use core::time::Duration;
 use std::vec;
 use std::vec::Vec;
 

@@ -1,7 +1,7 @@
+use core::time::Duration;
 use std::boxed::Box;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
 use std::vec::Vec;
 
 use floe_stun::{ChannelNumber, Instant, Method};

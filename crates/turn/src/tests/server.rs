@@ -1,13 +1,13 @@
 //! A strict TURN server in memory: it keeps every time limit to the nanosecond, forgives nothing, and can be told
 //! to misbehave.
 
+use core::time::Duration;
 use std::boxed::Box;
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::format;
 use std::net::{IpAddr, SocketAddr};
 use std::string::String;
-use std::time::Duration;
 use std::vec;
 use std::vec::Vec;
 

@@ -1,9 +1,9 @@
 //! Client, server and the wire between them, on a virtual clock.
 
+use core::time::Duration;
 use std::boxed::Box;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 use std::vec::Vec;
 
 use floe_stun::{Instant, Random};
