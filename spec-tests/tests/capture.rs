@@ -6,11 +6,12 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader},
+    net::{Ipv4Addr, UdpSocket},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use floe_stun::{Class, MessageWriter, Method, TransactionId, attribute::Software};
@@ -28,9 +29,14 @@ const GOOD_FINGERPRINT: &str = "stun.att.crc32.status == \"Good\"";
 /// STUN in UDP over IPv4 or IPv6, by its magic cookie, also inside a TURN channel: the test data stays away.
 const FILTER: &str = "(udp and (udp[12:4] = 0x2112a442 or udp[16:4] = 0x2112a442)) \
     or (ip6[6] = 17 and (ip6[52:4] = 0x2112a442 or ip6[56:4] = 0x2112a442))";
-/// The two runs of the demo gather, check, nominate, allocate and release: with fewer messages than this some of it
-/// was not recorded.
+/// A connectivity check or its answer that lacks what RFC 8445 §7.1 demands; on a shared port nothing else tells it
+/// from data.
+const CHECK_WITHOUT_FINGERPRINT: &str = "stun.type.method == 1 && stun.att.hmac && !stun.att.crc32";
+/// The two runs of the demo gather, check, nominate, allocate, bind a channel and release: 57 messages were counted.
+/// With fewer than this some of it was not recorded.
 const FEWEST_MESSAGES: usize = 40;
+/// Each side of each run checks and nominates, which makes 6 messages a run at the least. One is our own.
+const FEWEST_FINGERPRINTS: usize = 13;
 /// How long tcpdump may take to begin.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -144,7 +150,7 @@ impl Recorder {
     fn start(record: &Path) -> Self {
         let mut child = Command::new(program("tcpdump").expect("looked for before"))
             // Unbuffered, whole packets, without giving up the rights to write into the directory.
-            .args(["-i", "lo", "-n", "-U", "-s", "0", "-B", "16384", "-Z", "root", "-w"])
+            .args(["-i", "lo", "-n", "-U", "--immediate-mode", "-s", "0", "-B", "16384", "-Z", "root", "-w"])
             .arg(record)
             .arg(FILTER)
             .stdin(Stdio::null())
@@ -170,8 +176,17 @@ impl Recorder {
         Self { child, messages }
     }
 
-    /// Ends the recording and returns what tcpdump had to say, its counts among it.
-    fn stop(mut self) -> String {
+    /// Ends the recording, when all that was sent before is in the record, and returns what tcpdump had to say.
+    fn stop(mut self, record: &Path) -> String {
+        // What is sent last is recorded last. It is a good message, and counts as one.
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+        let last = message();
+        socket.send_to(&last, socket.local_addr().expect("an address")).expect("loopback takes it");
+        let deadline = Instant::now() + PATIENCE;
+        while !fs::read(record).is_ok_and(|bytes| bytes.ends_with(&last)) {
+            assert!(Instant::now() < deadline, "tcpdump does not record what is sent");
+            thread::yield_now();
+        }
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-INT", &pid]).status().is_ok_and(|status| status.success()));
         let _ = self.child.wait();
@@ -186,20 +201,21 @@ fn the_demo_sends_no_message_that_tshark_objects_to() {
     let record = Record::new("demo");
     let recorder = Recorder::start(&record.0);
     let demo = Command::new(floe()).args(["demo", "--json"]).output().expect("floe starts");
-    let counts = recorder.stop();
+    let counts = recorder.stop(&record.0);
     assert!(demo.status.success(), "the demo failed: {}", String::from_utf8_lossy(&demo.stderr));
     assert!(counts.contains("0 packets dropped by kernel"), "the record has gaps:\n{counts}");
 
     let messages = count(&record.0, "stun");
     assert!(messages >= FEWEST_MESSAGES, "only {messages} STUN messages were recorded:\n{counts}");
-    let methods = [("Binding", 1), ("Allocate", 3), ("CreatePermission", 8), ("ChannelBind", 9)];
+    let methods = [("Allocate", 3), ("Refresh", 4), ("CreatePermission", 8), ("ChannelBind", 9)];
     for (name, method) in methods {
         assert!(count(&record.0, &format!("stun.type.method == {method}")) > 0, "no {name} was recorded");
     }
     let checked = count(&record.0, GOOD_FINGERPRINT);
     assert!(
-        checked >= FEWEST_MESSAGES / 2,
+        checked >= FEWEST_FINGERPRINTS,
         "only {checked} of {messages} messages had a FINGERPRINT to check"
     );
+    assert_eq!(tshark(&record.0, CHECK_WITHOUT_FINGERPRINT, false), [""; 0]);
     assert_eq!(objections(&record.0), [""; 0], "of {messages} messages, {checked} with FINGERPRINT");
 }

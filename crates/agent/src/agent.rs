@@ -84,7 +84,9 @@ impl Agent {
         }
         let parameters = Parameters { ufrag, pwd, lite: false, options, pacing: Some(config.checks.ta) };
         let tiebreaker = TieBreaker(random.u64());
-        let gatherer = Gatherer::new(config.gathering).map_err(ConfigError::Gathering)?;
+        // RFC 8445 §14.2: checks and gathering have one pace.
+        let gathering = floe_gather::Config { ta: config.checks.ta, ..config.gathering };
+        let gatherer = Gatherer::new(gathering).map_err(ConfigError::Gathering)?;
         let mut checks = ChecklistSet::new(config.checks, config.role, tiebreaker, parameters);
         let mut components = Vec::new();
         for (stream, ids) in config.streams {

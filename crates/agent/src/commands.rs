@@ -1,5 +1,6 @@
 //! What the user of an agent may ask of it.
 
+use alloc::vec::Vec;
 use core::fmt;
 
 use floe_gather::Interface;
@@ -10,7 +11,7 @@ use crate::{
     agent::{Agent, Life},
     event::{Event, State},
     io::{Dscp, Ecn, Transmit, TransmitKind},
-    path::PathError,
+    path::{Frame, PathError},
 };
 
 /// What became of a remote candidate.
@@ -74,11 +75,8 @@ impl Agent {
         if self.life != Life::Open {
             return;
         }
-        let components = self
-            .components
-            .iter()
-            .map(|component| (component.stream, component.id))
-            .collect::<alloc::vec::Vec<_>>();
+        let components =
+            self.components.iter().map(|component| (component.stream, component.id)).collect::<Vec<_>>();
         self.gatherer.start(now, &components);
         self.pump(now);
     }
@@ -137,7 +135,8 @@ impl Agent {
         if candidate.transport != Transport::Udp {
             return Ok(Added::Ignored(Ignored::Transport));
         }
-        if !is_sendable(candidate.address) {
+        // A datagram to port 0 fails, and costs some systems more than the datagram.
+        if candidate.address.port() == 0 || !candidate.address.is_unicast() {
             return Ok(Added::Ignored(Ignored::Address));
         }
         if self.component(stream, candidate.component).is_none() {
@@ -174,14 +173,14 @@ impl Agent {
     ) -> Result<Transmit, SendError> {
         let now = self.advance(now);
         let part = self.component(stream, component).ok_or(SendError::NoSuchComponent(stream, component))?;
-        if let Some(path) = &part.path {
-            let frame = path.frame(now, payload.len()).map_err(SendError::Path)?;
-            let needed = frame.header().len().saturating_add(payload.len());
-            let (head, rest) =
-                buffer.split_at_mut_checked(frame.header().len()).ok_or(SendError::BufferTooSmall(needed))?;
-            head.copy_from_slice(frame.header());
-            rest.get_mut(..payload.len()).ok_or(SendError::BufferTooSmall(needed))?.copy_from_slice(payload);
-            return Ok(data(frame.from, frame.to, needed, frame.dscp));
+        match part.path.as_ref().map(|path| path.frame(now, payload.len())) {
+            Some(Ok(frame)) => return write(&frame, payload, buffer),
+            Some(Err(error @ PathError::TooLong(_))) => return Err(SendError::Path(error)),
+            // Where it was a channel that ended, Send indications are left.
+            Some(Err(PathError::Expired)) | None => {}
+        }
+        if self.life != Life::Open {
+            return Err(SendError::NoPath);
         }
         // No handle: a relayed pair without a channel, over Send indications (RFC 8656 §11).
         let pair = self.sending_pair(stream, component).ok_or(SendError::NoPath)?;
@@ -207,13 +206,11 @@ impl Agent {
         }
         self.life = Life::Closing;
         for component in &mut self.components {
-            if let Some(path) = component.path.take() {
-                path.revoke();
-            }
             component.early.clear();
         }
         self.gatherer.close(now);
         self.emit(Event::State(State::Closed));
+        // This takes the paths back as well.
         self.pump(now);
     }
 }
@@ -222,11 +219,14 @@ fn data(from: floe_pair::Place, to: TransportAddress, len: usize, dscp: Dscp) ->
     Transmit { from, to, len, dscp, ecn: Ecn::NotCapable, kind: TransmitKind::Data }
 }
 
-/// A datagram to port 0 or to such an address fails, and costs some systems more than the datagram.
-fn is_sendable(address: TransportAddress) -> bool {
-    let ip = address.ip();
-    let broadcast = matches!(ip, core::net::IpAddr::V4(v4) if v4.is_broadcast());
-    address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !broadcast
+fn write(frame: &Frame, payload: &[u8], buffer: &mut [u8]) -> Result<Transmit, SendError> {
+    let header = frame.header();
+    let len = header.len().saturating_add(payload.len());
+    let too_small = SendError::BufferTooSmall(len);
+    let (head, rest) = buffer.split_at_mut_checked(header.len()).ok_or(too_small)?;
+    head.copy_from_slice(header);
+    rest.get_mut(..payload.len()).ok_or(too_small)?.copy_from_slice(payload);
+    Ok(data(frame.from, frame.to, len, frame.dscp))
 }
 
 impl fmt::Display for Ignored {

@@ -12,32 +12,38 @@ pub(crate) const MOST_BYTES: usize = 24 * 1024;
 /// What one component holds; the oldest goes when it is full.
 #[derive(Debug, Default)]
 pub(crate) struct EarlyData {
-    held: VecDeque<Held>,
+    held: VecDeque<Early>,
     bytes: usize,
 }
 
 #[derive(Debug)]
-struct Held {
+struct Early {
     base: BaseId,
     source: TransportAddress,
     payload: Box<[u8]>,
 }
 
+/// What became of a datagram that was to be held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    Kept,
+    /// No component holds as much.
+    TooLong,
+}
+
 impl EarlyData {
-    /// Holds a copy. Returns how many older datagrams had to go, or 1 where this one is too large itself.
-    pub(crate) fn hold(&mut self, base: BaseId, source: TransportAddress, payload: &[u8]) -> u32 {
+    /// Holds a copy; the oldest go where there is no room.
+    pub(crate) fn hold(&mut self, base: BaseId, source: TransportAddress, payload: &[u8]) -> Held {
         if payload.len() > MOST_BYTES {
-            return 1;
+            return Held::TooLong;
         }
-        let mut gone = 0_u32;
         while self.held.len() >= MOST_DATAGRAMS || self.bytes.saturating_add(payload.len()) > MOST_BYTES {
             let Some(oldest) = self.held.pop_front() else { break };
             self.bytes = self.bytes.saturating_sub(oldest.payload.len());
-            gone = gone.saturating_add(1);
         }
         self.bytes = self.bytes.saturating_add(payload.len());
-        self.held.push_back(Held { base, source, payload: payload.into() });
-        gone
+        self.held.push_back(Early { base, source, payload: payload.into() });
+        Held::Kept
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -55,6 +61,12 @@ impl EarlyData {
         Some(held.payload)
     }
 
+    /// Forgets what came to a base that is gone.
+    pub(crate) fn forget(&mut self, base: BaseId) {
+        self.held.retain(|held| held.base != base);
+        self.bytes = self.held.iter().map(|held| held.payload.len()).sum();
+    }
+
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
@@ -62,20 +74,38 @@ impl EarlyData {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+
     use super::*;
 
+    const SOURCE: TransportAddress =
+        TransportAddress::new(core::net::IpAddr::V4(core::net::Ipv4Addr::LOCALHOST), 9);
+
     #[test]
-    fn the_oldest_goes_when_full_by_number_or_by_bytes() {
-        let source = TransportAddress::new([192, 0, 2, 1].into(), 9);
+    fn the_oldest_go_when_full_by_number_or_by_bytes() {
         let mut early = EarlyData::default();
         for byte in 0..=16_u8 {
-            assert_eq!(early.hold(BaseId(0), source, &[byte]), u32::from(byte == 16));
+            assert_eq!(early.hold(BaseId(0), SOURCE, &[byte]), Held::Kept);
         }
-        assert_eq!(early.release(|_, _| true).as_deref(), Some(&[1][..]));
+        assert_eq!(early.release(|_, _| true).as_deref(), Some(&[1][..]), "the first had to go");
         assert_eq!(early.release(|_, _| false), None);
-        assert_eq!(early.hold(BaseId(0), source, &[7; MOST_BYTES]), 15, "all fifteen make room");
-        assert_eq!(early.hold(BaseId(0), source, &[7; MOST_BYTES + 1]), 1, "too large to be held");
+        assert_eq!(early.held.len(), 15);
+        assert_eq!(early.hold(BaseId(0), SOURCE, &vec![7; MOST_BYTES]), Held::Kept);
+        assert_eq!(early.held.len(), 1, "all fifteen made room");
+        assert_eq!(early.hold(BaseId(0), SOURCE, &vec![7; MOST_BYTES + 1]), Held::TooLong);
         assert_eq!(early.release(|_, _| true).map(|held| held.len()), Some(MOST_BYTES));
         assert!(early.is_empty());
+    }
+
+    #[test]
+    fn what_came_to_a_base_that_is_gone_takes_no_room() {
+        let mut early = EarlyData::default();
+        for base in [0, 1, 0] {
+            early.hold(BaseId(base), SOURCE, &[7; MOST_BYTES / 3]);
+        }
+        early.forget(BaseId(0));
+        assert_eq!((early.held.len(), early.bytes), (1, MOST_BYTES / 3));
+        early.hold(BaseId(2), SOURCE, &[8; MOST_BYTES - MOST_BYTES / 3]);
+        assert_eq!(early.held.len(), 2, "there is room again");
     }
 }

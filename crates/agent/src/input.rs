@@ -1,8 +1,8 @@
 //! What happened: datagrams, answers of the driver, time.
 
-use floe_check::Urgency;
+use floe_check::{Outcome, Urgency};
 use floe_gather::{Answer, RequestId};
-use floe_pair::{BaseId, TransportAddress};
+use floe_pair::{BaseId, Place, TransportAddress};
 use floe_stun::{
     Class, Instant, Message,
     classify::{DatagramClass, Source, classify},
@@ -12,6 +12,7 @@ use floe_turn::Incoming;
 use crate::{
     agent::{Agent, Life},
     config::Demultiplexing,
+    early::Held,
     io::{DropReason, Handled, Received},
     pacer::Pacer,
 };
@@ -21,14 +22,15 @@ impl Agent {
     pub fn handle_datagram<'a>(&mut self, now: Instant, received: Received<'a>) -> Handled<'a> {
         let now = self.advance(now);
         let place = received.place();
-        if let Some(relay) = self.gatherer.relay_at(place, received.source) {
-            return self.handle_from_relay(now, relay, received.payload);
+        let Received { source, payload, .. } = received;
+        if let Some(relay) = self.gatherer.relay_at(place, source) {
+            return self.handle_from_relay(now, relay, payload);
         }
-        let Some(base) = self.gatherer.base_at(place) else { return Handled::NotOurs(received.payload) };
+        let Some(base) = self.gatherer.base_at(place) else { return Handled::NotOurs(payload) };
         if self.life != Life::Open {
             return Handled::Dropped(DropReason::Closed);
         }
-        self.handle_on_base(now, base, received.source, received.payload)
+        self.handle_on_base(now, base, source, payload)
     }
 
     /// The driver's answer to a request; at most one counts.
@@ -82,13 +84,19 @@ impl Agent {
         payload: &'a mut [u8],
     ) -> Handled<'a> {
         match classify(payload, Source::Other) {
-            DatagramClass::Stun => match Message::parse(payload) {
-                Ok(_) => self.handle_stun(now, base, source, payload),
-                Err(_) if self.demultiplexing == Demultiplexing::AnyData => {
-                    self.handle_data(base, source, payload)
+            DatagramClass::Stun => {
+                let outcome =
+                    Message::parse(payload).map(|message| self.handle_stun(now, base, source, &message));
+                match outcome {
+                    Ok(Outcome::Taken) => Handled::Taken,
+                    Ok(Outcome::NotOurs) => Handled::NotOurs(payload),
+                    Ok(Outcome::Dropped(reason)) => Handled::Dropped(dropped(reason)),
+                    Err(_) if self.demultiplexing == Demultiplexing::AnyData => {
+                        self.handle_data(base, source, payload)
+                    }
+                    Err(_) => Handled::Dropped(DropReason::Malformed),
                 }
-                Err(_) => Handled::Dropped(DropReason::Malformed),
-            },
+            }
             DatagramClass::Unknown if self.demultiplexing == Demultiplexing::Rfc7983 => {
                 Handled::Dropped(DropReason::UnknownClass)
             }
@@ -97,34 +105,28 @@ impl Agent {
         }
     }
 
-    fn handle_stun<'a>(
+    fn handle_stun(
         &mut self,
         now: Instant,
         base: BaseId,
         source: TransportAddress,
-        payload: &'a mut [u8],
-    ) -> Handled<'a> {
-        let Ok(message) = Message::parse(payload) else { return Handled::Dropped(DropReason::Malformed) };
+        message: &Message<'_>,
+    ) -> Outcome {
         let random = &mut self.random;
-        let outcome = match message.class() {
-            Class::Request => self.checks.handle_request(now, base, source, &message, random),
-            Class::Indication => self.checks.handle_indication(now, base, &message),
-            Class::Success | Class::Error => self.checks.handle_response(now, base, source, &message, random),
+        let mut outcome = match message.class() {
+            Class::Request => self.checks.handle_request(now, base, source, message, random),
+            Class::Indication => self.checks.handle_indication(now, base, message),
+            Class::Success | Class::Error => self.checks.handle_response(now, base, source, message, random),
         };
-        let outcome = match (outcome, self.gatherer.place_of(base)) {
-            (floe_check::Outcome::NotOurs, Some(place))
-                if self.gatherer.handle_message(now, place, source, &message) =>
-            {
-                floe_check::Outcome::Taken
+        if outcome == Outcome::NotOurs {
+            let place = self.gatherer.place_of(base);
+            if !place.is_some_and(|place| self.gatherer.handle_message(now, place, source, message)) {
+                return outcome;
             }
-            (outcome, _) => outcome,
-        };
-        self.pump(now);
-        match outcome {
-            floe_check::Outcome::Taken => Handled::Taken,
-            floe_check::Outcome::NotOurs => Handled::NotOurs(payload),
-            floe_check::Outcome::Dropped(reason) => Handled::Dropped(dropped(reason)),
+            outcome = Outcome::Taken;
         }
+        self.pump(now);
+        outcome
     }
 
     #[inline]
@@ -141,41 +143,45 @@ impl Agent {
         let Some((stream, component)) = self.checks.is_authenticated(base, source) else {
             return Handled::Dropped(DropReason::NoValidPair);
         };
-        match self.component_mut(stream, component) {
-            Some(component) => {
-                component.early.hold(base, source, payload);
-                Handled::Taken
-            }
-            None => Handled::Dropped(DropReason::NoValidPair),
+        let part = self.component_mut(stream, component);
+        match part.map(|part| part.early.hold(base, source, payload)) {
+            Some(Held::Kept) => Handled::Taken,
+            Some(Held::TooLong) | None => Handled::Dropped(DropReason::NoValidPair),
         }
+    }
+
+    /// Whether data from `source` at this place belongs to a valid pair of this agent.
+    pub(crate) fn accepts_data(&self, place: Place, source: TransportAddress) -> bool {
+        self.gatherer.base_at(place).is_some_and(|base| self.valid(base, source).is_some())
+    }
+
+    /// Whether data from `source` at this place would be held until its pair is valid.
+    pub(crate) fn holds_data(&self, place: Place, source: TransportAddress) -> bool {
+        self.gatherer.base_at(place).is_some_and(|base| self.checks.is_authenticated(base, source).is_some())
     }
 
     /// Starts one transaction if one is wanted, Ta has passed and the process has a free slot.
     fn run_slot(&mut self, now: Instant, pacer: &mut Pacer) {
-        let Some(wanted) = self.slot_deadline() else {
-            self.slots.reserved = None;
-            return;
-        };
-        if now < wanted {
+        if self.slot_deadline().is_none_or(|wanted| now < wanted) {
             return;
         }
-        if self.slots.reserved.is_none() {
-            let slot = pacer.reserve(now);
-            if now < slot {
-                self.slots.reserved = Some(slot);
-                return;
-            }
+        let slot = self.slots.reserved.unwrap_or_else(|| pacer.reserve(now));
+        self.slots.reserved = pacer.start(now, slot).err();
+        if self.slots.reserved.is_some() {
+            return;
         }
-        self.slots.reserved = None;
-        if self.take_slot(now) {
-            self.slots.last = Some(now);
+        if !self.take_slot(now) {
+            // The first of the ordinary checks may have found that all of them need permissions: those come first.
+            self.pump(now);
+            self.take_slot(now);
         }
+        // Also where nothing could start after all: the next call must not find the same.
+        self.slots.last = Some(now);
     }
 
     /// When the next transaction may start, if one is wanted.
     pub(crate) fn slot_deadline(&self) -> Option<Instant> {
-        let checks = self.life == Life::Open && self.checks.wants_slot().is_some();
-        if !checks && !self.gatherer.wants_slot() {
+        if !self.wants_slot() {
             return None;
         }
         // RFC 8445 §14.2: one new transaction each Ta; if nothing was sent in the last Ta the next goes at once.
@@ -183,10 +189,17 @@ impl Agent {
         Some(self.slots.reserved.unwrap_or(own).max(own))
     }
 
+    pub(crate) fn wants_slot(&self) -> bool {
+        self.urgency().is_some() || self.gatherer.wants_slot()
+    }
+
+    fn urgency(&self) -> Option<Urgency> {
+        if self.life == Life::Open { self.checks.wants_slot() } else { None }
+    }
+
     /// A nomination goes first, then the triggered-check queues, then gathering and ordinary checks by turns.
     fn take_slot(&mut self, now: Instant) -> bool {
-        let checks = if self.life == Life::Open { self.checks.wants_slot() } else { None };
-        let gathering = self.gatherer.wants_slot();
+        let (checks, gathering) = (self.urgency(), self.gatherer.wants_slot());
         let to_gathering = match checks {
             None => true,
             Some(Urgency::Ordinary) => gathering && !self.slots.gathering_had_the_last,

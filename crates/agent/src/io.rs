@@ -75,9 +75,9 @@ pub struct Received<'a> {
 }
 
 impl Received<'_> {
-    /// The place it arrived at.
+    /// The place it arrived at. A socket of both families tells IPv4 addresses in their IPv6 form.
     pub fn place(&self) -> Place {
-        Place { socket: self.socket, local_ip: self.local_ip }
+        Place { socket: self.socket, local_ip: self.local_ip.to_canonical() }
     }
 }
 

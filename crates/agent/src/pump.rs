@@ -23,6 +23,10 @@ impl Agent {
                 break;
             }
         }
+        if !self.wants_slot() {
+            // Kept for a wish that comes later, the slot would be one that nobody knows of any more.
+            self.slots.reserved = None;
+        }
         self.update_paths();
         self.note_closed();
     }
@@ -51,7 +55,7 @@ impl Agent {
                 self.emit(Event::InterfaceSkipped { name, ip, reason });
             }
             floe_gather::Event::HostFailed { local, failure, .. } => {
-                self.emit(Event::HostFailed { local, failure })
+                self.emit(Event::HostFailed { local, failure });
             }
             floe_gather::Event::LimitReached(limit) => self.emit(Event::GatherLimit(limit)),
             floe_gather::Event::EventsLost(count) => self.emit(Event::EventsLost(count)),
@@ -80,6 +84,9 @@ impl Agent {
     fn on_base_gone(&mut self, now: Instant, base: BaseId) {
         self.checks.remove_base(now, base);
         self.bases.retain(|known| *known != base);
+        for component in &mut self.components {
+            component.early.forget(base);
+        }
     }
 
     fn on_turn(&mut self, now: Instant, base: BaseId, event: floe_turn::Event) {
@@ -106,14 +113,20 @@ impl Agent {
                 None => self.checks.refuse(now, base, peer),
             },
             floe_check::Event::PairValid { stream, component, .. } => {
-                self.emit(Event::PairValid { stream, component })
+                self.emit(Event::PairValid { stream, component });
             }
             floe_check::Event::Selected { stream, component } => self.on_selected(now, stream, component),
             floe_check::Event::ConsentLost { stream, component } => {
-                self.emit(Event::ConsentLost { stream, component })
+                self.emit(Event::ConsentLost { stream, component });
             }
             floe_check::Event::RoleSwitched(role) => self.emit(Event::RoleSwitched(role)),
-            floe_check::Event::State(new) => self.emit(Event::State(state(new))),
+            floe_check::Event::State(new) => {
+                if new == floe_check::State::Completed {
+                    // RFC 8445 §5.1.1.4, §8.3: candidates that were not selected need not be kept alive any more.
+                    self.gatherer.stop_refreshing();
+                }
+                self.emit(Event::State(state(new)));
+            }
             floe_check::Event::LimitReached { limit, stream, remote } => {
                 self.emit(Event::CheckLimit { limit, stream, remote });
             }

@@ -17,6 +17,7 @@ const SETTLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// One component of a data stream.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts, each set and read at its own rule")]
 pub(crate) struct Component {
     pub id: ComponentId,
     /// The pair we nominate, from the decision until the answer.

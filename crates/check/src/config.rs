@@ -6,7 +6,6 @@ use floe_pair::DEFAULT_PAIR_LIMIT;
 
 /// Settings, fixed when the set is made. Values outside their range are taken as the nearest one inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Config {
     /// Our proposal for Ta, 5 to 500 ms (RFC 8445 §14.2). In force is the higher one of both proposals.
     pub ta: Duration,
@@ -60,7 +59,6 @@ impl Default for Config {
 /// How consent is kept (RFC 7675 §5.1). The interval is drawn from 0.8 to 1.2 times `interval`; consent always ends
 /// 30 s after the last authenticated answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct ConsentConfig {
     /// Mean time from one request to the next, at least 5 s.
     pub interval: Duration,

@@ -110,12 +110,8 @@ impl ChecklistSet {
         let (config, keepalive) = (self.config.consent, self.config.keepalive);
         let known = self.peer.is_some();
         for pair in self.pairs.iter_mut().filter(|pair| pair.listed && known) {
-            let Pair {
-                id: pair_id, valid: Some(Valid { consent, keepalive: next, .. }), requests_sent, ..
-            } = pair
-            else {
-                continue;
-            };
+            let Pair { id: pair_id, valid: Some(valid), requests_sent, .. } = pair else { continue };
+            let Valid { consent, keepalive: next, .. } = &mut **valid;
             if let (Some(consent), Some(config)) = (consent, config)
                 && consent.next <= now
             {

@@ -1,5 +1,6 @@
 //! Candidate pairs and the table of all pairs of a set.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::time::Duration;
@@ -99,7 +100,8 @@ pub(crate) struct Pair {
     /// When an unanswered check is followed by a fresh one.
     pub fresh_at: Option<Instant>,
     pub rtt: Option<Duration>,
-    pub valid: Option<Valid>,
+    /// Apart, so that the many pairs that are not valid stay small.
+    pub valid: Option<Box<Valid>>,
     pub failure: Option<Failure>,
     pub requests_sent: u32,
     pub responses_received: u32,

@@ -1,5 +1,7 @@
 //! Answers to our checks (RFC 8445 §7.2.5, RFC 8489 §9.1.4).
 
+use alloc::boxed::Box;
+
 use floe_pair::{BaseId, TieBreaker, TransportAddress};
 use floe_stun::attribute::ErrorCode;
 use floe_stun::binding::BindingResponse;
@@ -124,18 +126,20 @@ impl ChecklistSet {
             self.check_failed(check, Failure::Refused(ErrorCode::ROLE_CONFLICT));
             return;
         }
+        let Some(pair) = self.pairs.get(check.pair) else { return };
+        if pair.state != PairState::InProgress || check.transaction.is_cancelled() {
+            return;
+        }
         // The request was refused for its role; the check is made again with the one we have now.
-        let again = self
-            .pairs
-            .get(check.pair)
-            .is_some_and(|pair| pair.state == PairState::InProgress && pair.listed && pair.may_start_again());
-        if again && !check.transaction.is_cancelled() {
+        if pair.may_start_again() {
             self.enqueue(check.pair);
+        } else {
+            self.check_failed(check, Failure::Refused(ErrorCode::ROLE_CONFLICT));
         }
     }
 
-    /// Switches to the role opposite to ours, which was that of the refused request, with a new tiebreaker. False once that has
-    /// happened too often.
+    /// Switches to the role opposite to ours, which was that of the refused request, with a new tiebreaker. False once
+    /// that has happened too often.
     fn yield_role(&mut self, rng: &mut Random) -> bool {
         if self.switches >= ROLE_SWITCH_LIMIT {
             return false;
@@ -220,7 +224,7 @@ impl ChecklistSet {
         }
         let priority = pair.priority;
         let nominated = false;
-        pair.valid = Some(Valid {
+        pair.valid = Some(Box::new(Valid {
             local,
             local_priority,
             priority,
@@ -229,7 +233,7 @@ impl ChecklistSet {
             since: now,
             consent,
             keepalive,
-        });
+        }));
         pair.set_role(role);
         let Pair { stream, component, .. } = *pair;
         self.events.push(Event::PairValid { stream, component, pair: target });

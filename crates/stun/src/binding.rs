@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use crate::attribute::{
     Attribute, AttributeError, AttributeType, ErrorCode, IceControlled, IceControlling, LegacyNomination,
     MappedAddress, Nomination, Priority, RawAttribute, UseCandidate, Username, XorMappedAddress,
+    decode_value,
 };
 use crate::{Message, TransactionId};
 
@@ -106,33 +107,43 @@ impl<'a> BindingResponse<'a> {
     #[inline]
     pub fn decode(message: &Message<'a>) -> Result<Self, AttributeError> {
         let mut response = Self::default();
-        let (mut xored, mut plain, mut error) = (None, None, None);
+        let (mut xored, mut plain) = (None, None);
+        let id = message.transaction_id();
         for attribute in message.attributes() {
             match attribute.kind {
-                AttributeType::XOR_MAPPED_ADDRESS => xored = xored.or(Some(attribute)),
-                AttributeType::MAPPED_ADDRESS => plain = plain.or(Some(attribute)),
-                AttributeType::ERROR_CODE => error = error.or(Some(attribute)),
+                AttributeType::XOR_MAPPED_ADDRESS => keep(&mut xored, attribute.value),
+                AttributeType::MAPPED_ADDRESS => keep(&mut plain, attribute.value),
+                AttributeType::ERROR_CODE => {
+                    first(&mut response.error, &attribute, id, |error: ErrorCode<'a>| error)?;
+                }
                 kind => response.unknown_required |= is_unknown_required(kind),
             }
         }
-        let id = message.transaction_id();
-        if let Some(attribute) = xored {
-            response.mapped = known(attribute.decode::<XorMappedAddress>(id))?.map(|address| address.0);
+        if let Some(value) = xored {
+            response.mapped = known(decode_value::<XorMappedAddress>(value, id).map(|address| address.0))?;
         }
-        if let (None, Some(attribute)) = (response.mapped, plain) {
-            response.mapped = known(attribute.decode::<MappedAddress>(id))?.map(|address| address.0);
+        if let (None, Some(value)) = (response.mapped, plain) {
+            response.mapped = known(decode_value::<MappedAddress>(value, id).map(|address| address.0))?;
         }
-        response.error = error.map(|attribute| attribute.decode(id)).transpose()?;
         Ok(response)
+    }
+}
+
+/// RFC 8489 §14: keeps the value of the first of its kind.
+#[inline]
+fn keep<'a>(place: &mut Option<&'a [u8]>, value: &'a [u8]) {
+    if place.is_none() {
+        *place = Some(value);
     }
 }
 
 /// RFC 8489 §14.1: an address of an unknown family counts as absent.
 #[inline]
-fn known<A>(address: Result<A, AttributeError>) -> Result<Option<A>, AttributeError> {
+fn known(address: Result<SocketAddr, AttributeError>) -> Result<Option<SocketAddr>, AttributeError> {
     match address {
+        Ok(address) => Ok(Some(address)),
         Err(AttributeError::UnknownFamily(_)) => Ok(None),
-        other => other.map(Some),
+        Err(error) => Err(error),
     }
 }
 

@@ -44,6 +44,16 @@ impl<'a> ChannelData<'a> {
     /// Reads a datagram, or a message cut out of a stream. Bytes behind the data are padding and ignored:
     /// RFC 8656 §12.5 allows it over UDP and demands it over TCP.
     ///
+    /// ```
+    /// use floe_stun::channel::{ChannelData, write_header};
+    /// use floe_stun::ChannelNumber;
+    ///
+    /// let mut datagram = write_header(ChannelNumber::MIN, 2).to_vec();
+    /// datagram.extend(b"hi");
+    /// assert_eq!(ChannelData::parse(&datagram)?.payload, b"hi");
+    /// # Ok::<(), floe_stun::channel::ChannelDataError>(())
+    /// ```
+    ///
     /// # Errors
     /// RFC 8656 §12.6: the number is of the reserved range, or the datagram shorter than the length it
     /// claims. To be dropped silently.

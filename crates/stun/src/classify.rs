@@ -32,6 +32,13 @@ pub enum Source {
 
 /// Classifies a datagram by its first byte. RFC 9443 §3: 64 to 79 is ChannelData if it comes from our TURN
 /// server, else QUIC.
+///
+/// ```
+/// use floe_stun::classify::{DatagramClass, Source, classify};
+///
+/// assert_eq!(classify(&[0x40, 0, 0, 0], Source::TurnServer), DatagramClass::TurnChannel);
+/// assert_eq!(classify(&[0x40, 0, 0, 0], Source::Other), DatagramClass::Quic);
+/// ```
 #[must_use]
 #[inline]
 pub fn classify(datagram: &[u8], source: Source) -> DatagramClass {

@@ -2,13 +2,14 @@
 
 use subtle::ConstantTimeEq;
 
-/// Whether two authentication tags are equal, in time that does not depend on where they differ.
+/// Whether an authentication tag is the one the wire claims, in time that does not depend on where they differ.
 ///
 /// The differences of all words are gathered before the one comparison, which `subtle` hides from the
 /// optimizer.
 #[inline]
-pub(crate) fn tags_are_equal<const N: usize>(computed: &[u32; N], claimed: &[u32; N]) -> bool {
-    let differences = computed.iter().zip(claimed).fold(0, |all, (one, other)| all | (one ^ other));
+pub(crate) fn tags_are_equal<const N: usize>(computed: &[u32; N], claimed: &[[u8; 4]; N]) -> bool {
+    let differences =
+        computed.iter().zip(claimed).fold(0, |all, (one, other)| all | (one ^ u32::from_be_bytes(*other)));
     differences.ct_eq(&0).into()
 }
 
@@ -18,12 +19,12 @@ mod tests {
 
     #[test]
     fn any_difference_is_seen() {
-        let tag = [0x0123_4567; 5];
-        assert!(tags_are_equal(&tag, &tag));
+        let (computed, tag) = ([0x0123_4567; 5], [[0x01, 0x23, 0x45, 0x67]; 5]);
+        assert!(tags_are_equal(&computed, &tag));
         for bit in 0..160_usize {
             let mut other = tag;
-            other[bit / 32] ^= 1 << (bit % 32);
-            assert!(!tags_are_equal(&tag, &other), "bit {bit}");
+            other[bit / 32][bit / 8 % 4] ^= 1 << (bit % 8);
+            assert!(!tags_are_equal(&computed, &other), "bit {bit}");
         }
     }
 }

@@ -140,6 +140,13 @@ impl NonceCookie {
 /// The features that a nonce's cookie names; `None` if it has no cookie, which means a server of RFC 5389.
 ///
 /// Bits that no RFC has given a meaning are ignored.
+///
+/// ```
+/// use floe_stun::nonce_features;
+///
+/// assert!(nonce_features(b"obMatJos2gAAAf//499k954d6OL").is_some_and(|f| f.password_algorithms));
+/// assert_eq!(nonce_features(b"f//499k954d6OL34oL9FSTvy64sA"), None);
+/// ```
 #[must_use]
 pub fn nonce_features(nonce: &[u8]) -> Option<SecurityFeatures> {
     let digits = nonce.strip_prefix(COOKIE_PREFIX)?.first_chunk::<4>()?;

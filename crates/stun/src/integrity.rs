@@ -43,22 +43,23 @@ impl IntegrityKey {
         Self { sha1: Midstates::new::<Sha1>(key), sha256: Midstates::new::<Sha256>(key) }
     }
 
-    /// Whether `tag` is that of the bytes it covers, whose length field is first made to end behind it.
+    /// Whether the integrity attribute that `protection` begins with is that of the bytes it covers, whose
+    /// length field is first made to end behind it.
     #[inline]
     pub(crate) fn verify(
         &self,
         algorithm: Algorithm,
         covered: &[u8],
-        tag: &[u8],
+        protection: &[u8],
     ) -> Result<(), IntegrityError> {
         let equal = match algorithm {
             Algorithm::Sha1 => {
-                let Some(claimed) = words::<5>(tag) else { return Err(IntegrityError::Truncated) };
-                tags_are_equal(&self.sha1.mac::<Sha1>(covered, SHA1_BYTES), &claimed)
+                let claimed = words(protection).ok_or(IntegrityError::Truncated)?;
+                tags_are_equal(&self.sha1.mac::<Sha1>(covered, SHA1_BYTES), claimed)
             }
             Algorithm::Sha256 => {
-                let Some(claimed) = words::<8>(tag) else { return Err(IntegrityError::Truncated) };
-                tags_are_equal(&self.sha256.mac::<Sha256>(covered, SHA256_BYTES), &claimed)
+                let claimed = words(protection).ok_or(IntegrityError::Truncated)?;
+                tags_are_equal(&self.sha256.mac::<Sha256>(covered, SHA256_BYTES), claimed)
             }
         };
         if equal { Ok(()) } else { Err(IntegrityError::Mismatch) }
@@ -241,12 +242,13 @@ fn copy(to: &mut [u8], from: &[u8]) {
     }
 }
 
-/// A tag as words; `None` if it is not exactly that long.
+/// The tag of the integrity attribute these bytes begin with, in words; `None` if it is not a whole one.
 #[inline]
-fn words<const N: usize>(tag: &[u8]) -> Option<[u32; N]> {
-    let (words, rest) = tag.as_chunks::<4>();
-    let words: &[[u8; 4]; N] = words.try_into().ok()?;
-    rest.is_empty().then(|| words.map(u32::from_be_bytes))
+fn words<const N: usize>(attribute: &[u8]) -> Option<&[[u8; 4]; N]> {
+    let (words, _) = attribute.as_chunks::<4>();
+    let ([_, _, l0, l1], words) = words.split_first()?;
+    let whole = usize::from(u16::from_be_bytes([*l0, *l1])) == size_of::<[u32; N]>();
+    if whole { words.first_chunk() } else { None }
 }
 
 #[inline]

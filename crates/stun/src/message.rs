@@ -248,14 +248,15 @@ impl<'a> Message<'a> {
     /// §14.6 allows that only where a usage says so, and neither ICE nor TURN does.
     #[inline]
     pub fn verify_integrity(&self, key: &IntegrityKey) -> Result<Algorithm, IntegrityError> {
-        let (at, algorithm) = match (self.marks.sha1, self.marks.sha256) {
+        let (algorithm, at) = match (self.marks.sha1, self.marks.sha256) {
             (0, 0) => return Err(IntegrityError::Absent),
-            (at, 0) => (at, Algorithm::Sha1),
-            (_, at) => (at, Algorithm::Sha256),
+            (at, 0) => (Algorithm::Sha1, at),
+            (_, at) => (Algorithm::Sha256, at),
         };
-        let covered = self.bytes.get(..at).unwrap_or_default();
-        let tag = self.value_at(at).unwrap_or_default();
-        key.verify(algorithm, covered, tag).map(|()| algorithm)
+        let Some((covered, protection)) = self.bytes.split_at_checked(at) else {
+            return Err(IntegrityError::Absent);
+        };
+        key.verify(algorithm, covered, protection).map(|()| algorithm)
     }
 
     /// The value of the attribute at this offset.

@@ -154,6 +154,13 @@ mod tests {
     }
 
     #[test]
+    fn the_generator_wipes_itself() {
+        fn wiped<T: zeroize::ZeroizeOnDrop>() {}
+        wiped::<ChaCha20Rng>();
+        wiped::<crate::IntegrityKey>();
+    }
+
+    #[test]
     fn nothing_of_the_state_is_shown() {
         assert_eq!(format!("{:?}", Random::from_seed([9; 32])), "Random(redacted)");
     }

@@ -20,7 +20,23 @@ use crate::{Class, HEADER_BYTES, MAGIC_COOKIE, MAX_MESSAGE_BYTES, Method, Transa
 /// hold.
 pub const MAX_UNKNOWN_ATTRIBUTES: usize = 64;
 
-/// A message in the making. Its header's length field is right after every step; padding is zero whatever
+/// A message in the making.
+///
+/// ```
+/// use floe_stun::attribute::{ErrorCode, Realm};
+/// use floe_stun::{Class, MessageWriter, Method, TransactionId};
+///
+/// let mut buffer = [0; 128];
+/// let id = TransactionId([1; 12]);
+/// let mut writer = MessageWriter::new(&mut buffer, Class::Error, Method::ALLOCATE, id)?;
+/// writer.put(&ErrorCode::new(ErrorCode::UNAUTHENTICATED, "Unauthenticated"))?;
+/// writer.put(&Realm::new(b"example.org")?)?;
+/// let len = writer.fingerprint()?;
+/// assert_eq!(len, 20 + 24 + 16 + 8);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Its header's length field is right after every step; padding is zero whatever
 /// the buffer held before.
 #[derive(Debug)]
 #[must_use]

@@ -1,15 +1,21 @@
 //! Many agents driven as one: one queue of deadlines, one pacer, and demultiplexing of shared sockets.
 
+mod agenda;
+mod requests;
 mod routes;
 mod timers;
 
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::vec::Vec;
 
 use floe_gather::{Answer, Request, RequestId};
-use floe_pair::{ComponentId, StreamId};
+use floe_pair::{ComponentId, SocketId, StreamId};
 use floe_stun::Instant;
 
-use self::{routes::Routes, timers::Timers};
+use self::{
+    agenda::{Agenda, Task},
+    routes::{Routes, Target},
+    timers::Timers,
+};
 use crate::{
     agent::Agent,
     event::Event,
@@ -27,8 +33,11 @@ pub struct AgentKey {
 /// Many agents driven as one. Inputs, outputs and their order are those of [`Agent`]; each output tells whose it is.
 ///
 /// A datagram finds its agent by the socket, where the socket has one agent. On a socket that several share
-/// ([`Hub::share`]) it is found by the address it came from, a check by the user name in it, and the answer of a
-/// server by its transaction id.
+/// ([`Hub::share`]) a check is found by the user name in it, the answer of a server by its transaction id, and data
+/// by the address it came from: it goes to the agent that has a valid pair there. Where several have one, as
+/// between two endpoints with one port each, nothing in the data tells them apart and the latest has it.
+///
+/// The cost of an input does not grow with the number of agents, but for the logarithms of look-ups.
 #[derive(Debug, Default)]
 pub struct Hub {
     agents: Vec<Slot>,
@@ -36,50 +45,13 @@ pub struct Hub {
     timers: Timers,
     routes: Routes,
     pacer: Pacer,
-    dirty: Dirty,
+    agenda: Agenda,
 }
 
 #[derive(Debug, Default)]
 struct Slot {
     generation: u32,
     agent: Option<Agent>,
-    /// Whether it is among the dirty.
-    dirty: bool,
-}
-
-/// Agents whose outputs are to be drained, and how far each kind of output has been.
-#[derive(Debug, Default)]
-struct Dirty {
-    agents: VecDeque<AgentKey>,
-    drained: [usize; Output::ALL.len()],
-}
-
-#[derive(Clone, Copy)]
-enum Output {
-    Transmit,
-    Request,
-    Event,
-    Data,
-}
-
-impl Output {
-    const ALL: [Self; 4] = [Self::Transmit, Self::Request, Self::Event, Self::Data];
-}
-
-impl Dirty {
-    fn is_drained(&self) -> bool {
-        self.drained.iter().all(|drained| *drained >= self.agents.len())
-    }
-
-    fn current(&self, output: Output) -> Option<AgentKey> {
-        self.agents.get(self.drained.get(output as usize).copied()?).copied()
-    }
-
-    fn advance(&mut self, output: Output) {
-        if let Some(drained) = self.drained.get_mut(output as usize) {
-            *drained = drained.saturating_add(1);
-        }
-    }
 }
 
 impl Hub {
@@ -88,7 +60,8 @@ impl Hub {
         Self::default()
     }
 
-    /// Takes an agent in.
+    /// Takes an agent in. Its local user fragment should be like no other's here: of two the later one is not found
+    /// by it on shared sockets.
     pub fn insert(&mut self, agent: Agent) -> AgentKey {
         let index = self.free.pop().unwrap_or_else(|| {
             self.agents.push(Slot::default());
@@ -97,10 +70,10 @@ impl Hub {
         let mut key = AgentKey { index, generation: 0 };
         if let Some(slot) = self.agents.get_mut(place(key)) {
             key.generation = slot.generation;
-            self.routes.add_ufrag(agent.local_parameters().ufrag.as_str(), key);
+            self.routes.add(agent.local_parameters().ufrag.as_str(), key);
             slot.agent = Some(agent);
         }
-        self.mark(key);
+        self.agenda.add_all(place(key));
         key
     }
 
@@ -109,7 +82,6 @@ impl Hub {
         let slot = self.agents.get_mut(place(key)).filter(|slot| slot.generation == key.generation)?;
         let agent = slot.agent.take()?;
         slot.generation = slot.generation.wrapping_add(1);
-        slot.dirty = false;
         self.free.push(key.index);
         self.timers.set(place(key), None);
         self.routes.remove(agent.local_parameters().ufrag.as_str(), key);
@@ -121,12 +93,12 @@ impl Hub {
         self.slot(key)?.agent.as_ref()
     }
 
-    /// Takes hold of an agent for a command. Its outputs are to be drained afterwards.
+    /// Takes hold of an agent for a command. Its outputs are to be drained afterwards. Datagrams, answers and time
+    /// come by the hub's own methods, which have to know of them.
     pub fn agent_mut(&mut self, key: AgentKey) -> Option<&mut Agent> {
-        let slot = self.slot(key)?;
-        slot.agent.as_ref()?;
-        self.mark(key);
-        self.agents.get_mut(place(key))?.agent.as_mut()
+        let agent = live(&mut self.agents, key)?;
+        self.agenda.add_all(place(key));
+        Some(agent)
     }
 
     /// How many agents there are.
@@ -140,51 +112,46 @@ impl Hub {
     }
 
     /// Says that a socket serves several agents. To be said before it is given to the first.
-    pub fn share(&mut self, socket: floe_pair::SocketId) {
+    pub fn share(&mut self, socket: SocketId) {
         self.routes.share(socket);
     }
 
-    /// A datagram arrived: it goes to the agent it belongs to.
+    /// A datagram arrived: it goes to the agent it belongs to. [`Handled::NotOurs`] without a key: to none.
     pub fn handle_datagram<'a>(
         &mut self,
         now: Instant,
         received: Received<'a>,
     ) -> (Option<AgentKey>, Handled<'a>) {
-        let (place, source, ecn) = (received.place(), received.source, received.ecn);
-        let mut payload = received.payload;
-        let mut candidates = self.routes.find(place, source, payload);
-        while let Some(key) = candidates.next(&self.routes) {
-            let Some(agent) =
-                self.agents.get_mut(self::place(key)).filter(|slot| slot.generation == key.generation)
-            else {
-                continue;
-            };
-            let Some(agent) = agent.agent.as_mut() else { continue };
-            let received = Received { socket: place.socket, local_ip: place.local_ip, source, ecn, payload };
-            match agent.handle_datagram(now, received) {
-                Handled::NotOurs(back) => payload = back,
-                // Data is the hot path: it changes nothing in the agent, so there is nothing to drain.
-                data @ Handled::Data { .. } => return (Some(key), data),
-                handled => {
-                    if matches!(handled, Handled::Taken) {
-                        self.routes.learn(place, source, key);
-                    }
-                    self.mark(key);
-                    return (Some(key), handled);
+        let (at, source) = (received.place(), received.source);
+        match self.routes.find(at, received.payload) {
+            Target::Nobody => (None, Handled::NotOurs(received.payload)),
+            Target::One(key) => self.offer(now, key, received),
+            Target::Named(key) => {
+                let result = self.offer(now, key, received);
+                if matches!(result.1, Handled::Taken) {
+                    // It was authentic: from now on what comes from there may be for this agent.
+                    self.routes.learn(at, source, key);
                 }
+                result
             }
+            Target::Response => self.offer_response(now, received),
+            Target::Data => match self.owner_of_data(&received) {
+                Some(key) => self.offer(now, key, received),
+                None => (None, Handled::NotOurs(received.payload)),
+            },
         }
-        (None, Handled::NotOurs(payload))
     }
 
-    /// The driver's answer to a request of one agent.
-    pub fn handle_answer(&mut self, now: Instant, key: AgentKey, id: RequestId, answer: Answer) {
+    /// The driver's answer to a request of one agent. Returns whether the agent is there; if not, a socket in the
+    /// answer belongs to nobody and is to be closed.
+    pub fn handle_answer(&mut self, now: Instant, key: AgentKey, id: RequestId, answer: Answer) -> bool {
+        let Some(agent) = live(&mut self.agents, key) else { return false };
         if let Answer::Bound { socket, .. } = &answer {
             self.routes.own(*socket, key);
         }
-        if let Some(agent) = self.agent_mut(key) {
-            agent.handle_answer(now, id, answer);
-        }
+        agent.handle_answer(now, id, answer);
+        self.agenda.add_all(place(key));
+        true
     }
 
     /// Does what is due at `now` in every agent.
@@ -193,40 +160,41 @@ impl Hub {
         while let Some((_, index)) = self.timers.first().filter(|(at, _)| *at <= now) {
             // One step for each agent and call: what is due again at once waits for the next call.
             self.timers.set(index, None);
-            let Some(slot) = self.agents.get_mut(index) else { return };
-            let Some(agent) = slot.agent.as_mut() else { continue };
-            agent.handle_timeout(now, &mut self.pacer);
-            let key =
-                AgentKey { index: u32::try_from(index).unwrap_or(u32::MAX), generation: slot.generation };
-            self.mark(key);
+            if let Some(agent) = self.agents.get_mut(index).and_then(|slot| slot.agent.as_mut()) {
+                agent.handle_timeout(now, &mut self.pacer);
+                self.agenda.add_all(index);
+            }
         }
     }
 
     /// The next datagram to send, written into `buffer`.
     pub fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<(AgentKey, Transmit)> {
-        let (key, transmit) = self.next_output(Output::Transmit, |agent| agent.poll_transmit(buffer))?;
+        let (key, transmit) = self.next_output(Task::Transmit, |agent| agent.poll_transmit(buffer))?;
         self.routes.note_transmit(key, &transmit, buffer);
         Some((key, transmit))
     }
 
     /// The next thing that only the driver can do, and for whom.
     pub fn poll_request(&mut self) -> Option<(AgentKey, Request)> {
-        let (key, request) = self.next_output(Output::Request, Agent::poll_request)?;
+        let (key, request) = self.next_output(Task::Request, Agent::poll_request)?;
         if let Request::Close { socket } = &request {
             self.routes.disown(*socket, key);
         }
+        // With its last request taken an agent may be closed.
+        self.agenda.add(place(key), Task::Event);
+        self.agenda.add(place(key), Task::Deadline);
         Some((key, request))
     }
 
     /// The next event, and whose it is.
     pub fn poll_event(&mut self) -> Option<(AgentKey, Event)> {
-        self.next_output(Output::Event, Agent::poll_event)
+        self.next_output(Task::Event, Agent::poll_event)
     }
 
     /// The next datagram that came before its pair was valid (see [`Agent::poll_data`]).
     pub fn poll_data(&mut self, buffer: &mut [u8]) -> Option<(AgentKey, StreamId, ComponentId, usize)> {
         let (key, (stream, component, len)) =
-            self.next_output(Output::Data, |agent| agent.poll_data(buffer))?;
+            self.next_output(Task::Data, |agent| agent.poll_data(buffer))?;
         Some((key, stream, component, len))
     }
 
@@ -236,48 +204,84 @@ impl Hub {
         self.timers.first().map(|(at, _)| at)
     }
 
-    /// Notes that an agent's outputs are to be drained.
-    fn mark(&mut self, key: AgentKey) {
-        if self.dirty.is_drained() {
-            self.settle();
-        }
-        let Some(slot) = self.agents.get_mut(place(key)) else { return };
-        if core::mem::replace(&mut slot.dirty, true) {
-            // Some of its outputs may have been drained already: the round begins again.
-            self.dirty.drained = Default::default();
-        } else {
-            self.dirty.agents.push_back(key);
+    /// Hands a datagram to one agent.
+    fn offer<'a>(
+        &mut self,
+        now: Instant,
+        key: AgentKey,
+        received: Received<'a>,
+    ) -> (Option<AgentKey>, Handled<'a>) {
+        let Some(agent) = live(&mut self.agents, key) else {
+            return (None, Handled::NotOurs(received.payload));
+        };
+        let handled = agent.handle_datagram(now, received);
+        match handled {
+            Handled::NotOurs(_) => (None, handled),
+            // The hot path: data changes nothing in the agent, so that there is nothing to drain.
+            Handled::Data { .. } => (Some(key), handled),
+            Handled::Taken | Handled::Dropped(_) => {
+                self.agenda.add_all(place(key));
+                (Some(key), handled)
+            }
         }
     }
 
-    /// Takes over the deadlines of the agents that were touched. They stay among the dirty until their outputs
-    /// were drained.
-    fn settle(&mut self) {
-        for key in &self.dirty.agents {
-            let deadline = self.agents.get(place(*key)).and_then(|slot| slot.agent.as_ref()?.poll_timeout());
-            self.timers.set(place(*key), deadline);
-        }
-        if self.dirty.is_drained() {
-            for key in self.dirty.agents.drain(..) {
-                if let Some(slot) = self.agents.get_mut(place(key)) {
-                    slot.dirty = false;
-                }
+    /// Hands a response to the agent that knows its transaction.
+    fn offer_response<'a>(
+        &mut self,
+        now: Instant,
+        received: Received<'a>,
+    ) -> (Option<AgentKey>, Handled<'a>) {
+        let Received { socket, local_ip, source, ecn, mut payload } = received;
+        let at = floe_pair::Place { socket, local_ip: local_ip.to_canonical() };
+        for turn in 0.. {
+            let Some(key) = self.routes.sharers(at, source).iter().nth_back(turn).copied() else { break };
+            match self.offer(now, key, Received { socket, local_ip, source, ecn, payload }) {
+                (_, Handled::NotOurs(back)) => payload = back,
+                handled => return handled,
             }
-            self.dirty.drained = Default::default();
+        }
+        (None, Handled::NotOurs(payload))
+    }
+
+    /// Whose data on a shared socket is: that of an agent with a valid pair, else of one that would hold it, else
+    /// of one that at least talks to the address.
+    fn owner_of_data(&self, received: &Received<'_>) -> Option<AgentKey> {
+        let (at, source) = (received.place(), received.source);
+        let sharers = self.routes.sharers(at, source);
+        if let [only] = sharers {
+            return Some(*only);
+        }
+        let latest = |accepts: &dyn Fn(&Agent) -> bool| {
+            sharers.iter().rev().copied().find(|key| self.agent(*key).is_some_and(accepts))
+        };
+        latest(&|agent| agent.accepts_data(at, source))
+            .or_else(|| latest(&|agent| agent.holds_data(at, source)))
+            .or_else(|| sharers.last().copied())
+    }
+
+    /// Takes over the deadlines of the agents that were touched.
+    fn settle(&mut self) {
+        while let Some(index) = self.agenda.next(Task::Deadline) {
+            let deadline = self.agents.get(index).and_then(|slot| slot.agent.as_ref()?.poll_timeout());
+            self.timers.set(index, deadline);
+            self.agenda.done(Task::Deadline);
         }
     }
 
     fn next_output<T>(
         &mut self,
-        output: Output,
+        task: Task,
         mut poll: impl FnMut(&mut Agent) -> Option<T>,
     ) -> Option<(AgentKey, T)> {
-        while let Some(key) = self.dirty.current(output) {
-            let slot = self.agents.get_mut(place(key)).filter(|slot| slot.generation == key.generation);
-            if let Some(found) = slot.and_then(|slot| slot.agent.as_mut()).and_then(&mut poll) {
-                return Some((key, found));
+        while let Some(index) = self.agenda.next(task) {
+            if let Some(slot) = self.agents.get_mut(index)
+                && let Some(found) = slot.agent.as_mut().and_then(&mut poll)
+            {
+                let index = u32::try_from(index).unwrap_or(u32::MAX);
+                return Some((AgentKey { index, generation: slot.generation }, found));
             }
-            self.dirty.advance(output);
+            self.agenda.done(task);
         }
         None
     }
@@ -285,6 +289,11 @@ impl Hub {
     fn slot(&self, key: AgentKey) -> Option<&Slot> {
         self.agents.get(place(key)).filter(|slot| slot.generation == key.generation)
     }
+}
+
+/// Not a method: what else the hub has can be used meanwhile.
+fn live(agents: &mut [Slot], key: AgentKey) -> Option<&mut Agent> {
+    agents.get_mut(place(key)).filter(|slot| slot.generation == key.generation)?.agent.as_mut()
 }
 
 fn place(key: AgentKey) -> usize {

@@ -1,10 +1,6 @@
 //! Which agent a datagram on a shared socket is for.
 
-use alloc::{
-    boxed::Box,
-    collections::{BTreeMap, VecDeque},
-    vec::Vec,
-};
+use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 
 use floe_pair::{Place, SocketId, TransportAddress};
 use floe_stun::{
@@ -13,31 +9,29 @@ use floe_stun::{
     classify::{DatagramClass, Source, classify},
 };
 
-use super::AgentKey;
+use super::{AgentKey, requests::Requests};
 use crate::io::{Transmit, TransmitKind};
 
-/// Peers' addresses known for one agent: its pairs over all components, with room for peer-reflexive ones.
+/// Peers' addresses known for one agent: its pairs over all components, with room for peer-reflexive ones. When
+/// full, further ones are not noted: checks from there are found by their user name all the same.
 const MOST_ROUTES_PER_AGENT: usize = 1024;
-/// Agents that talk to one address over one place, as between two endpoints of one port each. Data cannot be
-/// told apart there, so more would only make it slower; the oldest goes.
+/// Agents that are known to talk to one address over one place, as between two endpoints of one port each. Each is
+/// asked whether data from there is its own. When full, further ones are found by user name and transaction id only.
 const MOST_SHARERS: usize = 64;
-/// Requests to servers whose answers may still come: RFC 8489 §6.2.1 waits 39.5 s, at most 200 start each second.
-const MOST_REQUESTS: usize = 8192;
 
 /// Who owns a socket, and on shared ones who talks to whom.
 #[derive(Debug, Default)]
 pub(super) struct Routes {
     owners: BTreeMap<SocketId, Owner>,
     ufrags: BTreeMap<Box<str>, AgentKey>,
-    /// By place and source, the latest agent last. On one shared port that talks to another shared port
-    /// the same address serves many agents; then a message's own contents decide.
-    peers: BTreeMap<(Place, TransportAddress), Vec<AgentKey>>,
-    /// What to take out of `peers` when an agent goes.
-    of_agent: BTreeMap<AgentKey, Vec<(Place, TransportAddress)>>,
-    requests: BTreeMap<TransactionId, AgentKey>,
-    /// The ids of `requests`, oldest first.
-    order: VecDeque<TransactionId>,
+    /// By place and source, the latest agent last.
+    sharers: BTreeMap<Route, Vec<AgentKey>>,
+    /// What to take out of the others when an agent goes.
+    of_agent: BTreeMap<AgentKey, Noted>,
+    requests: Requests,
 }
+
+type Route = (Place, TransportAddress);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owner {
@@ -45,24 +39,24 @@ enum Owner {
     Shared,
 }
 
-/// The agents that a datagram may be for, the likeliest first.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Candidates {
-    first: Option<AgentKey>,
-    /// Then those that know the address, from the latest back.
-    peers: Option<(Place, TransportAddress)>,
-    left: usize,
+#[derive(Debug, Default)]
+struct Noted {
+    sockets: Vec<SocketId>,
+    routes: Vec<Route>,
 }
 
-impl Candidates {
-    pub(super) fn next(&mut self, routes: &Routes) -> Option<AgentKey> {
-        if let Some(first) = self.first.take() {
-            return Some(first);
-        }
-        let known = routes.peers.get(&self.peers?)?;
-        self.left = self.left.checked_sub(1)?;
-        known.get(self.left).copied()
-    }
+/// Whom a datagram may be for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    Nobody,
+    /// The owner of the socket, or of the transaction.
+    One(AgentKey),
+    /// Whom the user name of a request names.
+    Named(AgentKey),
+    /// One of those who talk to this address. A response is for the one that knows its transaction.
+    Response,
+    /// As before; data is for one that has a valid pair there.
+    Data,
 }
 
 impl Routes {
@@ -70,79 +64,89 @@ impl Routes {
         self.owners.insert(socket, Owner::Shared);
     }
 
+    /// The driver has opened this socket for this agent.
     pub(super) fn own(&mut self, socket: SocketId, key: AgentKey) {
-        self.owners.entry(socket).or_insert(Owner::One(key));
+        if self.owners.get(&socket) != Some(&Owner::Shared) {
+            self.owners.insert(socket, Owner::One(key));
+            self.of_agent.entry(key).or_default().sockets.push(socket);
+        }
     }
 
     pub(super) fn disown(&mut self, socket: SocketId, key: AgentKey) {
         if self.owners.get(&socket) == Some(&Owner::One(key)) {
             self.owners.remove(&socket);
         }
+        if let Some(noted) = self.of_agent.get_mut(&key) {
+            noted.sockets.retain(|known| *known != socket);
+        }
     }
 
-    pub(super) fn add_ufrag(&mut self, ufrag: &str, key: AgentKey) {
-        self.ufrags.insert(ufrag.into(), key);
+    /// An agent is there. Of two with one user fragment the first keeps it: whoever comes disturbs nobody.
+    pub(super) fn add(&mut self, ufrag: &str, key: AgentKey) {
+        self.ufrags.entry(ufrag.into()).or_insert(key);
     }
 
     pub(super) fn remove(&mut self, ufrag: &str, key: AgentKey) {
         if self.ufrags.get(ufrag) == Some(&key) {
             self.ufrags.remove(ufrag);
         }
-        self.owners.retain(|_, owner| *owner != Owner::One(key));
-        for route in self.of_agent.remove(&key).unwrap_or_default() {
-            if let Some(known) = self.peers.get_mut(&route) {
-                known.retain(|other| *other != key);
-                if known.is_empty() {
-                    self.peers.remove(&route);
+        let Some(noted) = self.of_agent.remove(&key) else { return };
+        for socket in noted.sockets {
+            if self.owners.get(&socket) == Some(&Owner::One(key)) {
+                self.owners.remove(&socket);
+            }
+        }
+        for route in noted.routes {
+            if let Some(sharers) = self.sharers.get_mut(&route) {
+                sharers.retain(|other| *other != key);
+                if sharers.is_empty() {
+                    self.sharers.remove(&route);
                 }
             }
         }
     }
 
-    /// Whom a datagram may be for.
-    pub(super) fn find(&self, place: Place, source: TransportAddress, payload: &[u8]) -> Candidates {
-        let none = Candidates { first: None, peers: None, left: 0 };
+    /// Whom a datagram may be for. Costs the same for each number of agents, but for a logarithm.
+    pub(super) fn find(&self, place: Place, payload: &[u8]) -> Target {
         match self.owners.get(&place.socket) {
-            None => return none,
-            Some(Owner::One(key)) => return Candidates { first: Some(*key), ..none },
+            None => return Target::Nobody,
+            Some(Owner::One(key)) => return Target::One(*key),
             Some(Owner::Shared) => {}
         }
-        let left = self.peers.get(&(place, source)).map_or(0, Vec::len);
-        let known = Candidates { peers: Some((place, source)), left, ..none };
         if classify(payload, Source::Other) != DatagramClass::Stun {
-            // Data says nothing of whose it is: the agents that know the address are asked, the latest first.
-            return known;
+            return Target::Data;
         }
-        let Ok(message) = Message::parse(payload) else { return known };
+        let Ok(message) = Message::parse(payload) else { return Target::Data };
         match message.class() {
             // RFC 8445 §7.3: the part of USERNAME before the colon is the receiver's.
-            Class::Request => Candidates { first: self.named_in(&message), ..none },
-            Class::Success | Class::Error => match self.requests.get(&message.transaction_id()) {
-                Some(key) => Candidates { first: Some(*key), ..none },
-                None => known,
-            },
-            Class::Indication => known,
+            Class::Request => self.named_in(&message).map_or(Target::Nobody, Target::Named),
+            Class::Success | Class::Error => {
+                self.requests.find(message.transaction_id()).map_or(Target::Response, Target::One)
+            }
+            Class::Indication => Target::Data,
         }
     }
 
-    /// An agent took something from this address: it is asked first for what comes from there.
+    /// Those who talk to this address over this place, the latest last.
+    pub(super) fn sharers(&self, place: Place, source: TransportAddress) -> &[AgentKey] {
+        self.sharers.get(&(place, source)).map_or(&[], Vec::as_slice)
+    }
+
+    /// An agent talks to this address over this place: it has checked it, or took a check from there.
     pub(super) fn learn(&mut self, place: Place, source: TransportAddress, key: AgentKey) {
         if self.owners.get(&place.socket) != Some(&Owner::Shared) {
             return;
         }
-        if self.peers.get(&(place, source)).is_some_and(|known| known.contains(&key)) {
+        let route = (place, source);
+        let sharers = self.sharers.get(&route).map_or(&[][..], Vec::as_slice);
+        if sharers.len() >= MOST_SHARERS || sharers.contains(&key) {
             return;
         }
-        let routes = self.of_agent.entry(key).or_default();
-        if routes.len() >= MOST_ROUTES_PER_AGENT {
-            return;
+        let noted = self.of_agent.entry(key).or_default();
+        if noted.routes.len() < MOST_ROUTES_PER_AGENT {
+            noted.routes.push(route);
+            self.sharers.entry(route).or_default().push(key);
         }
-        routes.push((place, source));
-        let known = self.peers.entry((place, source)).or_default();
-        if known.len() >= MOST_SHARERS {
-            known.remove(0);
-        }
-        known.push(key);
     }
 
     /// A datagram of `key` is about to leave: its answer comes back to it.
@@ -150,30 +154,19 @@ impl Routes {
         if self.owners.get(&transmit.from.socket) != Some(&Owner::Shared) {
             return;
         }
-        let is_request = matches!(
-            transmit.kind,
-            TransmitKind::Check | TransmitKind::Consent | TransmitKind::Gathering | TransmitKind::Relay
-        );
-        if !is_request {
-            return;
-        }
-        if matches!(transmit.kind, TransmitKind::Check | TransmitKind::Consent) {
-            self.learn(transmit.from, transmit.to, key);
-            // Where one agent alone talks to the address, the address is enough.
-            if self.peers.get(&(transmit.from, transmit.to)).is_some_and(|known| known.len() == 1) {
-                return;
+        match transmit.kind {
+            TransmitKind::Check | TransmitKind::Consent => {
+                self.learn(transmit.from, transmit.to, key);
+                // Where one agent alone talks to the address, the address is enough.
+                if self.sharers(transmit.from, transmit.to) == [key] {
+                    return;
+                }
             }
+            TransmitKind::Gathering | TransmitKind::Relay => {}
+            TransmitKind::Response | TransmitKind::Keepalive | TransmitKind::Data => return,
         }
-        let Some(id) = buffer.get(8..).and_then(|rest| rest.first_chunk::<12>()) else { return };
-        let id = TransactionId(*id);
-        if self.requests.insert(id, key).is_some() {
-            return;
-        }
-        self.order.push_back(id);
-        while self.order.len() > MOST_REQUESTS {
-            if let Some(oldest) = self.order.pop_front() {
-                self.requests.remove(&oldest);
-            }
+        if let Some(id) = buffer.get(8..).and_then(|rest| rest.first_chunk::<12>()) {
+            self.requests.note(TransactionId(*id), key);
         }
     }
 

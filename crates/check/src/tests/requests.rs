@@ -6,7 +6,7 @@ use floe_stun::{Algorithm, AttributeType, Random};
 
 use super::script::*;
 use super::world::*;
-use crate::{Config, DropReason, Event, Failure, Limit, Outcome, PairState, State, Urgency};
+use crate::{DropReason, Event, Failure, Limit, Outcome, PairState, State, Urgency};
 
 #[test]
 fn ice_19_a_request_without_fingerprint_is_dropped() {
@@ -119,7 +119,7 @@ fn t18_an_unknown_attribute_that_must_be_understood_is_answered_with_420() {
         // 0x8FFF may be ignored; a claim for our own role must not have been judged.
         let unknown = std::vec![0x7001, 0x8FFF, 0x7002];
         let claim = Some(Claim::Controlling(u64::MAX));
-        let (_, answer) = script.ask(remote(), &Ask { unknown, claim, ..Ask::default() });
+        let (_, answer) = script.ask(remote(), &Ask { claim, unknown, ..Ask::default() });
         let answer = answer.expect("an answer");
         assert_eq!((answer.code, answer.integrity), (Some(420), Some(Algorithm::Sha1)));
         assert_eq!(answer.unknown, [0x7001, 0x7002]);

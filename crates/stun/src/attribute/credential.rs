@@ -1,4 +1,5 @@
-//! Attributes of the long-term credential mechanism (RFC 8489 §14) and of third-party authorization (RFC 7635).
+//! Attributes of the long-term credential mechanism (RFC 8489 §14) and of third-party authorization
+//! (RFC 7635).
 
 use core::fmt;
 

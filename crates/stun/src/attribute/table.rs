@@ -13,9 +13,16 @@ pub struct AttributeType(u16);
 
 /// One row per type: constant, number, name in the RFC, minimum and maximum length of the value, source.
 macro_rules! attribute_types {
-    ($($constant:ident = $number:literal, $name:literal, $min:literal ..= $max:expr, $source:literal;)*) => {
+    ($(
+        $(#[$note:meta])*
+        $constant:ident = $number:literal, $name:literal, $min:literal ..= $max:expr, $source:literal;
+    )*) => {
         impl AttributeType {
-            $(#[doc = concat!($name, " (", $source, ").")] pub const $constant: Self = Self($number);)*
+            $(
+                #[doc = concat!($name, " (", $source, ").")]
+                $(#[$note])*
+                pub const $constant: Self = Self($number);
+            )*
 
             /// Every type the codec knows, in the order of the table.
             pub const ALL: &'static [Self] = &[$(Self::$constant),*];
@@ -46,8 +53,10 @@ macro_rules! attribute_types {
 attribute_types! {
     MAPPED_ADDRESS = 0x0001, "MAPPED-ADDRESS", 4..=20, "RFC 8489 §14.1";
     CHANGE_REQUEST = 0x0003, "CHANGE-REQUEST", 4..=4, "RFC 5780 §7.2";
-    SOURCE_ADDRESS = 0x0004, "SOURCE-ADDRESS", 0..=ANY, "RFC 3489 §11.2.4, reserved since; known so that answers of old servers are not refused";
-    CHANGED_ADDRESS = 0x0005, "CHANGED-ADDRESS", 0..=ANY, "RFC 3489 §11.2.3, reserved since; known so that answers of old servers are not refused";
+    /// Reserved since; known so that answers of old servers are not refused, and never read.
+    SOURCE_ADDRESS = 0x0004, "SOURCE-ADDRESS", 0..=ANY, "RFC 3489 §11.2.5";
+    /// Reserved since; known so that answers of old servers are not refused, and never read.
+    CHANGED_ADDRESS = 0x0005, "CHANGED-ADDRESS", 0..=ANY, "RFC 3489 §11.2.3";
     USERNAME = 0x0006, "USERNAME", 0..=TEXT, "RFC 8489 §14.3";
     MESSAGE_INTEGRITY = 0x0008, "MESSAGE-INTEGRITY", 20..=20, "RFC 8489 §14.5";
     ERROR_CODE = 0x0009, "ERROR-CODE", 4..=4 + TEXT, "RFC 8489 §14.8";
@@ -72,7 +81,8 @@ attribute_types! {
     PRIORITY = 0x0024, "PRIORITY", 4..=4, "RFC 8445 §16.1";
     USE_CANDIDATE = 0x0025, "USE-CANDIDATE", 0..=0, "RFC 8445 §16.1";
     PADDING = 0x0026, "PADDING", 0..=ANY, "RFC 5780 §7.6";
-    RESPONSE_PORT = 0x0027, "RESPONSE-PORT", 2..=4, "RFC 5780 §7.5; 2 where the padding is not counted";
+    /// Two bytes where the sender does not count the padding.
+    RESPONSE_PORT = 0x0027, "RESPONSE-PORT", 2..=4, "RFC 5780 §7.5";
     CONNECTION_ID = 0x002A, "CONNECTION-ID", 4..=4, "RFC 6062 §6.2.1";
     NOMINATION = 0x0030, "NOMINATION", 4..=4, "renomination draft of 2026 §3.3";
     ADDITIONAL_ADDRESS_FAMILY = 0x8000, "ADDITIONAL-ADDRESS-FAMILY", 4..=4, "RFC 8656 §18.11";

@@ -122,12 +122,14 @@ first_byte_attribute! {
 }
 first_byte_attribute! {
     /// REQUESTED-ADDRESS-FAMILY (RFC 8656 §18.6): the family the relayed address shall have.
-    RequestedAddressFamily(AddressFamily), REQUESTED_ADDRESS_FAMILY, AddressFamily::from_wire, AddressFamily::to_wire
+    RequestedAddressFamily(AddressFamily), REQUESTED_ADDRESS_FAMILY,
+    AddressFamily::from_wire, AddressFamily::to_wire
 }
 first_byte_attribute! {
     /// ADDITIONAL-ADDRESS-FAMILY (RFC 8656 §18.11): allocate an address of this family too; only IPv6 is
     /// allowed in a request.
-    AdditionalAddressFamily(AddressFamily), ADDITIONAL_ADDRESS_FAMILY, AddressFamily::from_wire, AddressFamily::to_wire
+    AdditionalAddressFamily(AddressFamily), ADDITIONAL_ADDRESS_FAMILY,
+    AddressFamily::from_wire, AddressFamily::to_wire
 }
 
 impl RequestedTransport {

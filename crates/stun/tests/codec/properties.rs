@@ -56,7 +56,9 @@ proptest! {
     }
 
     #[test]
-    fn every_fixed_attribute_is_read_back(number: u32, long: u64, token: [u8; 8], hash: [u8; 32], flag: bool, short: u16) {
+    fn every_fixed_attribute_is_read_back(
+        number: u32, long: u64, token: [u8; 8], hash: [u8; 32], flag: bool, short: u16,
+    ) {
         let id = TransactionId([7; 12]);
         let mut buffer = [0; 64];
         let [a, b, ..] = number.to_be_bytes();
@@ -169,17 +171,21 @@ proptest! {
             .into_iter()
             .filter(|(kind, value)| writer.put_raw(AttributeType::new(*kind), value).is_ok())
             .collect();
+        let sign = |writer: MessageWriter<'_>, algorithm, twice, fingerprint| {
+            let mut signed = writer.sign(&integrity, algorithm).unwrap();
+            if twice {
+                signed = signed.sign_sha256(&integrity).unwrap();
+            }
+            if fingerprint { signed.fingerprint().unwrap() } else { signed.finish() }
+        };
+        let (sha1, sha256) = (Algorithm::Sha1, Algorithm::Sha256);
         let (len, algorithm, fingerprint) = match protection {
             0 => (writer.finish(), None, false),
             1 => (writer.fingerprint().unwrap(), None, true),
-            2 => (writer.sign(&integrity, Algorithm::Sha1).unwrap().finish(), Some(Algorithm::Sha1), false),
-            3 => (writer.sign(&integrity, Algorithm::Sha1).unwrap().fingerprint().unwrap(), Some(Algorithm::Sha1), true),
-            4 => (writer.sign(&integrity, Algorithm::Sha256).unwrap().fingerprint().unwrap(), Some(Algorithm::Sha256), true),
-            _ => (
-                writer.sign(&integrity, Algorithm::Sha1).unwrap().sign_sha256(&integrity).unwrap().fingerprint().unwrap(),
-                Some(Algorithm::Sha256),
-                true,
-            ),
+            2 => (sign(writer, sha1, false, false), Some(sha1), false),
+            3 => (sign(writer, sha1, false, true), Some(sha1), true),
+            4 => (sign(writer, sha256, false, true), Some(sha256), true),
+            _ => (sign(writer, sha1, true, true), Some(sha256), true),
         };
         let message = Message::parse(&buffer[..len]).unwrap();
         prop_assert_eq!((message.class(), message.method(), message.transaction_id()), (class, method, id));
@@ -191,7 +197,9 @@ proptest! {
     }
 
     #[test]
-    fn channel_data_is_read_back(number in 0x4000_u16..0x5000, payload in vec(any::<u8>(), 0..100), more in 0..4_usize) {
+    fn channel_data_is_read_back(
+        number in 0x4000_u16..0x5000, payload in vec(any::<u8>(), 0..100), more in 0..4_usize,
+    ) {
         let number = ChannelNumber::new(number).unwrap();
         let len = u16::try_from(payload.len()).unwrap();
         let mut bytes = channel::write_header(number, len).to_vec();
