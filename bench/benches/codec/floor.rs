@@ -1,9 +1,14 @@
 //! The floor: a scan and a writer for these two messages and no other, written by hand.
 //!
 //! No codec for all of STUN can be much cheaper than this, because nearly all of it is SHA-1. The key schedule of
-//! HMAC is done once: two kept midstates, which `sha1::block_api::compress` goes on from.
+//! HMAC is done once: two kept midstates, which `sha1::block_api::compress` goes on from. [`Streamed`] feeds it as one
+//! would write it first, piece by piece through a buffer of one block. [`InPlace`] lays out the padded blocks of these
+//! short messages at once; that is the lower mark, and how floe itself does it.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::{
+    marker::PhantomData,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
 
 use sha1::block_api::compress;
 
@@ -23,9 +28,116 @@ const FINGERPRINT: u16 = 0x8028;
 const ICE_CONTROLLING: u16 = 0x802A;
 const FINGERPRINT_XOR: u32 = 0x5354_554E;
 
-pub(crate) struct Floor {
+/// A floor with one of the two ways to compute the HMAC.
+pub(crate) struct Floor<M> {
+    midstates: Midstates,
+    mac: PhantomData<M>,
+}
+
+/// SHA-1 after the block of the key, for both hashes of HMAC.
+pub(crate) struct Midstates {
     inner: [u32; 5],
     outer: [u32; 5],
+}
+
+/// A way to compute the HMAC.
+pub(crate) trait Mac {
+    const NAME: &str;
+
+    /// HMAC-SHA1 over `covered`, under a length field that ends behind MESSAGE-INTEGRITY.
+    fn mac(midstates: &Midstates, covered: &[u8]) -> [u8; 20];
+}
+
+/// The length field: the header's 20 bytes are not counted, the 24 of the attribute are.
+fn length_field(covered: &[u8]) -> [u8; 2] {
+    u16::try_from(covered.len() + 4).unwrap_or_default().to_be_bytes()
+}
+
+fn to_bytes(state: [u32; 5]) -> [u8; 20] {
+    let mut bytes = [0; 20];
+    for (place, word) in bytes.chunks_exact_mut(4).zip(state) {
+        place.copy_from_slice(&word.to_be_bytes());
+    }
+    bytes
+}
+
+/// Piece by piece, through a buffer of one block.
+pub(crate) struct Streamed {
+    state: [u32; 5],
+    block: [u8; 64],
+    len: usize,
+}
+
+impl Streamed {
+    fn new(state: [u32; 5]) -> Self {
+        Self { state, block: [0; 64], len: 0 }
+    }
+
+    fn update(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let used = self.len % 64;
+            let (piece, rest) = bytes.split_at(bytes.len().min(64 - used));
+            self.block[used..used + piece.len()].copy_from_slice(piece);
+            self.len += piece.len();
+            if self.len.is_multiple_of(64) {
+                compress(&mut self.state, &[self.block]);
+            }
+            bytes = rest;
+        }
+    }
+
+    fn finish(mut self) -> [u8; 20] {
+        let bits = (self.len as u64 + 64) * 8;
+        self.update(&[0x80]);
+        while self.len % 64 != 56 {
+            let used = self.len % 64;
+            self.update(&[0; 64][..if used < 56 { 56 - used } else { 64 - used }]);
+        }
+        self.update(&bits.to_be_bytes());
+        to_bytes(self.state)
+    }
+}
+
+impl Mac for Streamed {
+    const NAME: &str = "floor";
+
+    fn mac(midstates: &Midstates, covered: &[u8]) -> [u8; 20] {
+        let mut inner = Self::new(midstates.inner);
+        inner.update(&covered[..2]);
+        inner.update(&length_field(covered));
+        inner.update(&covered[4..]);
+        let mut outer = Self::new(midstates.outer);
+        outer.update(&inner.finish());
+        outer.finish()
+    }
+}
+
+/// All blocks at once; for at most 119 bytes.
+pub(crate) struct InPlace;
+
+impl Mac for InPlace {
+    const NAME: &str = "floor, in place";
+
+    fn mac(midstates: &Midstates, covered: &[u8]) -> [u8; 20] {
+        let mut blocks = [[0; 64]; 2];
+        let bytes = blocks.as_flattened_mut();
+        bytes[..covered.len()].copy_from_slice(covered);
+        bytes[2..4].copy_from_slice(&length_field(covered));
+        bytes[covered.len()] = 0x80;
+        let used = if covered.len() < 56 { 1 } else { 2 };
+        let bits = (64 + covered.len() as u64) * 8;
+        bytes[used * 64 - 8..used * 64].copy_from_slice(&bits.to_be_bytes());
+        let mut state = midstates.inner;
+        compress(&mut state, &blocks[..used]);
+
+        let mut block = [0; 64];
+        block[..20].copy_from_slice(&to_bytes(state));
+        block[20] = 0x80;
+        block[56..].copy_from_slice(&((64 + 20) * 8_u64).to_be_bytes());
+        let mut state = midstates.outer;
+        compress(&mut state, &[block]);
+        to_bytes(state)
+    }
 }
 
 /// Where the scan found things.
@@ -78,53 +190,25 @@ fn fingerprint(covered: &[u8]) -> u32 {
     crc32fast::hash(covered) ^ FINGERPRINT_XOR
 }
 
-impl Floor {
-    /// HMAC-SHA1 over `covered`, at most 119 bytes, under a length field that ends behind MESSAGE-INTEGRITY.
-    fn mac(&self, covered: &[u8]) -> [u32; 5] {
-        let mut blocks = [[0; 64]; 2];
-        let bytes = blocks.as_flattened_mut();
-        bytes[..covered.len()].copy_from_slice(covered);
-        // The header's 20 bytes are not counted, the 24 of the attribute are.
-        bytes[3] = u8::try_from(covered.len() + 4).unwrap_or_default();
-        bytes[covered.len()] = 0x80;
-        let used = if covered.len() < 56 { 1 } else { 2 };
-        let bits = (64 + covered.len() as u64) * 8;
-        blocks.as_flattened_mut()[used * 64 - 8..used * 64].copy_from_slice(&bits.to_be_bytes());
-        let mut state = self.inner;
-        compress(&mut state, &blocks[..used]);
-
-        let mut block = [0; 64];
-        for (place, word) in block.chunks_exact_mut(4).zip(state) {
-            place.copy_from_slice(&word.to_be_bytes());
-        }
-        block[20] = 0x80;
-        block[56..].copy_from_slice(&((64 + 20) * 8_u64).to_be_bytes());
-        let mut state = self.outer;
-        compress(&mut state, &[block]);
-        state
-    }
-
+impl<M: Mac> Floor<M> {
     /// FINGERPRINT, then MESSAGE-INTEGRITY, compared without a branch on where they differ.
     fn verify(&self, bytes: &[u8], integrity: usize) -> Option<()> {
         let end = bytes.len() - 8;
         if u32_at(bytes, bytes.len() - 4)? != fingerprint(&bytes[..end]) {
             return None;
         }
-        let mac = self.mac(&bytes[..integrity]);
-        let mut difference = 0;
-        for (word, claimed) in mac.iter().zip(bytes[integrity + 4..integrity + 24].chunks_exact(4)) {
-            difference |= word ^ u32::from_be_bytes(claimed.try_into().ok()?);
-        }
+        let mac = M::mac(&self.midstates, &bytes[..integrity]);
+        let claimed = &bytes[integrity + 4..integrity + 24];
+        let difference =
+            mac.iter().zip(claimed).fold(0, |difference, (ours, claimed)| difference | (ours ^ claimed));
         (difference == 0).then_some(())
     }
 
     /// Writes the two last attributes behind `at` bytes of message, whose length field is final.
     fn seal(&self, bytes: &mut [u8], at: usize) {
-        let mac = self.mac(&bytes[..at]);
+        let mac = M::mac(&self.midstates, &bytes[..at]);
         bytes[at..at + 4].copy_from_slice(&[0x00, 0x08, 0, 20]);
-        for (place, word) in bytes[at + 4..at + 24].chunks_exact_mut(4).zip(mac) {
-            place.copy_from_slice(&word.to_be_bytes());
-        }
+        bytes[at + 4..at + 24].copy_from_slice(&mac);
         let value = fingerprint(&bytes[..at + 24]);
         bytes[at + 24..at + 28].copy_from_slice(&[0x80, 0x28, 0, 4]);
         bytes[at + 28..at + 32].copy_from_slice(&value.to_be_bytes());
@@ -139,8 +223,8 @@ fn write_header(bytes: &mut [u8], kind: u16) {
     bytes[8..20].copy_from_slice(&ID);
 }
 
-impl Codec for Floor {
-    const NAME: &str = "floor";
+impl<M: Mac> Codec for Floor<M> {
+    const NAME: &str = M::NAME;
 
     fn new() -> Self {
         let midstate = |pad: u8| {
@@ -150,7 +234,7 @@ impl Codec for Floor {
             compress(&mut state, &[block]);
             state
         };
-        Self { inner: midstate(0x36), outer: midstate(0x5C) }
+        Self { midstates: Midstates { inner: midstate(0x36), outer: midstate(0x5C) }, mac: PhantomData }
     }
 
     fn check_request(&mut self, bytes: &[u8]) -> Option<Values> {

@@ -6,6 +6,7 @@ use floe_pair::{BaseId, Candidate, ComponentId, PairPriority, StreamId, Transpor
 use floe_stun::Instant;
 
 use crate::ChecklistSet;
+use crate::event::State;
 use crate::pairs::{Failure, Pair, PairId};
 use crate::state::PairState;
 
@@ -130,6 +131,10 @@ impl ChecklistSet {
 
     fn usable(&self, pair: &Pair) -> Option<SelectedPair> {
         let valid = pair.valid.as_ref()?;
+        // RFC 8445 §12.1: where one component ends without a pair, nothing is sent for the whole stream.
+        if self.stream_state(pair.stream) == Some(State::Failed) {
+            return None;
+        }
         Some(SelectedPair {
             id: pair.id,
             base: pair.base,

@@ -233,6 +233,29 @@ fn a_base_that_goes_takes_its_pairs_along() {
 }
 
 #[test]
+fn ice_40_a_stream_with_a_failed_component_sends_nothing() {
+    let mut world = multi(1);
+    let dead = world.sides[0]
+        .candidates
+        .iter()
+        .find(|(_, found, _)| found.component == RTCP)
+        .expect("one")
+        .1
+        .address;
+    world.passes = Box::new(move |_, from, to, _| from != dead && to != dead);
+    world.signal();
+    world.complete_gathering();
+    world.run(ms(30_000));
+    let side = &world.sides[0].set;
+    assert!(side.best_valid(STREAM, RTP).is_some() && side.best_valid(VIDEO, RTP).is_some());
+    world.run(ms(60_000));
+    let side = &world.sides[0].set;
+    assert_eq!(side.stream_state(STREAM), Some(State::Failed));
+    assert!(side.best_valid(STREAM, RTP).is_none() && side.selected(STREAM, RTP).is_none());
+    assert!(side.selected(VIDEO, RTP).is_some(), "the other stream goes on");
+}
+
+#[test]
 fn p04_with_no_path_both_sides_fail_and_rest() {
     let mut world = World::hosts(3, millis(50));
     world.lose(100, 0);

@@ -1,0 +1,23 @@
+//! Whole agents and hubs on a virtual clock, by their public interface alone.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::missing_panics_doc,
+    reason = "a panic fails the test, as it should"
+)]
+
+mod allocations;
+mod closing;
+mod data;
+mod deadlines;
+mod forge;
+mod hostile;
+mod hub;
+mod pace;
+mod relayed;
+mod server;
+mod shared_port;
+mod world;
