@@ -11,8 +11,8 @@ use floe_agent::{
     },
 };
 use spec_tests::wire::{
-    Answer, Arrival, Ask, Bench, HOST, RTP, STREAM, THEIR_PWD, World, address, answer, at, host_candidate, ms,
-    read_answer, remote_parameters,
+    Answer, Arrival, Ask, Bench, HOST, RTP, STREAM, THEIR_PWD, World, address, answer, at, host_candidate,
+    ms, read_answer, remote_parameters,
 };
 
 const RTCP: ComponentId = ComponentId::RTCP;
@@ -230,10 +230,8 @@ fn ice_43_the_tiebreaker_changes_after_a_487_and_only_then() {
     assert!(matches!(after, Some(Claim::Controlled(_))), "the other role: {after:?}");
     assert_ne!(tiebreaker(after), before);
     // A conflict that is settled by a request of the peer changes the role and leaves the tiebreaker.
-    let (answer, _) = bench.ask(
-        address("10.0.1.1:1000"),
-        &Ask { claim: Some(Claim::Controlled(0)), ..Ask::controlled() },
-    );
+    let (answer, _) =
+        bench.ask(address("10.0.1.1:1000"), &Ask { claim: Some(Claim::Controlled(0)), ..Ask::controlled() });
     assert_eq!(answer.expect("an answer").code, None, "the larger tiebreaker ends up controlling");
     assert_eq!(bench.agent.role(), Role::Controlling);
     let third = bench.next_check();

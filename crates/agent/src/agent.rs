@@ -16,6 +16,7 @@ use crate::{
     event::{Event, Events, State},
     io::Dscp,
     path::PathHandle,
+    report::Ledger,
 };
 
 /// A full ICE agent (RFC 8445) without I/O. See the [crate] for its four kinds of methods.
@@ -34,6 +35,7 @@ pub struct Agent {
     pub(crate) life: Life,
     /// Bases that the checklist set knows.
     pub(crate) bases: Vec<BaseId>,
+    pub(crate) ledger: Ledger,
 }
 
 /// What the agent keeps for one component beside its pairs.
@@ -107,6 +109,7 @@ impl Agent {
             demultiplexing: config.demultiplexing,
             life: Life::Open,
             bases: Vec::new(),
+            ledger: Ledger::new(config.full_report),
         })
     }
 

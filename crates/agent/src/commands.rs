@@ -129,19 +129,22 @@ impl Agent {
         if let (Some(of), Some(current)) = (line.ufrag(), self.checks.remote_parameters())
             && of != current.ufrag.as_str()
         {
-            return Ok(Added::Ignored(Ignored::Generation));
+            return Ok(Added::Ignored(self.ledger.on_ignored(Ignored::Generation)));
         }
-        let Some(candidate) = line.candidate() else { return Ok(Added::Ignored(Ignored::Name)) };
+        let Some(candidate) = line.candidate() else {
+            return Ok(Added::Ignored(self.ledger.on_ignored(Ignored::Name)));
+        };
         if candidate.transport != Transport::Udp {
-            return Ok(Added::Ignored(Ignored::Transport));
+            return Ok(Added::Ignored(self.ledger.on_ignored(Ignored::Transport)));
         }
         // A datagram to port 0 fails, and costs some systems more than the datagram.
         if candidate.address.port() == 0 || !candidate.address.is_unicast() {
-            return Ok(Added::Ignored(Ignored::Address));
+            return Ok(Added::Ignored(self.ledger.on_ignored(Ignored::Address)));
         }
         if self.component(stream, candidate.component).is_none() {
-            return Ok(Added::Ignored(Ignored::Component));
+            return Ok(Added::Ignored(self.ledger.on_ignored(Ignored::Component)));
         }
+        self.ledger.on_remote(&candidate);
         self.checks.add_remote_candidate(now, stream, candidate);
         self.pump(now);
         Ok(Added::Added)

@@ -42,6 +42,8 @@ pub struct AgentConfig {
     pub dscp: Dscp,
     /// Which datagrams are data.
     pub demultiplexing: Demultiplexing,
+    /// Whether [`Agent::report`](crate::Agent::report) lists every pair: costs memory for as long as the agent lives.
+    pub full_report: bool,
 }
 
 /// Thirty-two unpredictable bytes. `Debug` hides them.
@@ -67,6 +69,7 @@ impl AgentConfig {
             trickle: true,
             dscp: Dscp::BEST_EFFORT,
             demultiplexing: Demultiplexing::default(),
+            full_report: false,
         }
     }
 

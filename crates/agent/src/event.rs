@@ -23,6 +23,9 @@ pub enum Event {
     GatheringComplete,
     /// The state of the agent changed to this one.
     State(State),
+    /// The agent has failed, after [`Event::State`] said so: what may be shown to anybody
+    /// ([`Report::for_peer`](crate::Report::for_peer)). [`Agent::report`](crate::Agent::report) has the rest.
+    Failed(Box<crate::Report>),
     /// The first pair of a component became valid: data may flow before nomination (RFC 8445 §12.1).
     PairValid {
         /// The data stream.

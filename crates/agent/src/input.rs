@@ -118,6 +118,7 @@ impl Agent {
             Class::Indication => self.checks.handle_indication(now, base, message),
             Class::Success | Class::Error => self.checks.handle_response(now, base, source, message, random),
         };
+        self.ledger.on_received(message, outcome);
         if outcome == Outcome::NotOurs {
             let place = self.gatherer.place_of(base);
             if !place.is_some_and(|place| self.gatherer.handle_message(now, place, source, message)) {

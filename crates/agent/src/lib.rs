@@ -25,6 +25,7 @@ mod output;
 mod pacer;
 mod path;
 mod pump;
+pub mod report;
 
 pub use agent::Agent;
 pub use commands::{Added, ApiError, Ignored, SendError};
@@ -42,3 +43,4 @@ pub use hub::{AgentKey, Hub};
 pub use io::{DropReason, Dscp, Ecn, Handled, Received, Transmit, TransmitKind};
 pub use pacer::Pacer;
 pub use path::{Frame, Framing, Path, PathError, PathHandle};
+pub use report::{Report, Verdict};

@@ -16,10 +16,12 @@ const LARGEST_CHECK: usize = 1024;
 const CHANNEL_HEADER: usize = 4;
 
 impl Agent {
-    /// The next datagram to send, written into `buffer`, which should hold 1500 bytes.
+    /// The next datagram to send, written into `buffer`. 1500 bytes are enough unless credentials are unusually
+    /// long; [`MAX_REQUEST_BYTES`](floe_turn::MAX_REQUEST_BYTES) always are. What does not fit is lost.
     pub fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<Transmit> {
         while self.life == Life::Open {
             let Some(check) = self.checks.poll_transmit(buffer) else { break };
+            self.ledger.on_sent(check.kind, buffer.get(..check.len).unwrap_or_default());
             let kind = kind(check.kind);
             if let Some(from) = self.gatherer.place_of(check.from) {
                 let (dscp, ecn) = (self.dscp, Ecn::NotCapable);

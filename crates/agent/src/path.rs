@@ -169,3 +169,6 @@ fn header(framing: Framing, payload_len: usize) -> Result<([u8; 4], u8), PathErr
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

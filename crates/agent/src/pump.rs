@@ -43,6 +43,7 @@ impl Agent {
         if self.life != Life::Open {
             return;
         }
+        self.ledger.on_gathering(now, &event);
         match event {
             floe_gather::Event::Candidate { stream, candidate, base } => {
                 self.on_candidate(now, stream, candidate, base);
@@ -107,6 +108,7 @@ impl Agent {
         if self.life != Life::Open {
             return;
         }
+        self.ledger.on_checks(now, &event, &self.checks);
         match event {
             floe_check::Event::AdmissionWanted { base, peer } => match self.gatherer.relay_mut(base) {
                 Some(relay) => relay.client.permit(now, peer),
@@ -126,6 +128,9 @@ impl Agent {
                     self.gatherer.stop_refreshing();
                 }
                 self.emit(Event::State(state(new)));
+                if new == floe_check::State::Failed {
+                    self.emit(Event::Failed(self.failure()));
+                }
             }
             floe_check::Event::LimitReached { limit, stream, remote } => {
                 self.emit(Event::CheckLimit { limit, stream, remote });

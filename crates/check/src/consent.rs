@@ -106,7 +106,7 @@ impl ChecklistSet {
     /// Requests that are due, and consents that have ended.
     pub(crate) fn run_consent(&mut self, now: Instant, rng: &mut Random) {
         self.expire_consents(now);
-        let (role, tenure) = (self.role, self.tenure);
+        let (role, tenure) = (self.standing.role, self.standing.tenure);
         let (config, keepalive) = (self.config.consent, self.config.keepalive);
         let known = self.peer.is_some();
         for pair in self.pairs.iter_mut().filter(|pair| pair.listed && known) {

@@ -1,6 +1,7 @@
 //! Candidates become pairs (RFC 8445 §6.1.2, RFC 8838 §10 to §12).
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use floe_pair::{BaseId, Candidate, CandidateType, PairPriority, StreamId, can_pair};
 use floe_stun::Instant;
@@ -60,21 +61,25 @@ impl ChecklistSet {
     }
 
     /// Adds a candidate the peer has signalled; its component must be known. Redundant ones are ignored, as are those
-    /// of a component that has a selected pair, and all after the peer's end of candidates (RFC 8838 §14).
+    /// of a component that has a selected pair, and all after the peer's end of candidates (RFC 8838 §14). One that
+    /// was learned from a check before gets its real type, also while its pair is the selected one.
     pub fn add_remote_candidate(&mut self, now: Instant, stream: StreamId, candidate: Candidate) {
         let now = self.advance(now);
         let component = candidate.component;
         let Some(checklist) = self.checklist(stream) else { return };
-        let open = checklist.component(component).is_some_and(|component| !component.concluded);
-        if !open || checklist.remote_complete {
+        if checklist.remote_complete || checklist.component(component).is_none() {
             return;
         }
+        let open = checklist.component(component).is_some_and(|component| !component.concluded);
         if let Some(known) = self.candidates.remote_at(stream, component, candidate.address) {
             let (id, learned) = (known.id, known.learned);
             if learned {
-                self.take_over(id, candidate);
+                self.take_over(id, candidate, open);
                 self.settle(now);
             }
+            return;
+        }
+        if !open {
             return;
         }
         if self.candidates.remotes.len() >= self.config.remote_limit
@@ -124,7 +129,7 @@ impl ChecklistSet {
     /// A candidate of higher priority came for a base that has pairs: theirs is the lower one, which goes.
     fn promote(&mut self, base: BaseId, id: LocalId) {
         let Some(local) = self.candidates.local(id) else { return };
-        let (role, priority) = (self.role, local.candidate.priority);
+        let (role, priority) = (self.standing.role, local.candidate.priority);
         for pair in self.pairs.iter_mut().filter(|pair| pair.base == base && pair.listed) {
             // RFC 8838 §10: pairs that are or were checked stay as they are.
             if matches!(pair.state, PairState::Waiting | PairState::Frozen) {
@@ -151,8 +156,9 @@ impl ChecklistSet {
         }
         let (local_priority, remote_priority) = (near.candidate.priority, far.candidate.priority);
         let check_priority = near.candidate.peer_reflexive_priority();
+        let relayed = is_relayed(&near.candidate) || is_relayed(&far.candidate);
         let foundation = FoundationKey(near.foundation, far.foundation);
-        let priority = PairPriority::new(self.role, local_priority, remote_priority);
+        let priority = PairPriority::new(self.standing.role, local_priority, remote_priority);
         if !self.make_room(order, priority) {
             self.events.push(Event::LimitReached { limit: Limit::Pairs, stream, remote: to });
             return None;
@@ -169,6 +175,7 @@ impl ChecklistSet {
             nominating: false,
             nomination_failed: false,
             peer_nominated: false,
+            relayed,
             revoked: false,
             fresh_used: 0,
             order,
@@ -185,6 +192,7 @@ impl ChecklistSet {
             check_priority,
             first_check: None,
             last_start: None,
+            rto: Duration::ZERO,
             fresh_at: None,
             rtt: None,
             valid: None,
@@ -255,4 +263,9 @@ impl ChecklistSet {
         }
         self.pairs.remove(id);
     }
+}
+
+/// Whether a relay stands for the candidate.
+pub(crate) fn is_relayed(candidate: &Candidate) -> bool {
+    candidate.kind == CandidateType::Relayed
 }

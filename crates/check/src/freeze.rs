@@ -1,85 +1,113 @@
 //! Frozen and Waiting over the whole checklist set (RFC 8445 §6.1.2.6, §6.1.4.2, §7.2.5.3.3; RFC 8838 §12). Sees all
 //! pairs, never one list.
+//!
+//! The rules are written over what they look at and no more, so that the model in `model/` checks them, and not a copy,
+//! over all states of small sets.
 
 use alloc::vec::Vec;
 
-use crate::candidates::FoundationKey;
-use crate::pairs::Pair;
 use crate::state::{PairEvent, PairState};
+
+/// What the rules look at in a pair, and the one thing they do to it.
+pub(crate) trait Freezable {
+    /// Pairs of one foundation have equal ones.
+    type Foundation: Copy + Ord;
+    /// Order within a foundation; no two pairs have the same.
+    type Rank: Ord;
+    /// Order of ordinary checks, the first one least.
+    type Turn: Ord;
+
+    fn foundation(&self) -> Self::Foundation;
+    fn rank(&self) -> Self::Rank;
+    fn turn(&self) -> Self::Turn;
+    /// Place of its checklist in the set.
+    fn order(&self) -> u16;
+    fn state(&self) -> PairState;
+    /// Still in its checklist.
+    fn is_listed(&self) -> bool;
+    /// Waiting for an ordinary check: neither in the triggered-check queue nor about to be nominated.
+    fn is_ordinary(&self) -> bool;
+    /// A check can begin.
+    fn is_ready(&self) -> bool;
+    fn step(&mut self, event: PairEvent);
+}
 
 /// RFC 8445 §6.1.2.6: of each foundation the pair that comes first (checklist, component, priority) becomes Waiting,
 /// all others stay Frozen. Done once, when the first check is about to begin.
-pub(crate) fn initial(pairs: &mut [Pair]) {
-    let mut order: Vec<(FoundationKey, _, usize)> = pairs
+pub(crate) fn initial<P: Freezable>(pairs: &mut [P]) {
+    let mut order: Vec<(P::Foundation, P::Rank, usize)> = pairs
         .iter()
         .enumerate()
-        .filter(|(_, pair)| pair.listed)
-        .map(|(index, pair)| (pair.foundation, pair.rank(), index))
+        .filter(|(_, pair)| pair.is_listed())
+        .map(|(index, pair)| (pair.foundation(), pair.rank(), index))
         .collect();
     order.sort_unstable();
     order.dedup_by_key(|(foundation, ..)| *foundation);
     for (_, _, index) in order {
         // A pair that was triggered before stands for its foundation already.
-        if let Some(pair) = pairs.get_mut(index).filter(|pair| pair.state == PairState::Frozen) {
+        if let Some(pair) = pairs.get_mut(index).filter(|pair| pair.state() == PairState::Frozen) {
             pair.step(PairEvent::Unfreeze);
         }
     }
 }
 
-/// RFC 8838 §12: whether a pair that joins later is Waiting from the beginning: if it is the topmost of its foundation
-/// (rule 1) or if its foundation has a pair that succeeded (rule 2).
-pub(crate) fn joins_waiting(pairs: &[Pair], new: &Pair) -> bool {
+/// RFC 8838 §12: whether a pair that joins later, and is not among `pairs`, is Waiting from the beginning: if it is the
+/// topmost of its foundation (rule 1) or if its foundation has a pair that succeeded (rule 2).
+pub(crate) fn joins_waiting<P: Freezable>(pairs: &[P], new: &P) -> bool {
     let mut topmost = true;
-    for pair in pairs.iter().filter(|pair| pair.foundation == new.foundation && pair.id != new.id) {
-        if pair.state == PairState::Succeeded {
+    for pair in pairs.iter().filter(|pair| pair.foundation() == new.foundation()) {
+        if pair.state() == PairState::Succeeded {
             return true;
         }
-        topmost &= !pair.listed || new.rank() < pair.rank();
+        topmost &= !pair.is_listed() || new.rank() < pair.rank();
     }
     topmost
 }
 
 /// RFC 8445 §7.2.5.3.3: success thaws all Frozen pairs of the foundation, in all checklists.
-pub(crate) fn thaw_foundation(pairs: &mut [Pair], foundation: FoundationKey) {
+pub(crate) fn thaw_foundation<P: Freezable>(pairs: &mut [P], foundation: P::Foundation) {
     for pair in pairs {
-        if pair.foundation == foundation && pair.state == PairState::Frozen {
+        if pair.state() == PairState::Frozen && pair.foundation() == foundation {
             pair.step(PairEvent::Unfreeze);
         }
     }
 }
 
-/// RFC 8445 §6.1.4.2 step 2, for a checklist without a Waiting pair: the first Frozen pair of each foundation that
-/// has no pair Waiting or In-Progress in any checklist becomes Waiting. Returns whether there was one.
-pub(crate) fn thaw_idle(pairs: &mut [Pair], order: u16) -> bool {
-    let mut any = false;
-    while let Some(index) = first_idle(pairs, order) {
-        if let Some(pair) = pairs.get_mut(index) {
-            pair.step(PairEvent::Unfreeze);
+/// RFC 8445 §6.1.4.2 steps 2 to 4: the pair of this checklist whose ordinary check begins next. Where the checklist has
+/// no Waiting pair, what can be thawed is thawed first.
+pub(crate) fn next_ordinary<P: Freezable>(pairs: &mut [P], order: u16) -> Option<&P> {
+    if !pairs.iter().any(|pair| waits(pair, order)) {
+        while let Some(index) = first_idle(pairs, order) {
+            pairs.get_mut(index)?.step(PairEvent::Unfreeze);
         }
-        any = true;
     }
-    any
+    pairs.iter().filter(|pair| waits(*pair, order) && pair.is_ready()).min_by_key(|pair| pair.turn())
 }
 
-/// Whether [`thaw_idle`] would thaw something.
-pub(crate) fn can_thaw(pairs: &[Pair], order: u16) -> bool {
-    first_idle(pairs, order).is_some()
+/// Whether [`next_ordinary`] would find a pair, or thaw one.
+pub(crate) fn has_ordinary<P: Freezable>(pairs: &[P], order: u16) -> bool {
+    let mut waiting = pairs.iter().filter(|pair| waits(*pair, order)).peekable();
+    match waiting.peek() {
+        None => first_idle(pairs, order).is_some(),
+        Some(_) => waiting.any(P::is_ready),
+    }
 }
 
-fn first_idle(pairs: &[Pair], order: u16) -> Option<usize> {
-    let frozen = |pair: &&Pair| pair.listed && pair.state == PairState::Frozen && pair.order == order;
+fn waits<P: Freezable>(pair: &P, order: u16) -> bool {
+    pair.order() == order && pair.is_ordinary()
+}
+
+/// RFC 8445 §6.1.4.2 step 2: the first Frozen pair whose foundation has no pair Waiting or In-Progress in any checklist.
+fn first_idle<P: Freezable>(pairs: &[P], order: u16) -> Option<usize> {
     // A pair that left its checklist is no reason to wait: nobody looks after it any more.
-    let busy = |foundation: FoundationKey| {
-        pairs.iter().any(|pair| {
-            pair.listed
-                && pair.foundation == foundation
-                && matches!(pair.state, PairState::Waiting | PairState::InProgress)
-        })
-    };
+    let active =
+        |pair: &P| pair.is_listed() && matches!(pair.state(), PairState::Waiting | PairState::InProgress);
+    let busy = |foundation| pairs.iter().any(|pair| active(pair) && pair.foundation() == foundation);
     pairs
         .iter()
         .enumerate()
-        .filter(|(_, pair)| frozen(pair) && !busy(pair.foundation))
+        .filter(|(_, pair)| pair.state() == PairState::Frozen && pair.order() == order && pair.is_listed())
+        .filter(|(_, pair)| !busy(pair.foundation()))
         .min_by_key(|(_, pair)| pair.rank())
         .map(|(index, _)| index)
 }

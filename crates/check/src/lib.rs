@@ -24,6 +24,9 @@ mod event;
 mod forming;
 mod freeze;
 mod limits;
+#[cfg(test)]
+#[path = "../model/mod.rs"]
+mod model;
 mod nominate;
 mod outbox;
 mod pairs;

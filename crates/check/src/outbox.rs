@@ -154,7 +154,8 @@ impl ChecklistSet {
         buffer: &mut [u8],
     ) -> Option<CheckTransmit> {
         let pair = self.pairs.get(pair)?;
-        let (peer, tiebreaker, priority) = (self.peer.as_ref()?, self.tiebreaker, pair.check_priority.get());
+        let (peer, tiebreaker, priority) =
+            (self.peer.as_ref()?, self.standing.tiebreaker, pair.check_priority.get());
         let request = Request { id, peer, role, tiebreaker, priority, use_candidate: false };
         let len = request.write(buffer).ok()?;
         Some(CheckTransmit { from: pair.base, to: pair.to, len, kind: TransmitKind::Consent })

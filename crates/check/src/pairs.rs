@@ -10,6 +10,7 @@ use floe_stun::Instant;
 
 use crate::candidates::{FoundationKey, LocalId, RemoteId};
 use crate::consent::Consent;
+use crate::freeze::Freezable;
 use crate::limits::FRESH_LIMIT;
 use crate::state::{PairEvent, PairState};
 
@@ -79,6 +80,8 @@ pub(crate) struct Pair {
     pub nomination_failed: bool,
     /// The peer nominated it before it was valid.
     pub peer_nominated: bool,
+    /// A relay carries it, ours or the peer's.
+    pub relayed: bool,
     /// Consent on it has ended: the credentials of this generation are spent for it (RFC 7675 §5.1).
     pub revoked: bool,
     pub fresh_used: u8,
@@ -97,6 +100,8 @@ pub(crate) struct Pair {
     pub check_priority: Priority,
     pub first_check: Option<Instant>,
     pub last_start: Option<Instant>,
+    /// RTO of the latest check.
+    pub rto: Duration,
     /// When an unanswered check is followed by a fresh one.
     pub fresh_at: Option<Instant>,
     pub rtt: Option<Duration>,
@@ -117,9 +122,10 @@ impl Pair {
         }
     }
 
-    /// Order within a foundation: checklist, component, then priority (RFC 8445 §6.1.2.6).
-    pub(crate) fn rank(&self) -> (u16, ComponentId, Reverse<PairPriority>, PairId) {
-        (self.order, self.component, Reverse(self.priority), self.id)
+    /// Order of what is nominated. A relay's address that was learned from a check has a priority above its type's
+    /// (RFC 8838 §11 4.A), and is a relay all the same once it is known to be one.
+    pub(crate) fn worth(&self) -> (bool, PairPriority) {
+        (!self.relayed, self.priority)
     }
 
     /// Whether another transaction may follow the ones there were.
@@ -143,6 +149,50 @@ impl Pair {
         self.peer_nominated = false;
         self.fresh_at = None;
         self.failure = Some(failure);
+    }
+}
+
+impl Freezable for Pair {
+    type Foundation = FoundationKey;
+    /// Checklist, component, then priority (RFC 8445 §6.1.2.6).
+    type Rank = (u16, ComponentId, Reverse<PairPriority>, PairId);
+    /// RFC 8445 §6.1.4.2 step 3: the highest priority; among equals the lowest component.
+    type Turn = (Reverse<PairPriority>, ComponentId, PairId);
+
+    fn foundation(&self) -> FoundationKey {
+        self.foundation
+    }
+
+    fn rank(&self) -> Self::Rank {
+        (self.order, self.component, Reverse(self.priority), self.id)
+    }
+
+    fn turn(&self) -> Self::Turn {
+        (Reverse(self.priority), self.component, self.id)
+    }
+
+    fn order(&self) -> u16 {
+        self.order
+    }
+
+    fn state(&self) -> PairState {
+        self.state
+    }
+
+    fn is_listed(&self) -> bool {
+        self.listed
+    }
+
+    fn is_ordinary(&self) -> bool {
+        self.listed && self.state == PairState::Waiting && !self.queued && !self.nominating
+    }
+
+    fn is_ready(&self) -> bool {
+        self.admitted && self.state == PairState::Waiting && !self.revoked
+    }
+
+    fn step(&mut self, event: PairEvent) {
+        Self::step(self, event);
     }
 }
 
@@ -226,11 +276,29 @@ impl PairTable {
         component: ComponentId,
         accept: impl Fn(&Pair) -> bool,
     ) -> Option<&Pair> {
+        self.valid(stream, component)
+            .filter(|(pair, _)| accept(pair))
+            .max_by_key(|(pair, valid)| (valid.priority, Reverse(pair.id)))
+            .map(|(pair, _)| pair)
+    }
+
+    /// The valid pair of a component that is to be nominated, among those that `accept` takes.
+    pub(crate) fn most_worthy(
+        &self,
+        stream: StreamId,
+        component: ComponentId,
+        accept: impl Fn(&Pair) -> bool,
+    ) -> Option<&Pair> {
+        self.valid(stream, component)
+            .filter(|(pair, _)| accept(pair))
+            .max_by_key(|(pair, valid)| (!pair.relayed, valid.priority, Reverse(pair.id)))
+            .map(|(pair, _)| pair)
+    }
+
+    fn valid(&self, stream: StreamId, component: ComponentId) -> impl Iterator<Item = (&Pair, &Valid)> {
         self.list
             .iter()
-            .filter(|pair| pair.stream == stream && pair.component == component && accept(pair))
-            .filter_map(|pair| pair.valid.as_ref().map(|valid| (valid.priority, Reverse(pair.id), pair)))
-            .max_by_key(|(priority, id, _)| (*priority, *id))
-            .map(|(_, _, pair)| pair)
+            .filter(move |pair| pair.stream == stream && pair.component == component)
+            .filter_map(|pair| pair.valid.as_deref().map(|valid| (pair, valid)))
     }
 }

@@ -7,6 +7,7 @@ use floe_pair::{BaseId, Candidate, ComponentId, Priority, StreamId, Transport, T
 use crate::ChecklistSet;
 use crate::candidates::{LocalId, Remote, RemoteId};
 use crate::event::{Event, Limit};
+use crate::forming::is_relayed;
 use crate::freeze;
 use crate::limits::{LOCAL_CANDIDATE_LIMIT, PEER_REFLEXIVE_LIMIT};
 use crate::pairs::{Pair, PairId};
@@ -67,17 +68,21 @@ impl ChecklistSet {
     }
 
     /// A learned candidate is signalled: it gets its type, foundation and priority. Pairs there are go on as they
-    /// are; pairs with the other bases are made.
-    pub(crate) fn take_over(&mut self, id: RemoteId, candidate: Candidate) {
+    /// are; pairs with the other bases are made where the component is `open` for them.
+    pub(crate) fn take_over(&mut self, id: RemoteId, candidate: Candidate, open: bool) {
+        let relayed = is_relayed(&candidate);
         // RFC 8445 §7.3.1.3: the signalled foundation is the actual one.
         let foundation = self.candidates.remote_foundation(&candidate.foundation).unwrap_or(id.0);
         let Some(remote) = self.candidates.remote_mut(id) else { return };
         let stream = remote.stream;
         (remote.candidate, remote.foundation, remote.learned) = (candidate, foundation, false);
+        let candidates = &self.candidates;
         let mut proved = Vec::new();
         // RFC 8838 §11 4.A: the pair keeps the priority it was formed with as peer-reflexive.
         for pair in self.pairs.iter_mut().filter(|pair| pair.remote == id) {
             pair.foundation.1 = foundation;
+            let near = candidates.local(pair.local);
+            pair.relayed = relayed || near.is_some_and(|local| is_relayed(&local.candidate));
             if pair.state == PairState::Succeeded {
                 proved.push(pair.foundation);
             }
@@ -85,7 +90,9 @@ impl ChecklistSet {
         for foundation in proved {
             freeze::thaw_foundation(self.pairs.as_mut_slice(), foundation);
         }
-        self.form_for_remote(stream, id);
+        if open {
+            self.form_for_remote(stream, id);
+        }
     }
 
     /// Takes out the lowest remote candidate that nothing is under way with, to make place for a better one: of those

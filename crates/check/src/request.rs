@@ -12,7 +12,7 @@ use crate::event::{DropReason, Outcome};
 use crate::limits::{EARLY_CHECK_LIMIT, UNKNOWN_LISTED};
 use crate::outbox::{Answer, Body, Outgoing};
 use crate::pairs::PairId;
-use crate::role::{RoleVerdict, judge_role};
+use crate::role::RoleVerdict;
 use crate::set::Early;
 use crate::state::PairState;
 
@@ -144,7 +144,7 @@ impl ChecklistSet {
             Some(Claim::Controlling(value)) => Some(TieBreaker(value)),
             None => Some(TieBreaker(0)),
         };
-        let nominate = nominate.filter(|_| request.use_candidate && self.role == Role::Controlled);
+        let nominate = nominate.filter(|_| request.use_candidate && self.standing.role == Role::Controlled);
         Ok(Accepted { algorithm, priority, ufrag, nominate })
     }
 
@@ -171,21 +171,20 @@ impl ChecklistSet {
             Some(Claim::Controlled(value)) => (Role::Controlled, TieBreaker(value)),
             None => return true,
         };
-        match judge_role((self.role, self.tiebreaker), claimed) {
+        match self.standing.hear(claimed) {
             RoleVerdict::NoConflict => true,
             RoleVerdict::Answer487 => false,
-            RoleVerdict::SwitchTo(role) => {
-                self.switch_role(role);
+            RoleVerdict::SwitchTo(_) => {
+                self.follow_role();
                 true
             }
         }
     }
 
-    /// Takes a role: all pair priorities follow (RFC 8445 §7.3.1.1). Nominations of ours under way are void; one of
+    /// The role has changed: all pair priorities follow (RFC 8445 §7.3.1.1). Nominations of ours under way are void; one of
     /// the peer holds, since the peer may have been told that it was accepted.
-    pub(crate) fn switch_role(&mut self, role: Role) {
-        self.role = role;
-        self.tenure = self.tenure.wrapping_add(1);
+    pub(crate) fn follow_role(&mut self) {
+        let role = self.standing.role;
         let mut void = Vec::new();
         for pair in self.pairs.iter_mut() {
             pair.set_role(role);
@@ -259,7 +258,7 @@ impl ChecklistSet {
             }
             let early = self.early.remove(index);
             if early.ufrag == fragment {
-                let nominate = early.nominate.filter(|_| self.role == Role::Controlled);
+                let nominate = early.nominate.filter(|_| self.standing.role == Role::Controlled);
                 self.learn_from(early.base, early.source, early.priority, nominate);
             }
         }

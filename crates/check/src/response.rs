@@ -10,8 +10,8 @@ use floe_stun::{Algorithm, Instant, Message, Method, Random, TransactionId};
 use crate::ChecklistSet;
 use crate::event::{DropReason, Event, Outcome};
 use crate::freeze;
-use crate::limits::ROLE_SWITCH_LIMIT;
 use crate::pairs::{Failure, Pair, PairId, Valid};
+use crate::role::Refused;
 use crate::state::{PairEvent, PairState};
 use crate::transactions::Check;
 
@@ -78,8 +78,8 @@ impl ChecklistSet {
             Outcome::Taken
         } else if let Some((pair, open)) = consent.filter(|_| self.find_consent(id).is_some()) {
             self.consent_answered(now, pair, id, (base, source), &answer);
-            if let (Answer::Error(ErrorCode::ROLE_CONFLICT), true) = (&answer, open.tenure == self.tenure) {
-                self.yield_role(rng);
+            if let Answer::Error(ErrorCode::ROLE_CONFLICT) = &answer {
+                self.role_refused(open.tenure, rng);
             }
             Outcome::Taken
         } else {
@@ -122,7 +122,7 @@ impl ChecklistSet {
     fn role_conflict(&mut self, check: &Check, rng: &mut Random) {
         // Judged by the role the request carried: a late one finds the role changed, perhaps back again, and changes
         // nothing.
-        if check.tenure == self.tenure && !self.yield_role(rng) {
+        if self.role_refused(check.tenure, rng) == Refused::Spent {
             self.check_failed(check, Failure::Refused(ErrorCode::ROLE_CONFLICT));
             return;
         }
@@ -138,17 +138,12 @@ impl ChecklistSet {
         }
     }
 
-    /// Switches to the role opposite to ours, which was that of the refused request, with a new tiebreaker. False once
-    /// that has happened too often.
-    fn yield_role(&mut self, rng: &mut Random) -> bool {
-        if self.switches >= ROLE_SWITCH_LIMIT {
-            return false;
+    fn role_refused(&mut self, tenure: u32, rng: &mut Random) -> Refused {
+        let refused = self.standing.refused(tenure, || TieBreaker(rng.u64()));
+        if refused == Refused::Yielded {
+            self.follow_role();
         }
-        self.switches = self.switches.saturating_add(1);
-        self.switch_role(self.role.opposite());
-        // RFC 8445 §7.2.5.1: the tiebreaker must change.
-        self.tiebreaker = TieBreaker(rng.u64());
-        true
+        refused
     }
 
     /// RFC 8445 §7.2.5.3.
@@ -174,7 +169,9 @@ impl ChecklistSet {
         // A success says that the peer was controlled and has accepted the nomination, whatever our role is by now;
         // but for one of the peer that we have accepted meanwhile.
         let nominator = self.component(pair.stream, pair.component).and_then(|component| component.nominator);
-        let ours = check.use_candidate && pair.listed && (check.tenure == self.tenure || nominator.is_none());
+        let ours = check.use_candidate
+            && pair.listed
+            && (check.tenure == self.standing.tenure || nominator.is_none());
         if ours || pair.peer_nominated {
             self.set_nominated(id, ours);
         }
@@ -202,7 +199,7 @@ impl ChecklistSet {
         rng: &mut Random,
     ) {
         let (consent, keepalive) = self.new_consent(now, rng);
-        let role = self.role;
+        let role = self.standing.role;
         let Some(local_priority) = self.candidates.local(local).map(|local| local.candidate.priority) else {
             return;
         };
@@ -289,7 +286,7 @@ impl ChecklistSet {
             Answer::Success(_) => {
                 consent.renew(now);
                 pair.rtt = open.map(|open| now.since(open.sent)).or(pair.rtt);
-                let (stream, component, tenure) = (pair.stream, pair.component, self.tenure);
+                let (stream, component, tenure) = (pair.stream, pair.component, self.standing.tenure);
                 if let Some(component) = self.component_mut(stream, component) {
                     component.settled |= open.is_some_and(|open| open.tenure == tenure);
                 }

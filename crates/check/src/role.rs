@@ -2,6 +2,8 @@
 
 use floe_pair::{Role, TieBreaker};
 
+use crate::limits::ROLE_SWITCH_LIMIT;
+
 /// What to do about the role a request claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RoleVerdict {
@@ -22,5 +24,63 @@ pub fn judge_role(ours: (Role, TieBreaker), claimed: (Role, TieBreaker)) -> Role
             RoleVerdict::Answer487
         }
         _ => RoleVerdict::NoConflict,
+    }
+}
+
+/// Role and tiebreaker of an agent, and how they came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Standing {
+    pub role: Role,
+    pub tiebreaker: TieBreaker,
+    /// Counts changes of the role: a request is of the tenure it was sent in.
+    pub tenure: u32,
+    /// Changes of the role by 487.
+    yields: u8,
+}
+
+/// What a 487 comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The role has changed since the request was sent, perhaps back again.
+    Late,
+    /// We have the other role now, and a new tiebreaker.
+    Yielded,
+    /// The role has changed for a 487 so often that this one changes nothing.
+    Spent,
+}
+
+impl Standing {
+    pub(crate) fn new(role: Role, tiebreaker: TieBreaker) -> Self {
+        Self { role, tiebreaker, tenure: 0, yields: 0 }
+    }
+
+    /// A request claims a role. What [`judge_role`] says is done.
+    pub(crate) fn hear(&mut self, claimed: (Role, TieBreaker)) -> RoleVerdict {
+        let verdict = judge_role((self.role, self.tiebreaker), claimed);
+        if let RoleVerdict::SwitchTo(role) = verdict {
+            self.take(role);
+        }
+        verdict
+    }
+
+    /// A request of ours, of this tenure, was answered with 487 (RFC 8445 §7.2.5.1). `fresh` draws a tiebreaker.
+    pub(crate) fn refused(&mut self, tenure: u32, fresh: impl FnOnce() -> TieBreaker) -> Refused {
+        if tenure != self.tenure {
+            return Refused::Late;
+        }
+        if self.yields >= ROLE_SWITCH_LIMIT {
+            return Refused::Spent;
+        }
+        self.yields = self.yields.saturating_add(1);
+        // The role opposite to that of the refused request, which is the one we have.
+        self.take(self.role.opposite());
+        // RFC 8445 §7.2.5.1: the tiebreaker must change.
+        self.tiebreaker = fresh();
+        Refused::Yielded
+    }
+
+    fn take(&mut self, role: Role) {
+        self.role = role;
+        self.tenure = self.tenure.wrapping_add(1);
     }
 }

@@ -5,7 +5,7 @@ use core::time::Duration;
 use floe_stun::{Instant, Random, Transaction};
 
 use crate::ChecklistSet;
-use crate::freeze;
+use crate::freeze::{self, Freezable};
 use crate::limits::FRESH_LIMIT;
 use crate::outbox::Outgoing;
 use crate::pairs::{Failure, Pair, PairId};
@@ -63,24 +63,16 @@ impl ChecklistSet {
         if self.choose_nomination().is_some() {
             return Some(Urgency::Nomination);
         }
-        let ready = |id: &PairId| self.pairs.get(*id).is_some_and(is_ready);
+        let ready = |id: &PairId| self.pairs.get(*id).is_some_and(Freezable::is_ready);
         if self.streams.iter().any(|checklist| checklist.triggered.iter().any(ready)) {
             return Some(Urgency::Triggered);
         }
         let ordinary = if self.started {
-            self.streams.iter().any(|checklist| self.has_ordinary(checklist.order))
+            self.streams.iter().any(|checklist| freeze::has_ordinary(self.pairs.as_slice(), checklist.order))
         } else {
             self.pairs.iter().any(|pair| pair.listed)
         };
         ordinary.then_some(Urgency::Ordinary)
-    }
-
-    fn has_ordinary(&self, order: u16) -> bool {
-        let mut waiting = self.pairs.iter().filter(|pair| is_ordinary(pair, order)).peekable();
-        match waiting.peek() {
-            None => freeze::can_thaw(self.pairs.as_slice(), order),
-            Some(_) => waiting.any(is_ready),
-        }
     }
 
     /// Nominations stand before everything: each costs its component a round trip.
@@ -99,7 +91,7 @@ impl ChecklistSet {
         for step in 0..count {
             let turn = self.turn.saturating_add(step).checked_rem(count)?;
             let (pairs, checklist) = (&self.pairs, self.streams.get_mut(turn)?);
-            let ready = |id: &PairId| pairs.get(*id).is_some_and(is_ready);
+            let ready = |id: &PairId| pairs.get(*id).is_some_and(Freezable::is_ready);
             let Some(place) = checklist.triggered.iter().position(ready) else { continue };
             let pair = checklist.triggered.remove(place)?;
             self.turn = turn.saturating_add(1);
@@ -117,15 +109,7 @@ impl ChecklistSet {
         for step in 0..count {
             let turn = self.turn.saturating_add(step).checked_rem(count)?;
             let order = self.streams.get(turn)?.order;
-            if !self.pairs.iter().any(|pair| is_ordinary(pair, order)) {
-                freeze::thaw_idle(self.pairs.as_mut_slice(), order);
-            }
-            let best = self
-                .pairs
-                .iter()
-                .filter(|pair| is_ordinary(pair, order) && is_ready(pair))
-                // Step 3: the highest priority; among equals the lowest component.
-                .min_by_key(|pair| (core::cmp::Reverse(pair.priority), pair.component, pair.id));
+            let best = freeze::next_ordinary(self.pairs.as_mut_slice(), order);
             if let Some(pair) = best {
                 self.turn = turn.saturating_add(1);
                 return Some(Choice { pair: pair.id, urgency: Urgency::Ordinary });
@@ -135,7 +119,7 @@ impl ChecklistSet {
     }
 
     fn start_check(&mut self, now: Instant, rng: &mut Random, choice: Choice) {
-        let (ta, role, tiebreaker) = (self.ta_in_force(), self.role, self.tiebreaker);
+        let (ta, role, tiebreaker) = (self.ta_in_force(), self.standing.role, self.standing.tiebreaker);
         let active = |pair: &&Pair| matches!(pair.state, PairState::Waiting | PairState::InProgress);
         let schedule = transactions::schedule(ta, self.pairs.iter().filter(active).count());
         // Earlier transactions of the pair are sent no more; their answers still count.
@@ -145,7 +129,7 @@ impl ChecklistSet {
         let nominate = choice.urgency == Urgency::Nomination;
         pair.step(if pair.state == PairState::Succeeded { PairEvent::Nominate } else { PairEvent::Start });
         pair.first_check.get_or_insert(now);
-        pair.last_start = Some(now);
+        (pair.last_start, pair.rto) = (Some(now), schedule.rto);
         pair.started_heard = pair.heard;
         pair.failure = None;
         pair.fresh_used = pair.fresh_used.saturating_add(u8::from(!first));
@@ -162,7 +146,7 @@ impl ChecklistSet {
             base: pair.base,
             to: pair.to,
             role,
-            tenure: self.tenure,
+            tenure: self.standing.tenure,
             tiebreaker,
             priority: pair.check_priority,
             use_candidate: nominate,
@@ -255,18 +239,8 @@ impl ChecklistSet {
     }
 }
 
-/// In a state and with a base from which the check can go.
-fn is_ready(pair: &Pair) -> bool {
-    pair.admitted && pair.state == PairState::Waiting && !pair.revoked
-}
-
-/// Waiting for an ordinary check in this checklist: neither queued nor about to be nominated.
-fn is_ordinary(pair: &Pair, order: u16) -> bool {
-    pair.listed && pair.order == order && pair.state == PairState::Waiting && !pair.queued && !pair.nominating
-}
-
 /// After how long an unanswered check is followed by a fresh one.
-fn fresh_interval(ta: Duration, rtt: Option<Duration>) -> Duration {
+pub(crate) fn fresh_interval(ta: Duration, rtt: Option<Duration>) -> Duration {
     let wait = match rtt {
         Some(rtt) => rtt.saturating_mul(3).checked_div(2).unwrap_or(rtt).max(Duration::from_millis(100)),
         None => Duration::from_millis(150),

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::event::{Event, EventQueue, State};
 use crate::outbox::Outbox;
 use crate::pairs::{Failure, Pair, PairTable};
+use crate::role::Standing;
 use crate::schedule::Urgency;
 use crate::state::PairState;
 use crate::transactions::Transactions;
@@ -48,8 +49,7 @@ pub(crate) struct Early {
 pub struct ChecklistSet {
     pub(crate) config: Config,
     pub(crate) now: Instant,
-    pub(crate) role: Role,
-    pub(crate) tiebreaker: TieBreaker,
+    pub(crate) standing: Standing,
     pub(crate) local: Parameters,
     pub(crate) local_key: IntegrityKey,
     pub(crate) peer: Option<Peer>,
@@ -65,9 +65,6 @@ pub struct ChecklistSet {
     pub(crate) started: bool,
     /// Position in `streams` whose turn it is.
     pub(crate) turn: usize,
-    pub(crate) switches: u8,
-    /// Counts changes of the role.
-    pub(crate) tenure: u32,
     /// Retransmissions to addresses not heard from keep Ta from each other.
     pub(crate) retransmit_floor: Instant,
     pub(crate) patient_until: Option<Instant>,
@@ -86,8 +83,7 @@ impl ChecklistSet {
         Self {
             config: config.bounded(),
             now: Instant::ORIGIN,
-            role,
-            tiebreaker,
+            standing: Standing::new(role, tiebreaker),
             local_key: IntegrityKey::new(local.pwd.expose().as_bytes()),
             local,
             peer: None,
@@ -101,8 +97,6 @@ impl ChecklistSet {
             events: EventQueue::default(),
             started: false,
             turn: 0,
-            switches: 0,
-            tenure: 0,
             retransmit_floor: Instant::ORIGIN,
             patient_until: None,
             free_at: None,
@@ -224,9 +218,9 @@ impl ChecklistSet {
         if let Some(event) = self.bases.poll_wanted() {
             return Some(event);
         }
-        if self.role != self.reported_role {
-            self.reported_role = self.role;
-            return Some(Event::RoleSwitched(self.role));
+        if self.standing.role != self.reported_role {
+            self.reported_role = self.standing.role;
+            return Some(Event::RoleSwitched(self.standing.role));
         }
         if let Some(event) = self.events.pop() {
             return Some(event);
@@ -243,12 +237,12 @@ impl ChecklistSet {
 
     /// The role now.
     pub fn role(&self) -> Role {
-        self.role
+        self.standing.role
     }
 
     /// The tiebreaker now; it changes when a 487 is received.
     pub fn tiebreaker(&self) -> TieBreaker {
-        self.tiebreaker
+        self.standing.tiebreaker
     }
 
     /// Our parameters.

@@ -29,13 +29,15 @@ pub(crate) struct Check {
     pub violated: bool,
 }
 
+/// RTO of a check is never more, nor ever less.
+pub(crate) const MAX_RTO: Duration = Duration::from_secs(1);
+const MIN_RTO: Duration = Duration::from_millis(500);
+
 /// Schedule of a check (RFC 8489 §6.2.1): at most seven requests.
 pub(crate) fn schedule(ta: Duration, active: usize) -> Schedule {
     // RFC 8445 §14.3: never below 500 ms, growing with the checks under way. The formula there grows with the square
     // of their number; other formulas are allowed, and at one second even a long list keeps its pace.
-    let rto = ta
-        .saturating_mul(u32::try_from(active).unwrap_or(u32::MAX))
-        .clamp(Duration::from_millis(500), Duration::from_secs(1));
+    let rto = ta.saturating_mul(u32::try_from(active).unwrap_or(u32::MAX)).clamp(MIN_RTO, MAX_RTO);
     Schedule { rto, ..Schedule::default() }
 }
 

@@ -3,6 +3,7 @@
 mod demo;
 mod peer;
 mod serve;
+mod sim;
 
 use std::{net::IpAddr, process::ExitCode};
 
@@ -22,6 +23,8 @@ enum Command {
     Demo(DemoArguments),
     /// Is one agent that another program drives over standard input and output (docs/peer-protocol.md)
     Peer,
+    /// Runs sessions over every pair of NAT kinds on a virtual network, and says what came of them
+    Sim(sim::SimArguments),
 }
 
 /// What `floe demo` may be told.
@@ -46,6 +49,13 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&error),
     };
+    if let Command::Sim(arguments) = &arguments.command {
+        return match sim::run(arguments) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(reason) => fail(&reason),
+        };
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("no asynchronous runtime: {error}")),
@@ -65,6 +75,8 @@ fn main() -> ExitCode {
                 Err(reason) => fail(&reason),
             }
         }
+        // Needs no runtime, and was run above.
+        Command::Sim(_) => ExitCode::SUCCESS,
         Command::Peer => {
             let ended = runtime.block_on(peer::run());
             // A read of standard input may still be waiting in a thread of the runtime: nobody waits for it.
@@ -93,7 +105,7 @@ fn refuse(error: &clap::Error) -> ExitCode {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let what = lines.next().unwrap_or("wrong usage").trim_start_matches("error: ");
     let what = if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        "a command is missing: demo or peer"
+        "a command is missing: demo, peer or sim"
     } else {
         what
     };

@@ -76,6 +76,7 @@ pub struct Gatherer {
     pub(crate) interfaces_known: bool,
     pub(crate) locals: Vec<Local>,
     pub(crate) skipped: Vec<(Box<str>, IpAddr, SkipReason)>,
+    pub(crate) used: Vec<(Box<str>, IpAddr)>,
     pub(crate) servers: Vec<ServerState>,
     pub(crate) asked: BTreeMap<RequestId, Ask>,
     pub(crate) hosts: BTreeMap<HostKey, Host>,
@@ -126,6 +127,7 @@ impl Gatherer {
             interfaces_known: false,
             locals: Vec::new(),
             skipped: Vec::new(),
+            used: Vec::new(),
             servers,
             asked: BTreeMap::new(),
             hosts: BTreeMap::new(),
@@ -260,6 +262,9 @@ impl Gatherer {
             began_allocation || (!began_binding && !allocate_first && self.relay_slot(lane, false, rng));
         if let Some(server) = self.servers.get_mut(lane) {
             server.allocate_next = began_binding;
+            if began_binding || began_allocation {
+                server.times.asked.get_or_insert(self.now);
+            }
         }
         began_binding || began_allocation
     }

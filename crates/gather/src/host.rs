@@ -97,9 +97,13 @@ impl Gatherer {
         }
         let verdicts = judge(interfaces, self.config.rules());
         let (mut accepted, mut skipped) = (Vec::new(), Vec::new());
+        self.used.clear();
         for (interface, verdict) in interfaces.iter().zip(verdicts) {
             match verdict {
-                None => accepted.push(TransportAddress::new(interface.ip, 0).with_scope(interface.index)),
+                None => {
+                    accepted.push(TransportAddress::new(interface.ip, 0).with_scope(interface.index));
+                    self.used.push((interface.name.clone(), interface.ip));
+                }
                 Some(reason) => skipped.push((interface.name.clone(), interface.ip, reason)),
             }
         }

@@ -328,6 +328,10 @@ impl Gatherer {
     /// The first mapped address of a job: what else it asked is not waited for.
     fn found(&mut self, key: JobKey, server: TransportAddress, mapped: TransportAddress) {
         let added = self.add_reflexive(key, server, mapped, false);
+        let now = self.now;
+        if let Some(times) = self.times_mut(key.server) {
+            times.mapped.get_or_insert(now);
+        }
         let next = self.refreshing.then(|| self.now.after(self.config.refresh));
         let Some(job) = self.reflexive.get_mut(&key) else { return };
         for id in job.probes().iter().filter_map(Probe::id) {

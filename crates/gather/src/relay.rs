@@ -280,6 +280,10 @@ impl Gatherer {
             self.release(base);
             return self.relay_failed(key, server, ServerError::BadRelayedAddress(relayed));
         }
+        let now = self.now;
+        if let Some(times) = self.times_mut(key.server) {
+            times.relayed.get_or_insert(now);
+        }
         // RFC 8839 §5.1: the related address is the mapped one; hidden where only relays may be seen (P40).
         let seen = mapped.filter(|mapped| self.config.policy == Policy::All && mapped.is_unicast());
         let added = self.add_candidate(Found {

@@ -14,6 +14,7 @@ use crate::{
     config::{Config, Policy},
     error::ServerError,
     interface::is_link_local,
+    progress::Times,
 };
 
 /// Addresses of one server and family that are tried, the first ones of what a resolver says. A name may
@@ -57,6 +58,7 @@ pub(crate) struct ServerState {
     pub(crate) reached: bool,
     /// Of two waiting requests the kind that goes next: the Allocate, else the Binding request.
     pub(crate) allocate_next: bool,
+    pub(crate) times: Times,
 }
 
 impl ServerState {
@@ -72,7 +74,7 @@ impl ServerState {
                 Host::Address(ip) => known(&[*ip], server.url.port(), config.loopback),
             }
         };
-        (Self { addresses, reached: false, allocate_next: false }, error)
+        (Self { addresses, reached: false, allocate_next: false, times: Times::default() }, error)
     }
 
     /// The addresses that can be asked from `local`.

@@ -7,7 +7,9 @@ use super::{Kind, Requirement, report::by_text};
 /// The page. It says of every requirement that its tests pass: it is only written after a run in which they did.
 pub fn conformance(catalogue: &[Requirement]) -> String {
     let mut page = String::from(INTRODUCTION);
-    page.push_str("\n| Text | Requirements | Met | Deviations | Open |\n| --- | ---: | ---: | ---: | ---: |\n");
+    page.push_str(
+        "\n| Text | Requirements | Met | Deviations | Open |\n| --- | ---: | ---: | ---: | ---: |\n",
+    );
     let texts = by_text(catalogue);
     for (text, requirements) in &texts {
         let count = |fits: fn(Kind<'_>) -> bool| requirements.iter().filter(|one| fits(one.kind())).count();
@@ -52,7 +54,8 @@ fn row(page: &mut String, requirement: &Requirement) {
         Kind::Deviation(reason) => format!("deviation: {}", cell(reason)),
         Kind::Open(missing) => format!("open: {}", cell(missing)),
     };
-    let place = if requirement.section.is_empty() { String::new() } else { format!("§{}", requirement.section) };
+    let place =
+        if requirement.section.is_empty() { String::new() } else { format!("§{}", requirement.section) };
     let Requirement { id, level, says, .. } = requirement;
     let _ = writeln!(page, "| {id} | {place} | {level} | {} | {state} |", cell(says));
 }

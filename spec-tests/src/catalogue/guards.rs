@@ -95,11 +95,17 @@ impl Copy {
     }
 
     fn judge(&self, tests: &[TestName]) -> Result<Verdict, RunError> {
-        let tests: BTreeSet<TestName> = tests.iter().cloned().collect();
-        for target in run::targets(&tests) {
-            let (package, name) = &target;
-            let own: Vec<&TestName> =
-                tests.iter().filter(|test| test.package == *package && test.target == *name).collect();
+        // In the order of the catalogue, which names the test nearest to the guard first.
+        let mut targets: Vec<run::Target> = Vec::new();
+        for test in tests {
+            let target = run::target_of(test);
+            if !targets.contains(&target) {
+                targets.push(target);
+            }
+        }
+        for target in targets {
+            let package = target.0.as_str();
+            let own: Vec<&TestName> = tests.iter().filter(|test| run::target_of(test) == target).collect();
             let mut selection = vec!["-p", package];
             if package != "spec-tests" {
                 selection.push("--all-features");

@@ -27,7 +27,17 @@ pub use report::{Report, Status};
 
 /// The files, in the order in which they are shown.
 const FILES: [&str; 12] = [
-    "ice", "stun", "turn", "trickle", "consent", "tcp", "discovery", "other", "rfc8445", "rfc8421", "pains",
+    "ice",
+    "stun",
+    "turn",
+    "trickle",
+    "consent",
+    "tcp",
+    "discovery",
+    "other",
+    "rfc8445",
+    "rfc8421",
+    "pains",
     "threats",
 ];
 

@@ -72,7 +72,7 @@ impl From<io::Error> for RunError {
 }
 
 /// A package and one of its targets.
-type Target = (String, String);
+pub(super) type Target = (String, String);
 
 /// Longer than any test executable takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(1800);
@@ -105,12 +105,12 @@ pub fn run(root: &Path, tests: &BTreeSet<TestName>) -> Result<Outcomes, RunError
     Ok(outcomes)
 }
 
-fn target_of(test: &TestName) -> Target {
+pub(super) fn target_of(test: &TestName) -> Target {
     (test.package.clone(), test.target.clone())
 }
 
 /// The targets of these tests.
-pub(super) fn targets(tests: &BTreeSet<TestName>) -> BTreeSet<Target> {
+fn targets(tests: &BTreeSet<TestName>) -> BTreeSet<Target> {
     tests.iter().map(target_of).collect()
 }
 
@@ -122,7 +122,12 @@ pub(super) fn build(
     targets: &BTreeSet<Target>,
 ) -> Result<BTreeMap<Target, PathBuf>, RunError> {
     let mut command = Command::new(cargo());
-    command.current_dir(root).args(["test", "--locked", "--no-run", "--message-format=json-render-diagnostics"]);
+    command.current_dir(root).args([
+        "test",
+        "--locked",
+        "--no-run",
+        "--message-format=json-render-diagnostics",
+    ]);
     command.args(selection).stdin(Stdio::null()).stderr(Stdio::piped());
     if let Some(directory) = target_directory {
         command.env("CARGO_TARGET_DIR", directory);
@@ -142,17 +147,18 @@ pub(super) fn build(
     let mut executables = BTreeMap::new();
     for (package, target) in targets {
         let manifest = root.join(source::directory(package)).join("Cargo.toml");
-        let found = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find_map(|line| {
-            let fits = line["reason"] == "compiler-artifact"
-                && Path::new(line["manifest_path"].as_str()?) == manifest
-                && line["profile"]["test"] == true
-                && match target.as_str() {
-                    "lib" => line["target"]["kind"][0] == "lib",
-                    name => line["target"]["kind"][0] == "test" && line["target"]["name"] == name,
-                };
-            let executable = line["executable"].as_str()?;
-            fits.then(|| PathBuf::from(executable))
-        });
+        let found =
+            said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find_map(|line| {
+                let fits = line["reason"] == "compiler-artifact"
+                    && Path::new(line["manifest_path"].as_str()?) == manifest
+                    && line["profile"]["test"] == true
+                    && match target.as_str() {
+                        "lib" => line["target"]["kind"][0] == "lib",
+                        name => line["target"]["kind"][0] == "test" && line["target"]["name"] == name,
+                    };
+                let executable = line["executable"].as_str()?;
+                fits.then(|| PathBuf::from(executable))
+            });
         executables.extend(found.map(|found| ((package.clone(), target.clone()), found)));
     }
     Ok(executables)
@@ -177,10 +183,9 @@ pub(super) fn run_executable(
         let outcome = match (verdict(&said, &test.path), ended) {
             (Some("ok"), _) => Outcome::Passed,
             (Some("ignored"), _) => Outcome::Skipped,
-            (Some(_), _) => Outcome::Failed,
+            (Some(_), _) | (None, Ended::Badly) => Outcome::Failed,
             (None, Ended::TooLong) => Outcome::TimedOut,
             (None, Ended::Well) => Outcome::Missing,
-            (None, Ended::Badly) => Outcome::Failed,
         };
         outcomes.insert((*test).clone(), outcome);
     }
@@ -250,6 +255,6 @@ fn verdict<'a>(said: &'a str, path: &str) -> Option<&'a str> {
         let rest = line.strip_prefix("test ")?.strip_prefix(path)?;
         // A test that should panic says so between its name and the dots.
         let (_, verdict) = rest.split_once(" ... ")?;
-        rest.starts_with(" ").then(|| verdict.split([' ', ',']).next().unwrap_or(verdict))
+        rest.starts_with(' ').then(|| verdict.split([' ', ',']).next().unwrap_or(verdict))
     })
 }

@@ -34,9 +34,9 @@ pub(super) fn has_test(root: &Path, test: &TestName) -> bool {
         }
     }
     files.iter().any(|file| {
-        let text = fs::read_to_string(file).unwrap_or_default();
-        let found = text.find(&format!("fn {function}("));
-        found.and_then(|at| text.get(..at)).is_some_and(is_marked)
+        let source = fs::read_to_string(file).unwrap_or_default();
+        let found = source.find(&format!("fn {function}("));
+        found.and_then(|at| source.get(..at)).is_some_and(is_marked)
     })
 }
 
@@ -53,20 +53,21 @@ fn is_marked(above: &str) -> bool {
 /// The item a byte of a source file belongs to: the last function or constant that begins before it.
 fn item_at(text: &str, at: usize) -> Option<&str> {
     let above = text.get(..at)?;
-    let name = |line: &str, keyword: &str| {
-        let place = line.find(keyword)?;
-        // `const fn` is a function, and a keyword inside a word or a comment is none.
-        let before = line.get(..place)?.trim_start();
-        let keywords = ["", "pub", "pub(crate)", "pub(super)", "const", "pub const", "pub(crate) const"];
-        if !keywords.contains(&before.trim_end()) {
-            return None;
-        }
-        let rest = line.get(place.checked_add(keyword.len())?..)?;
-        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
-        let found = rest.get(..end)?;
-        (!found.is_empty() && found != "fn").then_some(found)
-    };
-    above.lines().filter_map(|line| name(line, "fn ").or_else(|| name(line, "const "))).last()
+    above.lines().filter_map(|line| item(line, "fn ").or_else(|| item(line, "const "))).next_back()
+}
+
+/// The name of the item that begins in this line.
+fn item<'a>(line: &'a str, keyword: &str) -> Option<&'a str> {
+    // A keyword inside a word or a comment is none.
+    const BEFORE: [&str; 7] =
+        ["", "pub", "pub(crate)", "pub(super)", "const", "pub const", "pub(crate) const"];
+    let (before, rest) = line.split_once(keyword)?;
+    if !BEFORE.contains(&before.trim()) {
+        return None;
+    }
+    let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+    // `const fn` is no constant.
+    rest.get(..end).filter(|name| !name.is_empty() && *name != "fn")
 }
 
 /// What is wrong with a guard, if anything.
@@ -86,7 +87,6 @@ pub(super) fn guard_fault(root: &Path, guard: &Guard) -> Option<String> {
     let at = text.find(&guard.turn)?;
     let first_line = text.get(at..)?.lines().next().map_or(at, |line| at.saturating_add(line.len()));
     let found = item_at(&text, first_line);
-    (found != Some(guard.function.as_str())).then(|| {
-        format!("its guard stands in {}, not in {}", found.unwrap_or("no function"), guard.function)
-    })
+    (found != Some(guard.function.as_str()))
+        .then(|| format!("its guard stands in {}, not in {}", found.unwrap_or("no function"), guard.function))
 }

@@ -182,7 +182,6 @@ impl Hub {
         }
         // With its last request taken an agent may be closed.
         self.agenda.add(place(key), Task::Event);
-        self.agenda.add(place(key), Task::Deadline);
         Some((key, request))
     }
 

@@ -10,7 +10,9 @@
 )]
 
 mod allocations;
+mod chaos;
 mod closing;
+mod commands;
 mod data;
 mod deadlines;
 mod forge;
@@ -18,6 +20,8 @@ mod hostile;
 mod hub;
 mod pace;
 mod relayed;
+mod report;
 mod server;
 mod shared_port;
+mod signalling;
 mod world;

@@ -28,12 +28,14 @@ pub(crate) struct Server {
     allocations: BTreeMap<SocketAddr, Allocation>,
     /// Whether channels are granted.
     pub(crate) channels: bool,
+    /// Whether clients are told of a mapping, as if there were a NAT before them.
+    pub(crate) nat: bool,
 }
 
 impl Server {
     pub(crate) fn new() -> Self {
         let address = ADDRESS.parse().unwrap();
-        Self { address, next_port: 50_000, allocations: BTreeMap::new(), channels: true }
+        Self { address, next_port: 50_000, allocations: BTreeMap::new(), channels: true, nat: false }
     }
 
     pub(crate) fn allocations(&self) -> usize {
@@ -43,7 +45,7 @@ impl Server {
     /// What it answers to a datagram to one of its addresses.
     pub(crate) fn handle(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) -> Option<Sent> {
         if to != self.address {
-            return self.from_peer(from, to, bytes);
+            return self.relay_to_client(from, to, bytes);
         }
         if let Ok(data) = ChannelData::parse(bytes) {
             let (relay, allocation) = self.of_client(from)?;
@@ -67,7 +69,7 @@ impl Server {
         self.allocations.iter().find(|(_, allocation)| allocation.client == client)
     }
 
-    fn from_peer(&self, peer: SocketAddr, relay: SocketAddr, payload: &[u8]) -> Option<Sent> {
+    fn relay_to_client(&self, peer: SocketAddr, relay: SocketAddr, payload: &[u8]) -> Option<Sent> {
         let allocation = self.allocations.get(&relay)?;
         let bound = allocation.channels.iter().find(|(_, bound)| **bound == peer);
         let bytes = if let Some((number, _)) = bound {
@@ -100,7 +102,10 @@ impl Server {
                 writer.put(&XorMappedAddress(client)).unwrap();
                 writer.put(&Lifetime(LIFETIME_SECONDS)).unwrap();
             }
-            Method::BINDING => writer.put(&XorMappedAddress(client)).unwrap(),
+            Method::BINDING => {
+                let outside = SocketAddr::new([203, 0, 113, 99].into(), client.port());
+                writer.put(&XorMappedAddress(if self.nat { outside } else { client })).unwrap();
+            }
             Method::REFRESH => {
                 let Lifetime(seconds) = request.get().ok()?.unwrap_or(Lifetime(LIFETIME_SECONDS));
                 if seconds == 0 {

@@ -1,6 +1,7 @@
 //! Many agents on one port.
 
 use floe_agent::TransmitKind;
+use floe_pair::{CandidateLine, Role};
 
 use crate::{
     forge,
@@ -18,7 +19,11 @@ fn p36_two_agents_on_one_port_connect_to_two_on_another_and_one_leaves() {
     world.connect(&all, ms(5_000));
     for id in &all {
         let pair = world.agent(*id).selected(STREAM, COMPONENT).unwrap();
-        assert_eq!((pair.local.address.port(), pair.remote.port()), (40_001, 40_001), "one port on each side");
+        assert_eq!(
+            (pair.local.address.port(), pair.remote.port()),
+            (40_001, 40_001),
+            "one port on each side"
+        );
     }
     // Consent of both goes on over the one pair of addresses.
     world.run_for(ms(60_000));
@@ -29,15 +34,19 @@ fn p36_two_agents_on_one_port_connect_to_two_on_another_and_one_leaves() {
     world.run_for(ms(50));
     assert_eq!(world.nodes[1].data.len(), 1);
 
+    let unclaimed = |world: &World| world.nodes.iter().map(|node| node.unclaimed).sum::<usize>();
+    assert_eq!(unclaimed(&world), 0, "no datagram lost its way");
     for (node, key) in first {
         assert!(world.nodes[node].hub.remove(key).is_some());
     }
+    world.run_for(ms(50));
+    let of_the_dead = unclaimed(&world);
     let consents = world.sent.len();
     world.run_for(ms(60_000));
     assert!(world.is_completed(&second), "the other goes on");
     assert!(world.sent[consents..].iter().all(|sent| second.contains(&sent.by)));
     assert_eq!(world.carries_data(second), [true, true]);
-    assert_eq!(world.nodes.iter().map(|node| node.unclaimed).sum::<usize>(), 0, "no datagram lost its way");
+    assert_eq!(unclaimed(&world), of_the_dead);
 }
 
 #[test]
@@ -55,9 +64,7 @@ fn p36_agents_on_one_port_talk_to_peers_of_their_own() {
 fn p36_answers_of_a_server_find_the_agent_that_asked() {
     let mut world = World::new(2);
     world.share(0);
-    let sessions = [1, 2, 3].map(|seed| {
-        world.pair_with([0, 1], seed, |config| asking("stun", config))
-    });
+    let sessions = [1, 2, 3].map(|seed| world.pair_with([0, 1], seed, |config| asking("stun", config)));
     world.connect(&sessions.concat(), ms(5_000));
     world.run_for(ms(1_000));
     let asked = world.sent.iter().filter(|sent| sent.kind == TransmitKind::Gathering).count();
@@ -74,8 +81,10 @@ fn p36_s14_an_address_that_another_session_only_claims_stays_with_its_own() {
     world.connect(&honest, ms(5_000));
     let victim = world.host_address(honest[1]);
     let other = world.pair([0, 2], 2);
-    let line = format!("candidate:9 1 udp 2130706431 {} {} typ host", victim.ip(), victim.port()).parse().unwrap();
-    world.command(other[0], |now, agent| agent.add_remote_candidate(now, STREAM, &line).unwrap());
+    let line =
+        format!("candidate:9 1 udp 2130706431 {} {} typ host", victim.ip(), victim.port()).parse().unwrap();
+    let added = world.command(other[0], |now, agent| agent.add_remote_candidate(now, STREAM, &line));
+    assert_eq!(added, Ok(floe_agent::Added::Added));
     world.run_for(ms(300));
     let checked = world.sent.iter().any(|sent| sent.by == other[0] && sent.to == victim);
     assert!(checked, "the address is checked, and with that known for both");
@@ -83,6 +92,31 @@ fn p36_s14_an_address_that_another_session_only_claims_stays_with_its_own() {
     world.run_for(ms(60_000));
     assert_eq!(world.carries_data(honest), [true, true]);
     assert_eq!(world.carries_data(other), [true, true]);
+}
+
+/// An agent that cannot check yet, since it does not know its peer, holds what the peer sends; others on its port
+/// are not asked.
+#[test]
+fn p36_early_data_on_a_shared_port_waits_with_its_agent() {
+    let mut world = World::new(2);
+    world.share(0);
+    let other = world.pair([0, 1], 1);
+    world.connect(&other, ms(5_000));
+    let answering = world.add(0, World::config(Role::Controlled, 7));
+    let calling = world.add(1, World::config(Role::Controlling, 8));
+    world.gather(answering);
+    world.gather(calling);
+    world.tell_parameters(answering, calling);
+    let line = CandidateLine::from(&world.candidate(answering));
+    let added = world.command(calling, |now, agent| agent.add_remote_candidate(now, STREAM, &line));
+    assert_eq!(added, Ok(floe_agent::Added::Added));
+    world.run_for(ms(100));
+    assert!(world.send(calling, b"\x80 early"));
+    world.run_for(ms(100));
+    assert!(world.nodes[0].data.is_empty());
+    world.tell_parameters(calling, answering);
+    world.connect(&[answering, calling], ms(5_000));
+    assert_eq!(world.nodes[0].data, [(answering.1, b"\x80 early".to_vec())]);
 }
 
 #[test]
@@ -114,7 +148,7 @@ fn p36_of_two_agents_with_one_user_fragment_the_first_is_not_disturbed() {
     world.share(0);
     let session = world.pair([0, 1], 1);
     world.connect(&session, ms(5_000));
-    let mut config = World::config(floe_pair::Role::Controlled, 77);
+    let mut config = World::config(Role::Controlled, 77);
     let own = world.agent(session[0]).local_parameters().clone();
     config.credentials = Some((own.ufrag, own.pwd));
     let double = world.add(0, config);

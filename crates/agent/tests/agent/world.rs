@@ -10,7 +10,7 @@ use floe_agent::{
     Agent, AgentConfig, AgentKey, Answer, Ecn, Event, Handled, Hub, Interface, InterfaceFlags, Received,
     Request, RequestFailure, State, TransmitKind,
 };
-use floe_pair::{CandidateLine, ComponentId, Role, SocketId, StreamId, TransportAddress};
+use floe_pair::{Candidate, CandidateLine, ComponentId, Role, SocketId, StreamId, TransportAddress};
 use floe_stun::Instant;
 
 use crate::server::{self, Server};
@@ -140,10 +140,14 @@ impl World {
     }
 
     pub(crate) fn introduce(&mut self, [a, b]: [Id; 2]) {
-        for (id, peer) in [(a, b), (b, a)] {
-            self.tell_parameters(peer, id);
-            self.peers.insert(id, peer);
-        }
+        self.tell_parameters(b, a);
+        self.tell_parameters(a, b);
+        self.join([a, b]);
+    }
+
+    /// Gathers for two agents that know of each other, and carries their candidates.
+    pub(crate) fn join(&mut self, [a, b]: [Id; 2]) {
+        self.peers.extend([(a, b), (b, a)]);
         self.gather(a);
         self.gather(b);
     }
@@ -154,8 +158,13 @@ impl World {
     }
 
     pub(crate) fn gather(&mut self, id: Id) {
-        let interfaces =
-            [Interface { name: "eth0".into(), index: 1, ip: ip(id.0), prefix_len: 24, flags: InterfaceFlags::UP }];
+        let interfaces = [Interface {
+            name: "eth0".into(),
+            index: 1,
+            ip: ip(id.0),
+            prefix_len: 24,
+            flags: InterfaceFlags::UP,
+        }];
         self.command(id, |now, agent| {
             agent.handle_interfaces(now, &interfaces);
             agent.gather(now);
@@ -198,13 +207,12 @@ impl World {
     /// Whether both can send to each other now.
     pub(crate) fn carries_data(&mut self, ids: [Id; 2]) -> [bool; 2] {
         let [a, b] = ids;
-        let results = [(a, b), (b, a)].map(|(from, to)| {
+        [(a, b), (b, a)].map(|(from, to)| {
             let payload = format!("\u{80}{from:?} at {:?}", self.now).into_bytes();
             let sent = self.send(from, &payload);
             self.run_for(self.delay * 4);
             sent && self.nodes[to.0].data.iter().any(|(key, data)| *key == to.1 && *data == payload)
-        });
-        results
+        })
     }
 
     pub(crate) fn carry(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
@@ -219,13 +227,18 @@ impl World {
         Some(SocketId(port.into())).filter(|socket| self.nodes[node].ports.contains_key(socket))
     }
 
-    /// The address that an agent's first host candidate has.
-    pub(crate) fn host_address(&self, (node, key): Id) -> SocketAddr {
-        let candidate = self.nodes[node].events.iter().find_map(|(of, event)| match event {
-            Event::LocalCandidate { candidate, .. } if *of == key => Some(candidate.address),
+    /// An agent's first candidate.
+    pub(crate) fn candidate(&self, (node, key): Id) -> Candidate {
+        let candidate = self.nodes[node].events_of(key).find_map(|event| match event {
+            Event::LocalCandidate { candidate, .. } => Some(candidate.clone()),
             _ => None,
         });
-        candidate.unwrap().socket_addr()
+        candidate.unwrap()
+    }
+
+    /// The address that an agent's first host candidate has.
+    pub(crate) fn host_address(&self, id: Id) -> SocketAddr {
+        self.candidate(id).address.socket_addr()
     }
 
     pub(crate) fn run_for(&mut self, time: Duration) {
@@ -324,11 +337,14 @@ impl World {
         let mut outputs = 0;
         loop {
             outputs += 1;
-            if let Some((key, transmit)) = self.measured(|world| world.nodes[node].hub.poll_transmit(&mut buffer)) {
+            if let Some((key, transmit)) =
+                self.measured(|world| world.nodes[node].hub.poll_transmit(&mut buffer))
+            {
                 let port = self.nodes[node].ports.get(&transmit.from.socket).copied();
                 let from = SocketAddr::new(transmit.from.local_ip, port.expect("an open socket"));
                 let (to, bytes) = (transmit.to.socket_addr(), buffer[..transmit.len].to_vec());
-                let sent = Sent { at: self.now, by: (node, key), kind: transmit.kind, to, bytes: bytes.clone() };
+                let sent =
+                    Sent { at: self.now, by: (node, key), kind: transmit.kind, to, bytes: bytes.clone() };
                 self.sent.push(sent);
                 self.carry(from, to, bytes);
             } else if let Some((key, request)) = self.measured(|world| world.nodes[node].hub.poll_request()) {
@@ -336,7 +352,8 @@ impl World {
             } else if let Some((key, event)) = self.measured(|world| world.nodes[node].hub.poll_event()) {
                 self.signals.push_back(((node, key), event.clone()));
                 self.nodes[node].events.push((key, event));
-            } else if let Some((key, _, _, len)) = self.measured(|world| world.nodes[node].hub.poll_data(&mut buffer))
+            } else if let Some((key, _, _, len)) =
+                self.measured(|world| world.nodes[node].hub.poll_data(&mut buffer))
             {
                 self.nodes[node].data.push((key, buffer[..len].to_vec()));
             } else {

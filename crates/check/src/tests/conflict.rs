@@ -68,7 +68,7 @@ fn p11_equal_roles_settle_whatever_the_tiebreakers_and_losses() {
         }
         // Equal for a third of the seeds.
         for side in &mut world.sides {
-            side.set.tiebreaker = TieBreaker(rng.below(3));
+            side.set.standing.tiebreaker = TieBreaker(rng.below(3));
         }
         let loss = rng.below(31);
         world.passes = std::boxed::Box::new(move |_, _, _, _| rng.below(100) >= loss);

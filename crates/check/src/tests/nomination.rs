@@ -1,6 +1,7 @@
 //! Nomination.
 
-use floe_pair::{IceOptions, Role};
+use floe_pair::{Candidate, CandidateType, IceOptions, Role};
+use floe_stun::Class;
 
 use super::script::*;
 use super::world::*;
@@ -70,6 +71,94 @@ fn a_better_pair_that_waits_for_ever_holds_nothing_up_for_long() {
     script.succeed(&check);
     script.wait(100);
     assert_eq!(script.set.wants_slot(), Some(Urgency::Nomination));
+}
+
+/// A direct pair and a relayed one on each side; the network is asked about datagrams between direct addresses.
+fn with_relays(direct: impl FnMut(floe_stun::Instant) -> bool + 'static) -> World {
+    let mut direct = direct;
+    let mut world = World::new([Role::Controlling, Role::Controlled], millis(50), 3, Config::default());
+    for (index, side) in world.sides.iter_mut().enumerate() {
+        side.add_host(STREAM, RTP, 0, &std::format!("10.0.{index}.1:1000"));
+        side.add_host(STREAM, RTP, 1, &std::format!("10.9.{index}.1:1000"));
+        let relay = &mut side.candidates[1].1;
+        *relay = candidate(CandidateType::Relayed, RTP, 1, relay.address);
+    }
+    let is_relay = |at: floe_pair::TransportAddress| std::format!("{at}").starts_with("10.9.");
+    world.passes =
+        std::boxed::Box::new(move |now, from, to, _| is_relay(from) || is_relay(to) || direct(now));
+    world.signal();
+    world.complete_gathering();
+    world
+}
+
+#[test]
+fn a_direct_pair_whose_first_tries_were_lost_is_selected_before_a_relay() {
+    // Lost for so many milliseconds: the first check of each side, and some of the fresh ones.
+    for lost in [10, 40, 60, 100, 300, 500] {
+        let mut world = with_relays(move |now| now >= ms(lost));
+        assert!(world.run_to_selection(ms(5_000)), "{lost}");
+        for side in &world.sides {
+            let selected = side.set.selected(STREAM, RTP).expect("a pair");
+            assert_eq!(selected.remote_candidate.kind, CandidateType::Host, "lost for {lost} ms");
+            assert!(side.usable_at() <= Some(ms(80)), "data flows on a relay meanwhile");
+        }
+    }
+}
+
+#[test]
+fn a_direct_pair_that_was_heard_from_is_given_eight_fresh_checks() {
+    let mut seen = 0;
+    // What the right side sends gets through, its answers and our checks do not, for a while.
+    let mut world = with_relays(|_| true);
+    let (ours, theirs) = (world.sides[0].bases[0].1, world.sides[1].bases[0].1);
+    world.passes = std::boxed::Box::new(move |_, from, to, bytes| {
+        let request = floe_stun::Message::parse(bytes).expect("well-formed").class() == Class::Request;
+        if (from, to) == (ours, theirs) && request {
+            seen += 1;
+            return seen > 5;
+        }
+        true
+    });
+    assert!(world.run_to_selection(ms(5_000)));
+    let selected = world.sides[0].set.selected(STREAM, RTP).expect("a pair");
+    assert_eq!((selected.local.address, selected.remote), (ours, theirs));
+}
+
+#[test]
+fn a_direct_pair_that_is_a_black_hole_holds_a_relay_up_for_one_retransmission() {
+    let mut world = with_relays(|_| false);
+    assert!(world.run_to_selection(ms(5_000)));
+    let [left, _] = &world.sides;
+    assert!(left.usable_at() <= Some(ms(80)));
+    // The RTO of 500 ms, a round trip for the answer, one for the nomination, some slots.
+    let took = left.selected_at().expect("selected");
+    assert!(took > ms(500) && took <= ms(500 + 2 * 50 + 8 * 5), "{took:?}");
+}
+
+#[test]
+fn however_many_black_holes_there_are_a_relay_is_nominated_within_the_bound() {
+    for two in [false, true] {
+        let mut world = with_relays(|_| false);
+        for (index, side) in world.sides.iter_mut().enumerate() {
+            for host in 2..9 {
+                side.add_host(STREAM, RTP, host, &std::format!("10.0.{index}.{host}:1000"));
+            }
+            if two {
+                side.set.add_component(STREAM, floe_pair::ComponentId::RTCP);
+                side.add_host(STREAM, floe_pair::ComponentId::RTCP, 0, &std::format!("10.0.{index}.1:2000"));
+                side.add_host(STREAM, floe_pair::ComponentId::RTCP, 1, &std::format!("10.9.{index}.1:2000"));
+                let relay = &mut side.candidates.last_mut().expect("there are some").1;
+                *relay = Candidate { kind: CandidateType::Relayed, ..relay.clone() };
+            }
+        }
+        world.signal();
+        assert!(world.run_to_selection(ms(20_000)));
+        let [left, _] = &world.sides;
+        // P + 2 (RTO + RTT + Ta), counted from the valid pair; and a round trip for the nomination.
+        let bound = millis(4 * 50 + 2 * (1_000 + 50 + 5) + 50 + 5);
+        let (usable, selected) = (left.usable_at().expect("valid"), left.selected_at().expect("selected"));
+        assert!(selected.since(usable) <= bound, "{usable:?} {selected:?}");
+    }
 }
 
 #[test]

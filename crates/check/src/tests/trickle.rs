@@ -37,7 +37,7 @@ fn ice_11_link_local_pairs_only_with_link_local() {
 }
 
 /// How far the pair of a learned candidate has come when the candidate is signalled.
-const STEPS: [&str; 5] = ["waiting", "in progress", "succeeded", "nominating", "selected"];
+const STEPS: [&str; 6] = ["waiting", "in progress", "succeeded", "nominating", "selected", "long selected"];
 
 #[test]
 fn p09_signalling_a_learned_candidate_changes_its_type_and_nothing_else() {
@@ -58,6 +58,13 @@ fn p09_signalling_a_learned_candidate_changes_its_type_and_nothing_else() {
             if step >= 4 {
                 script.succeed(&open.take().expect("a nomination"));
             }
+            if step >= 5 {
+                for _ in 0..4 {
+                    for consent in script.wait(5_000) {
+                        script.succeed(&consent);
+                    }
+                }
+            }
             let before = script.pair(remote());
             let (state, wants, _) = (script.set.state(), script.set.wants_slot(), script.events());
             script.set.add_remote_candidate(script.now, STREAM, candidate(kind, RTP, 3, remote()));
@@ -70,8 +77,9 @@ fn p09_signalling_a_learned_candidate_changes_its_type_and_nothing_else() {
                 (after.nominated, after.selected, after.valid),
                 (before.nominated, before.selected, before.valid)
             );
-            if step < 4 {
-                assert_eq!(after.remote.kind, kind, "{name}");
+            assert_eq!(after.remote.kind, kind, "{name}");
+            if let Some(pair) = script.set.best_valid(STREAM, RTP) {
+                assert_eq!(pair.remote_candidate.kind, kind, "{name}");
             }
             assert_eq!(script.set.pairs().count(), 1);
             if let Some(check) = open {

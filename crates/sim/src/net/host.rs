@@ -9,7 +9,7 @@ use floe_agent::{AgentKey, Answer, Event, Hub, Interface, InterfaceFlags, Reques
 use floe_pair::{ComponentId, SocketId, StreamId, TransportAddress};
 use floe_stun::Instant;
 
-use super::{Link, RealmId};
+use super::{Heard, Link, RealmId};
 
 /// Events and datagrams kept for whoever drives the simulation, each; the oldest goes first.
 const MAX_KEPT: usize = 4096;
@@ -99,6 +99,8 @@ pub(super) struct Host {
     pub(super) hub: Hub,
     pub(super) mailboxes: BTreeMap<AgentKey, Mailbox>,
     pub(super) deadline: Option<Instant>,
+    /// What reached sockets that belong to no agent.
+    pub(super) bare: BTreeMap<SocketId, Vec<Heard>>,
     sockets: BTreeMap<SocketId, SocketAddr>,
     by_address: BTreeMap<SocketAddr, SocketId>,
     next_socket: u32,
@@ -112,6 +114,7 @@ impl Host {
             hub: Hub::new(),
             mailboxes: BTreeMap::new(),
             deadline: None,
+            bare: BTreeMap::new(),
             sockets: BTreeMap::new(),
             by_address: BTreeMap::new(),
             next_socket: 0,
@@ -133,6 +136,10 @@ impl Host {
 
     pub(super) fn address(&self, ip: IpAddr) -> Option<&HostAddress> {
         self.addresses.iter().find(|address| address.ip == ip)
+    }
+
+    pub(super) fn address_mut(&mut self, ip: IpAddr) -> Option<&mut HostAddress> {
+        self.addresses.iter_mut().find(|address| address.ip == ip)
     }
 
     /// Opens a socket, on any port if 0 is asked for.

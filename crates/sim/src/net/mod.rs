@@ -1,9 +1,9 @@
-//! A network on a virtual clock: hosts with agents, links, NATs, and the embedded server.
+//! A network on a virtual clock: hosts with agents, links, NATs and firewalls, third parties, and the embedded server.
 //!
-//! A [`Network`] is built from address spaces ([`RealmId`]), hosts, NATs and servers; agents are added to hosts and
-//! introduced to each other by a [`Session`]. [`Network::run_until`] moves the clock from one occurrence to the
-//! next; nothing waits. Everything random comes from the seed given to [`Network::new`]: equal seeds and equal
-//! calls give equal runs, down to the last byte ([`Trace::hash`]).
+//! A [`Network`] is built from address spaces ([`RealmId`]), hosts, gates between the address spaces ([`GateConfig`])
+//! and servers; agents are added to hosts and introduced to each other by a [`Session`]. [`Network::run_until`] moves
+//! the clock from one occurrence to the next; nothing waits. Everything random comes from the seed given to
+//! [`Network::new`]: equal seeds and equal calls give equal runs, down to the last byte ([`Trace::hash`]).
 //!
 //! Agents are driven as any driver drives them: through their inputs, outputs and requests, in the order their
 //! crate asks for. Inputs come before timers at equal instants.
@@ -32,9 +32,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod bare;
+mod build;
+mod emit;
+mod gate;
 mod host;
+mod intruder;
 mod link;
-mod nat;
+pub(crate) mod micros;
 mod queue;
 mod realm;
 mod relay;
@@ -42,42 +47,58 @@ mod run;
 mod session;
 mod trace;
 
-use core::{fmt, time::Duration};
+use core::time::Duration;
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
 };
 
-use floe_agent::{Agent, AgentConfig, ConfigError, Event, PathError, PathHandle, SendError};
+use floe_agent::{Agent, Event, PathError, PathHandle, SendError};
 use floe_pair::{ComponentId, Place, StreamId};
 use floe_stun::{Instant, Random};
 
+pub use bare::{BareSocket, Heard};
+pub use build::BuildError;
+pub use gate::{Admits, Dependence, FirewallConfig, GateConfig, NatConfig, Ports, PrefixConfig, Refresh};
 pub use host::{AgentId, Arrived, HostAddress, HostId};
-pub use link::{Link, Probability};
-pub use nat::{Dependence, NatConfig};
+pub use intruder::{Intruder, Intrusion};
+pub use link::{Link, Probability, Way};
 pub use realm::RealmId;
 pub use relay::ServerId;
 pub use run::Ended;
 pub use session::Session;
-pub use trace::{Entry, Fate, Trace};
+pub use trace::{Content, Entry, Fate, StreamStep, Trace, Unreachable};
 
-use crate::server::{Server, ServerConfig};
+use crate::{invariants::Watch, server::Server};
+use gate::Gate;
 use host::{Host, Mailbox};
-use nat::Nat;
+use link::Lane;
 use queue::Queue;
-use realm::{Attachment, Realm};
+use realm::Realm;
 use relay::ServerNode;
 use session::Introduction;
 
+/// What agents are lent to write into: as much as they hold of data that comes early.
+const BUFFER_BYTES: usize = 24 * 1024;
 /// Longest UDP payload over IPv4, and some room for framing.
-const BUFFER_BYTES: usize = 65_536;
+const LARGEST_BYTES: usize = 65_536;
+/// Buffers of datagrams that have arrived, kept for those to come.
+const MAX_SPARE: usize = 64;
 
 /// A datagram on its way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Packet {
     from: SocketAddr,
     to: SocketAddr,
-    bytes: Vec<u8>,
+    content: Content,
+}
+
+impl Packet {
+    /// Length of the IP packet.
+    fn ip_bytes(&self) -> usize {
+        let headers = if self.to.is_ipv4() { 28 } else { 48 };
+        self.content.bytes().len().saturating_add(headers)
+    }
 }
 
 /// Something that has addresses.
@@ -85,41 +106,15 @@ struct Packet {
 enum Node {
     Host(HostId),
     Server(ServerId),
-    Nat(usize),
+    Gate(usize),
 }
 
-/// Why a network cannot be built as asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// Another node has this address in this address space.
-    AddressTaken(IpAddr),
-    /// The address space belongs to another network.
-    NoSuchRealm(RealmId),
-    /// The host belongs to another network.
-    NoSuchHost(HostId),
-    /// The agent's configuration is not usable.
-    Agent(ConfigError),
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::AddressTaken(ip) => write!(f, "address {ip} is taken"),
-            Self::NoSuchRealm(_) => f.write_str("no such address space"),
-            Self::NoSuchHost(_) => f.write_str("no such host"),
-            Self::Agent(error) => write!(f, "agent: {error}"),
-        }
-    }
-}
-
-impl core::error::Error for BuildError {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        match self {
-            Self::Agent(error) => Some(error),
-            _ => None,
-        }
-    }
+/// Both directions of a link at work, and the weather of the address space between them.
+#[derive(Clone, Copy, Debug)]
+struct Lanes {
+    up: Lane,
+    weather: Lane,
+    down: Lane,
 }
 
 /// A network and its clock. See the [module](self).
@@ -127,17 +122,24 @@ impl core::error::Error for BuildError {
 pub struct Network {
     now: Instant,
     seeds: Random,
-    losses: Random,
+    chances: Random,
     queue: Queue,
     trace: Trace,
     realms: Vec<Realm>,
+    links: Vec<Lanes>,
     hosts: Vec<Host>,
     servers: Vec<ServerNode>,
-    nats: Vec<Nat>,
+    gates: Vec<Gate>,
+    intruders: Vec<Intruder>,
     names: BTreeMap<Box<str>, (Vec<IpAddr>, Duration)>,
     introductions: BTreeMap<AgentId, Introduction>,
     /// Lent to agents for what they send.
     buffer: Vec<u8>,
+    spare: Vec<Vec<u8>>,
+    /// Looks on, where somebody wants to know.
+    pub(crate) watch: Option<Box<Watch>>,
+    /// Whether links leave nothing to chance.
+    calm: bool,
     /// Steps made at the present instant.
     steps: u32,
 }
@@ -148,17 +150,22 @@ impl Network {
         let mut seeds = Random::from_seed(seed);
         Self {
             now: Instant::ORIGIN,
-            losses: seeds.split(),
+            chances: seeds.split(),
             seeds,
             queue: Queue::default(),
             trace: Trace::default(),
             realms: vec![Realm::default()],
+            links: Vec::new(),
             hosts: Vec::new(),
             servers: Vec::new(),
-            nats: Vec::new(),
+            gates: Vec::new(),
+            intruders: Vec::new(),
             names: BTreeMap::new(),
             introductions: BTreeMap::new(),
             buffer: vec![0; BUFFER_BYTES],
+            spare: Vec::new(),
+            watch: None,
+            calm: false,
             steps: 0,
         }
     }
@@ -168,79 +175,6 @@ impl Network {
         let mut seed = [0; 32];
         self.seeds.fill(&mut seed);
         seed
-    }
-
-    /// A NAT and the empty address space behind it.
-    ///
-    /// # Errors
-    /// [`BuildError`]: its outer address space does not exist, or its address is taken there.
-    pub fn add_nat(&mut self, config: NatConfig) -> Result<RealmId, BuildError> {
-        let node = Node::Nat(self.nats.len());
-        self.attach(config.outer, config.address, Attachment { node, link: config.outer_link })?;
-        let inner = RealmId(self.realms.len());
-        self.realms.push(Realm::behind(Attachment { node, link: config.inner_link }));
-        let random = self.seeds.split();
-        self.nats.push(Nat::new(config, inner, random));
-        Ok(inner)
-    }
-
-    /// A host with these addresses; no two of them may be equal, not even in different address spaces.
-    ///
-    /// # Errors
-    /// [`BuildError`]: an address is taken, or its address space does not exist. Nothing is added then but the
-    /// addresses before it.
-    pub fn add_host(&mut self, addresses: &[HostAddress]) -> Result<HostId, BuildError> {
-        let id = HostId(self.hosts.len());
-        for (index, address) in addresses.iter().enumerate() {
-            if addresses.iter().take(index).any(|other| other.ip == address.ip) {
-                return Err(BuildError::AddressTaken(address.ip));
-            }
-            self.attach(address.realm, address.ip, Attachment { node: Node::Host(id), link: address.link })?;
-        }
-        self.hosts.push(Host::new(addresses.to_vec()));
-        Ok(id)
-    }
-
-    /// A server on its listening and relay addresses.
-    ///
-    /// # Errors
-    /// [`BuildError`]: an address is taken by another node, or the address space does not exist.
-    pub fn add_server(
-        &mut self,
-        realm: RealmId,
-        config: ServerConfig,
-        link: Link,
-    ) -> Result<ServerId, BuildError> {
-        let id = ServerId(self.servers.len());
-        let listen = config.listen.clone();
-        let mut ips: Vec<IpAddr> =
-            listen.iter().map(SocketAddr::ip).chain(config.relay_ips.iter().copied()).collect();
-        ips.sort_unstable();
-        ips.dedup();
-        for ip in ips {
-            self.attach(realm, ip, Attachment { node: Node::Server(id), link })?;
-        }
-        let server = Server::new(config, self.draw_seed());
-        self.servers.push(ServerNode::new(realm, server, listen));
-        Ok(id)
-    }
-
-    /// A name that hosts can look up, which takes `delay`. Other names have no address.
-    pub fn add_name(&mut self, name: &str, addresses: Vec<IpAddr>, delay: Duration) {
-        self.names.insert(name.into(), (addresses, delay));
-    }
-
-    /// An agent on a host. It does nothing yet.
-    ///
-    /// # Errors
-    /// [`BuildError`]: there is no such host, or the configuration is not usable.
-    pub fn add_agent(&mut self, host: HostId, config: AgentConfig) -> Result<AgentId, BuildError> {
-        let agent = Agent::new(config).map_err(BuildError::Agent)?;
-        let node = self.hosts.get_mut(host.0).ok_or(BuildError::NoSuchHost(host))?;
-        let key = node.hub.insert(agent);
-        node.mailboxes.insert(key, Mailbox::default());
-        self.drain_host(host);
-        Ok(AgentId { host, key })
     }
 
     /// The virtual time.
@@ -256,6 +190,11 @@ impl Network {
     /// Keeps the next `steps` steps of datagrams for [`Trace::story`].
     pub fn keep_story(&mut self, steps: usize) {
         self.trace.keep(steps);
+    }
+
+    /// Whether links leave nothing to chance from now on: no loss, no jitter, no reordering, no second copies.
+    pub fn set_calm(&mut self, calm: bool) {
+        self.calm = calm;
     }
 
     /// An agent, to look at.
@@ -294,9 +233,14 @@ impl Network {
         let unknown = SendError::NoSuchComponent(stream, component);
         let agent =
             self.hosts.get_mut(from.host.0).and_then(|host| host.hub.agent_mut(from.key)).ok_or(unknown)?;
-        let sent = agent.send(self.now, stream, component, payload, &mut self.buffer);
+        let mut bytes = self.spare.pop().unwrap_or_default();
+        bytes.resize(LARGEST_BYTES, 0);
+        let sent = agent.send(self.now, stream, component, payload, &mut bytes);
         let sent = sent.map(|transmit| {
-            let bytes = self.buffer.get(..transmit.len).unwrap_or_default().to_vec();
+            bytes.truncate(transmit.len);
+            if let Some(watch) = &mut self.watch {
+                watch.on_data(self.now, from.host, transmit.from, transmit.to, &bytes);
+            }
             self.leave(from.host, transmit.from, transmit.to.socket_addr(), bytes);
         });
         self.drain_host(from.host);
@@ -309,7 +253,11 @@ impl Network {
     /// What [`PathHandle::frame`] says.
     pub fn send_on(&mut self, from: AgentId, path: &PathHandle, payload: &[u8]) -> Result<(), PathError> {
         let frame = path.frame(self.now, payload.len())?;
-        self.leave(from.host, frame.from, frame.to.socket_addr(), [frame.header(), payload].concat());
+        let bytes = [frame.header(), payload].concat();
+        if let Some(watch) = &mut self.watch {
+            watch.on_data(self.now, from.host, frame.from, frame.to, &bytes);
+        }
+        self.leave(from.host, frame.from, frame.to.socket_addr(), bytes);
         Ok(())
     }
 
@@ -345,23 +293,28 @@ impl Network {
         self.servers.get_mut(id.0).map(|node| &mut node.server)
     }
 
+    /// When a host's agents want to be woken next.
+    pub fn deadline(&self, id: HostId) -> Option<Instant> {
+        self.hosts.get(id.0)?.deadline
+    }
+
+    /// Takes the steps kept so far.
+    pub fn take_story(&mut self) -> Vec<Entry> {
+        self.trace.take()
+    }
+
     /// Sockets that are open on a host.
     pub fn open_sockets(&self, id: HostId) -> usize {
         self.hosts.get(id.0).map_or(0, Host::open_sockets)
     }
 
-    /// Mappings alive in the NAT before an address space.
+    /// Mappings and pinholes alive in the gates before an address space.
     pub fn mappings(&self, inner: RealmId) -> usize {
-        self.nats.iter().filter(|nat| nat.inner == inner).map(|nat| nat.mappings(self.now)).sum()
+        self.gates.iter().filter(|gate| gate.inner == inner).map(|gate| gate.mappings(self.now)).sum()
     }
 
     fn mailbox(&self, id: AgentId) -> Option<&Mailbox> {
         self.hosts.get(id.host.0)?.mailboxes.get(&id.key)
-    }
-
-    fn attach(&mut self, realm: RealmId, ip: IpAddr, attachment: Attachment) -> Result<(), BuildError> {
-        let space = self.realms.get_mut(realm.0).ok_or(BuildError::NoSuchRealm(realm))?;
-        if space.attach(ip, attachment) { Ok(()) } else { Err(BuildError::AddressTaken(ip)) }
     }
 
     /// A datagram leaves a host by one of its sockets.
@@ -372,7 +325,8 @@ impl Network {
         let realm = node.address(from.local_ip).map(|address| address.realm);
         let to = SocketAddr::new(to.ip(), to.port());
         if let (Some(from), Some(realm)) = (source, realm) {
-            self.emit(Node::Host(host), realm, Packet { from, to, bytes });
+            self.trace.depart();
+            self.emit(Node::Host(host), realm, Packet { from, to, content: Content::Datagram(bytes) });
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use floe_stun::Instant;
 
-use super::RealmId;
+use super::{Content, Packet, RealmId};
 use crate::server::{RelayRequestId, Server, ServerRequest};
 
 /// First port given to relayed transport addresses (RFC 8656 §7.2).
@@ -34,13 +34,22 @@ impl ServerNode {
     }
 
     /// A datagram that arrived; `false` if no socket is there.
-    pub(super) fn receive(&mut self, now: Instant, to: SocketAddr, from: SocketAddr, bytes: &[u8]) -> bool {
-        if self.listen.contains(&to) {
-            self.server.handle_datagram(now, to, from, bytes);
-        } else if self.relays.contains(&to) {
-            self.server.handle_relayed(now, to, from, bytes);
-        } else {
-            return false;
+    pub(super) fn receive(&mut self, now: Instant, packet: &Packet) -> bool {
+        let Packet { from, to, content } = packet;
+        match content {
+            Content::Datagram(bytes) if self.listen.contains(to) => {
+                self.server.handle_datagram(now, *to, *from, bytes);
+            }
+            Content::Datagram(bytes) if self.relays.contains(to) => {
+                self.server.handle_relayed(now, *to, *from, bytes);
+            }
+            Content::Datagram(_) | Content::Stream(_) => return false,
+            Content::Unreachable(error) => {
+                let (relay, peer) = error.about;
+                if self.relays.contains(&relay) {
+                    self.server.handle_icmp(now, relay, peer, (error.kind, error.code, error.mtu));
+                }
+            }
         }
         true
     }

@@ -4,9 +4,13 @@ use core::time::Duration;
 use std::net::SocketAddr;
 
 use floe_agent::{AgentKey, Answer, Handled, Received, Request, RequestFailure};
+use floe_pair::Place;
 use floe_stun::Instant;
 
-use super::{AgentId, Arrived, Fate, HostId, Network, Node, Packet, RealmId, ServerId, queue::Occurrence};
+use super::{
+    AgentId, Arrived, Content, Fate, Heard, HostId, Network, Node, Packet, RealmId, ServerId, emit::Trouble,
+    queue::Occurrence, realm::Attachment,
+};
 
 /// Steps at one instant before the run counts as stalled: far more than any sane burst of datagrams makes.
 const MAX_STEPS_AT_ONE_INSTANT: u32 = 100_000;
@@ -96,11 +100,15 @@ impl Network {
                 self.arrive_at_host(id, realm, packet);
             }
             Occurrence::Arrival { node: Node::Server(id), realm, packet } => {
-                self.arrive_at_server(id, realm, &packet);
+                self.arrive_at_server(id, realm, packet);
             }
-            Occurrence::Arrival { node: Node::Nat(index), realm, packet } => {
-                self.pass_nat(index, realm, packet);
+            Occurrence::Arrival { node: Node::Gate(index), realm, packet } => {
+                self.pass_gate(index, realm, packet);
             }
+            Occurrence::Descent { node, link, realm, packet } => {
+                self.go_down(self.now, Attachment { node, link }, realm, packet);
+            }
+            Occurrence::Injection { realm, packet } => self.be_injected(realm, packet),
             Occurrence::Signal { to, signal } => self.hear(to, signal),
             Occurrence::Answer { host, agent, id, answer } => {
                 if let Some(node) = self.hosts.get_mut(host.0) {
@@ -111,91 +119,74 @@ impl Network {
         }
     }
 
-    /// Puts a datagram on its way from `sender` in `realm`. Within one node it arrives at once; between two it
-    /// crosses the links of both.
-    pub(super) fn emit(&mut self, sender: Node, realm: RealmId, packet: Packet) {
-        let Some(space) = self.realms.get(realm.0) else { return };
-        let own = space.sender(sender, packet.from.ip());
-        let (Some(own), Some(next)) = (own, space.route(packet.to.ip())) else {
-            return self.trace.note(self.now, realm, &packet, Fate::NoRoute);
-        };
-        let mut at = self.now;
-        if next.node != sender {
-            for link in [own.link, next.link] {
-                if link.loss.happens(&mut self.losses) {
-                    return self.trace.note(self.now, realm, &packet, Fate::Lost);
-                }
-                at = at.after(link.delay);
-            }
-        }
-        self.trace.note(self.now, realm, &packet, Fate::Sent);
-        self.queue.push(at, Occurrence::Arrival { node: next.node, realm, packet });
-    }
-
     fn arrive_at_host(&mut self, id: HostId, realm: RealmId, mut packet: Packet) {
         let Some(node) = self.hosts.get_mut(id.0) else { return };
-        let Some(socket) = node.socket_at(packet.to) else {
-            return self.trace.note(self.now, realm, &packet, Fate::NoSocket);
+        let Content::Datagram(payload) = &mut packet.content else {
+            // Agents take no ICMP: it is not authenticated, and proves nothing (RFC 8445 §19.2).
+            return self.drop_packet(realm, packet, Fate::Delivered);
         };
+        let Some(socket) = node.socket_at(packet.to) else {
+            self.trace.note(self.now, realm, &packet, Fate::NoSocket);
+            return self.report(realm, &packet, packet.to.ip(), Trouble::NoSocket);
+        };
+        if let Some(heard) = node.bare.get_mut(&socket) {
+            heard.push(Heard { at: self.now, from: packet.from, payload: payload.clone() });
+            return self.drop_packet(realm, packet, Fate::Delivered);
+        }
         self.trace.note(self.now, realm, &packet, Fate::Delivered);
+        let Content::Datagram(payload) = &mut packet.content else { return };
         let source = node.seen_source(packet.from, packet.to.ip());
+        if let Some(watch) = &mut self.watch {
+            let place = Place { socket, local_ip: packet.to.ip() };
+            watch.on_receive(self.now, id, place, source, payload);
+        }
         let ecn = floe_agent::Ecn::NotCapable;
-        let received = Received { socket, local_ip: packet.to.ip(), source, ecn, payload: &mut packet.bytes };
+        let received = Received { socket, local_ip: packet.to.ip(), source, ecn, payload };
         if let (Some(key), Handled::Data { stream, component, payload }) =
             node.hub.handle_datagram(self.now, received)
             && let Some(mailbox) = node.mailboxes.get_mut(&key)
         {
             mailbox.keep(Arrived { at: self.now, stream, component, payload: payload.to_vec() });
         }
+        self.recycle(packet);
         self.drain_host(id);
     }
 
-    fn arrive_at_server(&mut self, id: ServerId, realm: RealmId, packet: &Packet) {
+    fn arrive_at_server(&mut self, id: ServerId, realm: RealmId, packet: Packet) {
         let Some(node) = self.servers.get_mut(id.0) else { return };
-        let served = node.receive(self.now, packet.to, packet.from, &packet.bytes);
+        let served = node.receive(self.now, &packet);
         let fate = if served { Fate::Delivered } else { Fate::NoSocket };
-        self.trace.note(self.now, realm, packet, fate);
+        if !served {
+            self.trace.note(self.now, realm, &packet, fate);
+            return self.report(realm, &packet, packet.to.ip(), Trouble::NoSocket);
+        }
+        self.drop_packet(realm, packet, fate);
         self.drain_server(id);
-    }
-
-    fn pass_nat(&mut self, index: usize, realm: RealmId, packet: Packet) {
-        let Some(nat) = self.nats.get_mut(index) else { return };
-        let (outer, inner, address) = (nat.config.outer, nat.inner, nat.config.address);
-        if realm != inner {
-            return self.enter_nat(index, realm, packet);
-        }
-        let Some(from) = nat.outbound(self.now, packet.from, packet.to) else {
-            return self.trace.note(self.now, realm, &packet, Fate::Filtered);
-        };
-        let translated = Packet { from, ..packet };
-        if translated.to.ip() != address {
-            self.emit(Node::Nat(index), outer, translated);
-        } else if nat.config.hairpinning {
-            self.enter_nat(index, outer, translated);
-        } else {
-            self.trace.note(self.now, outer, &translated, Fate::Filtered);
-        }
-    }
-
-    fn enter_nat(&mut self, index: usize, realm: RealmId, packet: Packet) {
-        let Some(nat) = self.nats.get(index) else { return };
-        match nat.inbound(self.now, packet.from, packet.to.port()) {
-            Some(to) => self.emit(Node::Nat(index), nat.inner, Packet { to, ..packet }),
-            None => self.trace.note(self.now, realm, &packet, Fate::Filtered),
-        }
     }
 
     /// Does everything a host's agents want done, in the order their outputs are to be drained.
     pub(super) fn drain_host(&mut self, id: HostId) {
         let mut buffer = core::mem::take(&mut self.buffer);
-        buffer.resize(super::BUFFER_BYTES, 0);
         while let Some(node) = self.hosts.get_mut(id.0) {
             if let Some((_, transmit)) = node.hub.poll_transmit(&mut buffer) {
-                let bytes = buffer.get(..transmit.len).unwrap_or_default().to_vec();
+                if let Some(watch) = &mut self.watch {
+                    watch.on_transmit(
+                        self.now,
+                        id,
+                        &transmit,
+                        buffer.get(..transmit.len).unwrap_or_default(),
+                    );
+                }
+                let mut bytes = self.spare.pop().unwrap_or_default();
+                bytes.clear();
+                bytes.extend_from_slice(buffer.get(..transmit.len).unwrap_or_default());
                 self.leave(id, transmit.from, transmit.to.socket_addr(), bytes);
             } else if let Some((key, request)) = node.hub.poll_request() {
                 self.serve_agent(id, key, request);
             } else if let Some((key, event)) = node.hub.poll_event() {
+                if let Some(watch) = &mut self.watch {
+                    watch.on_event(self.now, id, &event);
+                }
                 if let Some(mailbox) = node.mailboxes.get_mut(&key) {
                     mailbox.note(self.now, event.clone());
                 }
@@ -207,6 +198,10 @@ impl Network {
                 }
             } else {
                 node.deadline = node.hub.poll_timeout();
+                if let Some(watch) = &mut self.watch {
+                    let agents = node.mailboxes.keys().filter_map(|key| node.hub.agent(*key));
+                    agents.for_each(|agent| watch.on_settled(self.now, id, agent));
+                }
                 break;
             }
         }
@@ -245,7 +240,11 @@ impl Network {
             let realm = node.realm;
             if let Some(transmit) = node.server.poll_transmit() {
                 let (from, to): (SocketAddr, SocketAddr) = (transmit.from, transmit.to);
-                self.emit(Node::Server(id), realm, Packet { from, to, bytes: transmit.bytes });
+                self.emit(
+                    Node::Server(id),
+                    realm,
+                    Packet { from, to, content: Content::Datagram(transmit.bytes) },
+                );
             } else if let Some(request) = node.server.poll_request() {
                 node.serve(self.now, request);
             } else {

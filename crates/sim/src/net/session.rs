@@ -16,10 +16,12 @@ pub(super) enum Signal {
 }
 
 /// Where an agent's signalling goes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Introduction {
     peer: AgentId,
     delay: Duration,
+    /// What is told only when gathering is complete; `None`: everything is told at once.
+    held: Option<Vec<Signal>>,
 }
 
 /// Two agents and the signalling between them: parameters, trickled candidates and the end of candidates, each
@@ -36,17 +38,32 @@ pub struct Session {
 impl Session {
     /// Introduces two agents to each other: from now on what one says reaches the other `delay` later.
     pub fn new(network: &mut Network, a: AgentId, b: AgentId, delay: Duration) -> Self {
-        network.introductions.insert(a, Introduction { peer: b, delay });
-        network.introductions.insert(b, Introduction { peer: a, delay });
+        for (id, peer) in [(a, b), (b, a)] {
+            network.introductions.insert(id, Introduction { peer, delay, held: None });
+        }
         Self { a, b, delay }
+    }
+
+    /// From now on neither side trickles: parameters and candidates are told in one, when gathering is complete.
+    pub fn without_trickle(&self, network: &mut Network) {
+        for id in [self.a, self.b] {
+            if let Some(introduction) = network.introductions.get_mut(&id) {
+                introduction.held.get_or_insert_default();
+            }
+        }
     }
 
     /// Both sides tell their parameters and begin to gather.
     pub fn start(&self, network: &mut Network) {
         for id in [self.a, self.b] {
-            self.tell_parameters(network, id);
-            network.gather(id);
+            self.start_side(network, id);
         }
+    }
+
+    /// One side tells its parameters and begins to gather.
+    pub fn start_side(&self, network: &mut Network, id: AgentId) {
+        self.tell_parameters(network, id);
+        network.gather(id);
     }
 
     /// One side tells the other its parameters.
@@ -113,8 +130,18 @@ impl Network {
     }
 
     fn signal(&mut self, from: AgentId, signal: Signal) {
-        if let Some(Introduction { peer, delay }) = self.introductions.get(&from).copied() {
-            self.queue.push(self.now.after(delay), Occurrence::Signal { to: peer, signal });
+        let Some(introduction) = self.introductions.get_mut(&from) else { return };
+        let (to, at) = (introduction.peer, self.now.after(introduction.delay));
+        let signals = match &mut introduction.held {
+            None => vec![signal],
+            Some(held) => {
+                let last = matches!(signal, Signal::Complete);
+                held.push(signal);
+                if last { core::mem::take(held) } else { Vec::new() }
+            }
+        };
+        for signal in signals {
+            self.queue.push(at, Occurrence::Signal { to, signal });
         }
     }
 

@@ -38,6 +38,39 @@ impl Prefix {
         differing.leading_zeros() >= u32::from(self.bits)
     }
 
+    /// Every address of one family.
+    pub const fn everything(ipv4: bool) -> Self {
+        let base = if ipv4 { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+        Self { base, bits: 0 }
+    }
+
+    /// How many bits the addresses of the range agree in.
+    pub const fn bits(self) -> u8 {
+        self.bits
+    }
+
+    /// Whether the range is one of IPv4 addresses.
+    pub const fn is_ipv4(self) -> bool {
+        self.base.is_ipv4()
+    }
+
+    /// The address of the range that agrees with `ip` in all bits behind the prefix; `ip` itself if it is of the other
+    /// family.
+    #[must_use]
+    pub fn with_host(self, ip: IpAddr) -> IpAddr {
+        match (self.base, ip) {
+            (IpAddr::V4(base), IpAddr::V4(ip)) => {
+                let host = u32::MAX.checked_shr(u32::from(self.bits)).unwrap_or(0);
+                Ipv4Addr::from_bits(base.to_bits() & !host | ip.to_bits() & host).into()
+            }
+            (IpAddr::V6(base), IpAddr::V6(ip)) => {
+                let host = u128::MAX.checked_shr(u32::from(self.bits)).unwrap_or(0);
+                Ipv6Addr::from_bits(base.to_bits() & !host | ip.to_bits() & host).into()
+            }
+            _ => ip,
+        }
+    }
+
     const fn v4(octets: [u8; 4], bits: u8) -> Self {
         let [a, b, c, d] = octets;
         Self { base: IpAddr::V4(Ipv4Addr::new(a, b, c, d)), bits }

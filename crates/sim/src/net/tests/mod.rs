@@ -1,5 +1,6 @@
 //! Two agents on a virtual network.
 
+mod bare;
 mod connecting;
 mod network;
 
@@ -13,7 +14,7 @@ use floe_agent::{
 };
 
 use super::*;
-use crate::server::{PeerPolicy, Prefix};
+use crate::server::{PeerPolicy, Prefix, ServerConfig};
 
 const STREAM: StreamId = StreamId(0);
 const COMPONENT: ComponentId = ComponentId::RTP;
@@ -150,4 +151,9 @@ impl World {
 
 fn turn_server(url: &str) -> ServerEntry {
     ServerEntry::new(url.parse().unwrap(), Some(Credentials::new(b"ada", b"correct horse").unwrap()))
+}
+
+/// An agent that does nothing.
+pub(super) fn idle_agent() -> Agent {
+    Agent::new(AgentConfig::new([1; 32], Role::Controlling)).unwrap()
 }

@@ -1,0 +1,313 @@
+//! What is kept from moment to moment so that a report can be made.
+
+use alloc::{boxed::Box, collections::BTreeMap, string::ToString, vec::Vec};
+use core::net::{IpAddr, SocketAddr};
+
+use floe_check::{ChecklistSet, Outcome};
+use floe_gather::ServerError;
+use floe_pair::{BaseId, Candidate, ComponentId, StreamId, TransportAddress};
+use floe_stun::{Class, Instant, Message, attribute::ErrorCode};
+
+use super::{
+    CandidateCounts, ComponentCounts, Count, Cut, ErrorCount, HostFailure, Icmp, InterfaceReport, Loss,
+    MOST_CODES, MOST_HOST_FAILURES, MOST_ICMP, MOST_LOSSES, MOST_PAIRS, MOST_SERVER_FAILURES, PairRecord,
+    PairSummary, Report, ServerFailure, ServerReport, Side, Totals, count, record,
+};
+use crate::{agent::Agent, commands::Ignored};
+
+/// First bytes of a Binding error response (RFC 8489 §5).
+const BINDING_ERROR: [u8; 2] = [0x01, 0x11];
+
+/// What is kept from moment to moment. Nothing here grows with the length of a session.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    /// Whether pairs are kept one by one.
+    full: bool,
+    servers: Vec<(usize, ServerFailure)>,
+    servers_left_out: u32,
+    hosts: Vec<HostFailure>,
+    local: CandidateCounts,
+    remote: CandidateCounts,
+    learned: u32,
+    ignored: Vec<Count<Ignored>>,
+    ever_valid: bool,
+    losses: Vec<Loss>,
+    totals: Totals,
+    errors: Vec<ErrorCount>,
+    cuts: Vec<Count<Cut>>,
+    role_switches: u32,
+    /// Pairs of each data stream as they were at its last nomination.
+    folded: BTreeMap<StreamId, PairSummary>,
+    pairs: Vec<PairRecord>,
+    icmp: Vec<(BaseId, SocketAddr, Icmp)>,
+}
+
+impl Ledger {
+    pub(crate) fn new(full: bool) -> Self {
+        Self { full, ..Self::default() }
+    }
+
+    /// Something the gatherer said.
+    pub(crate) fn on_gathering(&mut self, now: Instant, event: &floe_gather::Event) {
+        match event {
+            floe_gather::Event::Candidate { candidate, .. } => self.local.add(candidate),
+            floe_gather::Event::ServerFailed { server, local, address, error } => {
+                self.server_failed(now, *server, *local, *address, error);
+            }
+            floe_gather::Event::HostFailed { local, failure, .. }
+                if self.hosts.len() < MOST_HOST_FAILURES =>
+            {
+                self.hosts.push(HostFailure { local: Some(*local), failure: *failure });
+            }
+            floe_gather::Event::LimitReached(limit) => {
+                count(&mut self.cuts, Cut::Gathering(*limit), 1, MOST_CODES);
+            }
+            floe_gather::Event::Turn(base, floe_turn::Event::PeerUnreachable { peer, kind, code })
+                if self.full =>
+            {
+                let icmp = Icmp { kind: *kind, code: *code };
+                let known = self.icmp.iter_mut().find(|(of, to, _)| of == base && to == peer);
+                if let Some(known) = known {
+                    known.2 = icmp;
+                } else if self.icmp.len() < MOST_ICMP {
+                    self.icmp.push((*base, *peer, icmp));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Something the checklist set said.
+    pub(crate) fn on_checks(&mut self, now: Instant, event: &floe_check::Event, checks: &ChecklistSet) {
+        match *event {
+            floe_check::Event::PairValid { .. } => self.ever_valid = true,
+            floe_check::Event::Selected { stream, .. } => self.fold(checks, |of| of == stream),
+            floe_check::Event::State(floe_check::State::Failed) => self.fold(checks, |_| true),
+            floe_check::Event::ConsentLost { stream, component } => {
+                self.fold(checks, |of| of == stream);
+                self.lost(now, checks, stream, component);
+            }
+            floe_check::Event::LimitReached { limit, .. } => {
+                count(&mut self.cuts, Cut::Checks(limit), 1, MOST_CODES);
+            }
+            floe_check::Event::RemoteLearned { .. } => self.learned = self.learned.saturating_add(1),
+            floe_check::Event::RoleSwitched(_) => self.role_switches = self.role_switches.saturating_add(1),
+            _ => {}
+        }
+    }
+
+    /// A candidate the peer has signalled.
+    pub(crate) fn on_remote(&mut self, candidate: &Candidate) {
+        self.remote.add(candidate);
+    }
+
+    /// A candidate the peer has signalled that is of no use.
+    pub(crate) fn on_ignored(&mut self, reason: Ignored) -> Ignored {
+        count(&mut self.ignored, reason, 1, MOST_CODES);
+        reason
+    }
+
+    /// A message of connectivity checks, as the checklist set has judged it.
+    pub(crate) fn on_received(&mut self, message: &Message<'_>, outcome: Outcome) {
+        use floe_check::DropReason;
+        let totals = &mut self.totals;
+        let counter = match (message.class(), outcome) {
+            (Class::Request, Outcome::Taken) => &mut totals.requests_accepted,
+            (Class::Request, Outcome::Dropped(DropReason::Refused)) => &mut totals.requests_refused,
+            (Class::Success | Class::Error, Outcome::Taken) => &mut totals.answers_received,
+            (Class::Success | Class::Error, Outcome::Dropped(DropReason::Integrity)) => {
+                &mut totals.answers_unauthenticated
+            }
+            _ => return,
+        };
+        *counter = counter.saturating_add(1);
+        if message.class() == Class::Error {
+            self.error(Side::Peer, message, outcome == Outcome::Taken);
+        }
+    }
+
+    /// A message of connectivity checks that leaves.
+    pub(crate) fn on_sent(&mut self, kind: floe_check::TransmitKind, bytes: &[u8]) {
+        let totals = &mut self.totals;
+        let counter = match kind {
+            floe_check::TransmitKind::Check => &mut totals.checks_sent,
+            floe_check::TransmitKind::Consent => &mut totals.consents_sent,
+            floe_check::TransmitKind::Response => &mut totals.answers_sent,
+            floe_check::TransmitKind::Keepalive => return,
+        };
+        *counter = counter.saturating_add(1);
+        if kind == floe_check::TransmitKind::Response
+            && bytes.starts_with(&BINDING_ERROR)
+            && let Ok(message) = Message::parse(bytes)
+        {
+            self.error(Side::Us, &message, message.has_integrity());
+        }
+    }
+
+    fn error(&mut self, by: Side, message: &Message<'_>, authenticated: bool) {
+        let Ok(Some(error)) = message.get::<ErrorCode<'_>>() else { return };
+        let code = error.code();
+        let same = |known: &&mut ErrorCount| {
+            known.by == by && known.code == code && known.authenticated == authenticated
+        };
+        if let Some(known) = self.errors.iter_mut().find(same) {
+            known.times = known.times.saturating_add(1);
+        } else if self.errors.len() < MOST_CODES {
+            self.errors.push(ErrorCount { by, code, authenticated, times: 1 });
+        }
+    }
+
+    fn server_failed(
+        &mut self,
+        now: Instant,
+        server: usize,
+        local: Option<IpAddr>,
+        address: Option<TransportAddress>,
+        error: &ServerError,
+    ) {
+        let mut own = self.servers.iter_mut().filter(|(of, _)| *of == server);
+        let known =
+            own.find(|(_, known)| known.local == local && known.address == address && known.error == *error);
+        if let Some((_, known)) = known {
+            (known.at, known.times) = (now, known.times.saturating_add(1));
+        } else if self.servers.iter().filter(|(of, _)| *of == server).count() < MOST_SERVER_FAILURES {
+            let failure = ServerFailure { local, address, error: error.clone(), at: now, times: 1 };
+            self.servers.push((server, failure));
+        } else {
+            self.servers_left_out = self.servers_left_out.saturating_add(1);
+        }
+    }
+
+    /// The selected pair of a component has ended; it is the one that still stands in the checklist.
+    fn lost(&mut self, at: Instant, checks: &ChecklistSet, stream: StreamId, component: ComponentId) {
+        let own = checks.pairs().filter(|pair| pair.stream == stream && pair.component == component);
+        let failure = own.filter(|pair| pair.listed).find_map(|pair| pair.failure);
+        let failure = failure.unwrap_or(floe_check::Failure::BaseRemoved);
+        if self.losses.len() < MOST_LOSSES {
+            self.losses.push(Loss { stream, component, failure, at });
+        }
+    }
+
+    /// Keeps what the pairs of these streams are now: soon they may be freed.
+    fn fold(&mut self, checks: &ChecklistSet, of: impl Fn(StreamId) -> bool) {
+        let mut now: BTreeMap<StreamId, PairSummary> = BTreeMap::new();
+        for pair in checks.pairs().filter(|pair| of(pair.stream)) {
+            if self.full {
+                let record = self.record(&pair);
+                record::update(&mut self.pairs, record, MOST_PAIRS);
+            }
+            now.entry(pair.stream).or_default().add(&pair);
+        }
+        for (stream, pairs) in now {
+            let known = self.folded.entry(stream).or_default();
+            // Once most are freed, what is left says less than what was known.
+            if pairs.total() >= known.total() {
+                *known = pairs;
+            }
+        }
+    }
+
+    /// Pairs as they are, and where they are no more, as they were.
+    fn pairs(&self, checks: &ChecklistSet) -> (PairSummary, Vec<PairRecord>, u32) {
+        let (mut list, mut left_out) = (self.pairs.clone(), 0_u32);
+        let mut now: BTreeMap<StreamId, PairSummary> = BTreeMap::new();
+        for pair in checks.pairs() {
+            now.entry(pair.stream).or_default().add(&pair);
+            if self.full && !record::update(&mut list, self.record(&pair), MOST_PAIRS) {
+                left_out = left_out.saturating_add(1);
+            }
+        }
+        for (stream, folded) in &self.folded {
+            let live = now.entry(*stream).or_default();
+            if live.total() < folded.total() {
+                live.clone_from(folded);
+            }
+        }
+        let mut all = PairSummary::default();
+        for pairs in now.values() {
+            all.merge(pairs);
+        }
+        (all, list, left_out)
+    }
+
+    fn record(&self, pair: &floe_check::PairReport) -> PairRecord {
+        let to = pair.remote.address.socket_addr();
+        // A server that could not tell the port says 0.
+        let about =
+            |peer: &SocketAddr| peer.ip() == to.ip() && (peer.port() == to.port() || peer.port() == 0);
+        let icmp = self.icmp.iter().find(|(base, peer, _)| *base == pair.base && about(peer));
+        PairRecord::new(pair, icmp.map(|(_, _, icmp)| *icmp))
+    }
+}
+
+impl Agent {
+    /// What the agent has done so far, and with what success: a summary, and every pair where
+    /// [`AgentConfig::full_report`](crate::AgentConfig::full_report) is set.
+    pub fn report(&self) -> Report {
+        let ledger = &self.ledger;
+        let (pairs, pair_list, pairs_left_out) = ledger.pairs(&self.checks);
+        Report {
+            at: self.now,
+            state: self.state(),
+            role: self.role(),
+            remote_parameters: self.checks.remote_parameters().is_some(),
+            servers: self.server_reports(),
+            server_failures_left_out: ledger.servers_left_out,
+            interfaces: self
+                .gatherer
+                .interfaces()
+                .map(|(name, ip, skipped)| InterfaceReport { name: name.into(), ip: Some(ip), skipped })
+                .collect(),
+            host_failures: ledger.hosts.clone(),
+            local: ledger.local,
+            remote: ledger.remote,
+            remote_learned: ledger.learned,
+            ignored: ledger.ignored.clone(),
+            components: self.component_counts(),
+            losses: ledger.losses.clone(),
+            pairs,
+            pair_list,
+            pairs_left_out,
+            totals: ledger.totals,
+            errors: ledger.errors.clone(),
+            cuts: ledger.cuts.clone(),
+            role_switches: ledger.role_switches,
+        }
+    }
+
+    /// What anybody may be told at failure (T3).
+    pub(crate) fn failure(&self) -> Box<Report> {
+        Box::new(self.report().for_peer())
+    }
+
+    fn server_reports(&self) -> Vec<ServerReport> {
+        let reports = self.gatherer.servers().enumerate().map(|(index, server)| ServerReport {
+            url: server.url.to_string().into(),
+            turn: server.url.is_turn(),
+            asked: server.asked,
+            mapped: server.mapped,
+            relayed: server.relayed,
+            failures: self
+                .ledger
+                .servers
+                .iter()
+                .filter(|(of, _)| *of == index)
+                .map(|(_, failure)| failure.clone())
+                .collect(),
+        });
+        reports.collect()
+    }
+
+    fn component_counts(&self) -> ComponentCounts {
+        let mut counts = ComponentCounts { ever_valid: self.ledger.ever_valid, ..ComponentCounts::default() };
+        for component in &self.components {
+            counts.all = counts.all.saturating_add(1);
+            if self.checks.selected(component.stream, component.id).is_some() {
+                counts.selected = counts.selected.saturating_add(1);
+            } else if self.checks.best_valid(component.stream, component.id).is_some() {
+                counts.valid = counts.valid.saturating_add(1);
+            }
+        }
+        counts
+    }
+}

@@ -1,0 +1,110 @@
+//! What commands say to what does not fit.
+
+use core::time::Duration;
+
+use floe_agent::{Added, Agent, AgentConfig, ApiError, ConfigError, Ignored};
+use floe_pair::{ComponentId, Pwd, Role, StreamId, Ufrag};
+use floe_stun::Instant;
+
+use crate::world::{STREAM, World};
+
+const NOW: Instant = Instant::from_millis(1);
+
+fn agent(seed: u32) -> Agent {
+    Agent::new(World::config(Role::Controlling, seed)).unwrap()
+}
+
+#[test]
+fn remote_candidates_of_no_use_are_ignored_with_the_reason() {
+    let mut agent = agent(1);
+    let peer = self::agent(2).local_parameters().clone();
+    let ours = format!("candidate:1 1 udp 1 192.0.2.1 9 typ host ufrag {}", peer.ufrag.as_str());
+    agent.set_remote_parameters(NOW, peer).unwrap();
+    let table = [
+        ("candidate:1 1 udp 1 printer.local 9 typ host", Added::Ignored(Ignored::Name)),
+        ("candidate:1 1 tcp 1 192.0.2.1 9 typ host tcptype active", Added::Ignored(Ignored::Transport)),
+        ("candidate:1 1 udp 1 0.0.0.0 9 typ host", Added::Ignored(Ignored::Address)),
+        ("candidate:1 1 udp 1 255.255.255.255 9 typ host", Added::Ignored(Ignored::Address)),
+        ("candidate:1 1 udp 1 ff02::1 9 typ host", Added::Ignored(Ignored::Address)),
+        ("candidate:1 2 udp 1 192.0.2.1 9 typ host", Added::Ignored(Ignored::Component)),
+        ("candidate:1 1 udp 1 192.0.2.1 9 typ host ufrag none", Added::Ignored(Ignored::Generation)),
+        (ours.as_str(), Added::Added),
+        ("candidate:1 1 udp 1 192.0.2.1 9 typ host", Added::Added),
+    ];
+    for (line, added) in table {
+        let line = line.parse().unwrap();
+        assert_eq!(agent.add_remote_candidate(NOW, STREAM, &line), Ok(added), "{line}");
+    }
+    let line = ours.parse().unwrap();
+    let elsewhere = agent.add_remote_candidate(NOW, StreamId(9), &line);
+    assert_eq!(elsewhere, Err(ApiError::NoSuchStream(StreamId(9))));
+}
+
+#[test]
+fn parameters_of_the_peer_are_set_once() {
+    let mut agent = agent(1);
+    let [first, second] = [2, 3].map(|seed| self::agent(seed).local_parameters().clone());
+    assert!(agent.remote_parameters().is_none());
+    assert_eq!(agent.set_remote_parameters(NOW, first.clone()), Ok(()));
+    assert_eq!(agent.set_remote_parameters(NOW, first.clone()), Ok(()), "the same again");
+    assert_eq!(agent.set_remote_parameters(NOW, second), Err(ApiError::ParametersChanged));
+    assert_eq!(agent.remote_parameters().map(|known| &known.ufrag), Some(&first.ufrag));
+    agent.close(NOW);
+    assert_eq!(agent.set_remote_parameters(NOW, first), Err(ApiError::Closed));
+}
+
+#[test]
+fn configurations_that_cannot_be_used_are_refused() {
+    let stream = |number| (StreamId(number), vec![ComponentId::RTP]);
+    let refusal = |change: &dyn Fn(&mut AgentConfig)| {
+        let mut config = World::config(Role::Controlling, 1);
+        change(&mut config);
+        Agent::new(config).err()
+    };
+    assert_eq!(refusal(&|_| ()), None);
+    assert_eq!(refusal(&|config| config.streams.clear()), Some(ConfigError::NoStreams));
+    assert_eq!(
+        refusal(&|config| config.streams = (0..65).map(stream).collect()),
+        Some(ConfigError::TooManyStreams { given: 65, most: 64 })
+    );
+    assert_eq!(
+        refusal(&|config| config.streams = vec![stream(1), stream(2), stream(1)]),
+        Some(ConfigError::StreamTwice(StreamId(1)))
+    );
+    assert_eq!(
+        refusal(&|config| config.streams = vec![(STREAM, vec![])]),
+        Some(ConfigError::NoComponents(STREAM))
+    );
+    let twice = vec![ComponentId::RTP, ComponentId::RTCP, ComponentId::RTP];
+    assert_eq!(
+        refusal(&|config| config.streams = vec![(STREAM, twice.clone())]),
+        Some(ConfigError::ComponentTwice(STREAM))
+    );
+    let long = || Ufrag::from_bytes(&[b'a'; 33]).unwrap();
+    let pwd = || Pwd::from_bytes(&[b'p'; 22]).unwrap();
+    assert_eq!(
+        refusal(&|config| config.credentials = Some((long(), pwd()))),
+        Some(ConfigError::UfragTooLong(33))
+    );
+    for ta in [4, 501] {
+        let change = |config: &mut AgentConfig| config.checks.ta = Duration::from_millis(ta);
+        assert!(matches!(refusal(&change), Some(ConfigError::Gathering(_))), "Ta of {ta} ms");
+    }
+}
+
+/// T39: what is printed holds no password.
+#[test]
+fn t39_debug_output_of_an_agent_holds_no_secret() {
+    let mut config = World::config(Role::Controlling, 1);
+    let password = "a+very+secret+password+of+32+chars";
+    config.credentials = Some(("ufrg".parse().unwrap(), password.parse().unwrap()));
+    let shown = format!("{config:?}");
+    let agent = Agent::new(config).unwrap();
+    let mut hub = floe_agent::Hub::new();
+    let shown = format!("{shown}{agent:?}{:?}", agent.local_parameters());
+    hub.insert(agent);
+    let shown = format!("{shown}{hub:?}");
+    assert!(shown.contains("ufrg"));
+    assert!(!shown.contains("secret"));
+    assert!(!shown.contains("0, 0, 0, 1, 0, 0, 0, 0"), "nor the seed");
+}

@@ -1,0 +1,148 @@
+//! Paths over a relay: Send indications first, then a channel.
+
+use core::time::Duration;
+
+use floe_agent::{Event, Framing, PathError, Policy, SendError, TransmitKind};
+use floe_stun::{ChannelNumber, Message, Method, channel::ChannelData};
+
+use crate::world::{COMPONENT, Id, STREAM, World, asking, ms};
+
+/// Two agents over two allocations.
+pub(crate) fn relayed(channels: bool) -> (World, [Id; 2]) {
+    let mut world = World::new(2);
+    world.server.channels = channels;
+    let session = world.pair_with([0, 1], 1, |mut config| {
+        config.gathering.policy = Policy::RelayOnly;
+        asking("turn", config)
+    });
+    world.connect(&session, ms(10_000));
+    (world, session)
+}
+
+#[test]
+fn before_a_channel_is_bound_data_goes_by_way_of_the_agent() {
+    let (mut world, session) = relayed(true);
+    // Selected just now: the channel was asked for.
+    let without = session.map(|id| world.agent(id).path(STREAM, COMPONENT).is_none());
+    assert!(without.contains(&true));
+    assert_eq!(world.carries_data(session), [true, true]);
+    world.run_for(ms(100));
+    for (node, key) in session {
+        let path = world.agent((node, key)).path(STREAM, COMPONENT).unwrap();
+        assert!(matches!(path.path().framing, Framing::Channel(_)));
+        let changes = world.nodes[node].events_of(key);
+        assert_eq!(changes.filter(|event| matches!(event, Event::PathChanged { .. })).count(), 1);
+    }
+    assert_eq!(world.carries_data(session), [true, true]);
+}
+
+#[test]
+fn without_channels_send_indications_carry_on() {
+    let (mut world, session) = relayed(false);
+    world.run_for(ms(60_000));
+    for id in session {
+        assert!(world.agent(id).path(STREAM, COMPONENT).is_none());
+    }
+    assert_eq!(world.carries_data(session), [true, true]);
+}
+
+#[test]
+fn a_frame_on_a_channel_is_what_the_server_reads() {
+    let (mut world, [a, b]) = relayed(true);
+    world.run_for(ms(100));
+    let path = world.agent(a).path(STREAM, COMPONENT).unwrap();
+    let Framing::Channel(number) = path.path().framing else { panic!("{path:?}") };
+    assert!(ChannelNumber::new(number.get()).is_some());
+    for payload in [&b""[..], b"\x80", b"\x80 four and more"] {
+        let frame = path.frame(world.now, payload.len()).unwrap();
+        let datagram = [frame.header(), payload].concat();
+        let read = ChannelData::parse(&datagram).unwrap();
+        assert_eq!((read.number, read.payload), (number, payload));
+        assert_eq!(frame.to.socket_addr(), crate::server::ADDRESS.parse().unwrap());
+        let from = std::net::SocketAddr::new(frame.from.local_ip, world.nodes[0].ports[&frame.from.socket]);
+        world.carry(from, frame.to.socket_addr(), datagram);
+    }
+    world.run_for(ms(100));
+    // One without a byte is of no protocol and goes nowhere.
+    let data: Vec<_> = world.nodes[1].data.iter().map(|(key, data)| (*key, data.as_slice())).collect();
+    assert_eq!(data, [(b.1, &b"\x80"[..]), (b.1, b"\x80 four and more")]);
+}
+
+/// The deadline of a relayed path is the earliest of consent, channel and permission; nothing goes after it.
+#[test]
+fn t15_a_relayed_path_ends_with_consent() {
+    let (mut world, [a, b]) = relayed(true);
+    world.run_for(ms(1_000));
+    let path = world.agent(a).path(STREAM, COMPONENT).unwrap();
+    world.nodes[b.0].hub.remove(b.1);
+    world.run_for(ms(40_000));
+    let lost = world.nodes[0].events_of(a.1).any(|event| matches!(event, Event::ConsentLost { .. }));
+    assert!(lost);
+    assert_eq!(path.frame(world.now, 1), Err(PathError::Expired));
+    assert!(world.agent(a).path(STREAM, COMPONENT).is_none());
+    let now = world.now;
+    let sent = world.nodes[0].hub.agent_mut(a.1).unwrap().send(now, STREAM, COMPONENT, b"\x80", &mut [0; 99]);
+    assert_eq!(sent, Err(SendError::NoPath));
+}
+
+#[test]
+fn a_relayed_path_ends_with_its_permission_where_the_server_renews_nothing() {
+    let (mut world, [a, _]) = relayed(true);
+    world.run_for(ms(1_000));
+    let (granted, path) = (world.now, world.agent(a).path(STREAM, COMPONENT).unwrap());
+    // From here on the server answers no request, but relays.
+    let server = crate::server::ADDRESS.parse().unwrap();
+    world.lost = Box::new(move |from, _, bytes| from == server && ChannelData::parse(bytes).is_err());
+    let mut last = path.deadline();
+    while world.now.since(granted) < Duration::from_secs(290) {
+        world.run_for(ms(1_000));
+        assert!(path.deadline() >= last, "renewed by consent");
+        last = path.deadline();
+    }
+    // RFC 8656 §9: a permission lasts five minutes; it was asked for within the first second.
+    assert!(last <= granted.after(Duration::from_secs(300)), "{last:?}");
+    assert!(last > granted.after(Duration::from_secs(298)), "{last:?}");
+    assert_eq!(path.frame(last, 1), Err(PathError::Expired));
+    let nanosecond_before = floe_stun::Instant::from_nanos(last.as_nanos() - 1);
+    assert!(path.frame(nanosecond_before, 1).is_ok());
+}
+
+/// A channel that runs out under a living permission leaves Send indications, also before the timer has run.
+#[test]
+fn where_a_channel_ends_data_goes_on_by_way_of_the_agent() {
+    let (mut world, [a, b]) = relayed(true);
+    world.run_for(ms(1_000));
+    let path = world.agent(a).path(STREAM, COMPONENT).unwrap();
+    // The server hears of no channel of ours any more.
+    world.lost = Box::new(|from, _, bytes| {
+        let binds = Message::parse(bytes).is_ok_and(|message| message.method() == Method::CHANNEL_BIND);
+        binds && from.ip() == crate::world::ip(0)
+    });
+    world.run_for(Duration::from_secs(590));
+    let last = path.deadline();
+    world.run_for(ms(5_000));
+    assert_eq!(path.deadline(), last, "consent is renewed, the channel is not");
+    let limit = floe_stun::Instant::from_nanos(last.as_nanos() - 1);
+    world.run_until(limit, |_| false);
+    world.now = last;
+    assert_eq!(path.frame(last, 1), Err(PathError::Expired));
+    assert!(world.send(a, b"\x80 after the channel"));
+    world.run_for(ms(100));
+    assert!(world.agent(a).path(STREAM, COMPONENT).is_none());
+    assert_eq!(world.nodes[1].data, [(b.1, b"\x80 after the channel".to_vec())]);
+}
+
+/// Checks, answers and consent over a relay are wrapped: nothing goes past it.
+#[test]
+fn p40_with_relays_only_everything_goes_to_the_server() {
+    let (mut world, session) = relayed(true);
+    world.run_for(ms(60_000));
+    let server = crate::server::ADDRESS.parse().unwrap();
+    assert!(world.sent.iter().all(|sent| sent.to == server));
+    for kind in [TransmitKind::Check, TransmitKind::Response, TransmitKind::Consent, TransmitKind::Relay] {
+        assert!(world.sent.iter().any(|sent| sent.kind == kind), "{kind:?}");
+    }
+    let mut consents = world.sent.iter().filter(|sent| sent.kind == TransmitKind::Consent);
+    assert!(consents.next_back().is_some_and(|sent| ChannelData::parse(&sent.bytes).is_ok()));
+    assert!(world.is_completed(&session));
+}

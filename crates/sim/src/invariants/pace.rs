@@ -1,0 +1,89 @@
+//! Invariant 3: when transactions begin and requests are repeated.
+
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use floe_agent::TransmitKind;
+use floe_pair::{Place, TransportAddress};
+use floe_stun::{Instant, Method, TransactionId};
+
+use super::Breach;
+
+/// Requests remembered: more than are open at once in any sane session.
+const MAX_REQUESTS: usize = 1_024;
+/// Requests of one transaction at most, and the least wait before the second (RFC 8489 §6.2.1: Rc, RTO).
+const RC: u32 = 7;
+const RTO: Duration = Duration::from_millis(500);
+
+/// A request that an agent has sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request {
+    pub(super) id: TransactionId,
+    /// From where, and to whom: over a relay the peer.
+    pub(super) place: Place,
+    pub(super) to: TransportAddress,
+    pub(super) kind: TransmitKind,
+    answered: bool,
+    sent: u32,
+    first: Instant,
+}
+
+/// What one agent has begun.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    last_start: Option<Instant>,
+    requests: VecDeque<Request>,
+}
+
+impl Pace {
+    /// An answer has come: to which request.
+    pub(super) fn answered(&mut self, id: TransactionId) -> Option<Request> {
+        // Answers mostly belong to what was sent last.
+        let request = self.requests.iter_mut().rev().find(|request| request.id == id)?;
+        request.answered = true;
+        Some(*request)
+    }
+
+    /// A request has left.
+    pub(super) fn sent(
+        &mut self,
+        now: Instant,
+        ta: Duration,
+        (id, method): (TransactionId, Method),
+        (place, to, kind): (Place, TransportAddress, TransmitKind),
+    ) -> Result<(), Breach> {
+        if let Some(known) = self.requests.iter_mut().rev().find(|request| request.id == id) {
+            // The waits double: 1, 3, 7 RTO after the first. One that had to wait its turn does not move those after it.
+            let after = now.since(known.first);
+            let least = RTO.saturating_mul((1_u32 << known.sent.min(RC)).saturating_sub(1));
+            known.sent = known.sent.saturating_add(1);
+            return if known.sent > RC || after < least {
+                Err(Breach::Retransmission { id, sent: known.sent, after })
+            } else {
+                Ok(())
+            };
+        }
+        if self.requests.len() >= MAX_REQUESTS {
+            self.requests.pop_front();
+        }
+        let before =
+            |known: &Request| known.answered && (known.place, known.to, known.kind) == (place, to, kind);
+        // RFC 8445 §14.2: consent, keepalives, Refresh and ChannelBind keep time by themselves. A question that was
+        // answered before keeps a mapping alive (§5.1.1.4).
+        let paced = match kind {
+            TransmitKind::Check => true,
+            TransmitKind::Gathering => !self.requests.iter().any(before),
+            TransmitKind::Relay => matches!(method, Method::ALLOCATE | Method::CREATE_PERMISSION),
+            _ => false,
+        };
+        self.requests.push_back(Request { id, place, to, kind, answered: false, sent: 1, first: now });
+        if !paced {
+            return Ok(());
+        }
+        let gap = self.last_start.replace(now).map(|last| now.since(last));
+        match gap {
+            Some(gap) if gap < ta => Err(Breach::TooSoon { gap, ta }),
+            _ => Ok(()),
+        }
+    }
+}

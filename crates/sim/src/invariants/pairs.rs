@@ -1,0 +1,114 @@
+//! Invariants 5, 6 and 9: the pairs of an agent after each input.
+
+use floe_agent::{PairReport, State};
+use floe_check::{PairId, PairState};
+use floe_pair::{CandidateType, Foundation, TransportAddress};
+
+use super::{Breach, Invariant};
+
+/// A pair as far as the invariants look at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct View {
+    pub(crate) id: PairId,
+    pub(crate) state: PairState,
+    pub(crate) valid: bool,
+    pub(crate) selected: bool,
+    pub(crate) listed: bool,
+    /// Address of a remote candidate that was never signalled.
+    learned: Option<TransportAddress>,
+    foundation: (Foundation, Foundation),
+}
+
+impl From<PairReport> for View {
+    fn from(report: PairReport) -> Self {
+        let learned = report.remote.kind == CandidateType::PeerReflexive;
+        Self {
+            id: report.id,
+            state: report.state,
+            valid: report.valid,
+            selected: report.selected,
+            listed: report.listed,
+            learned: learned.then_some(report.remote.address),
+            foundation: (report.local.foundation, report.remote.foundation),
+        }
+    }
+}
+
+/// RFC 8445 §6.1.2.6 Figure 6 with §7.2.5.3.3, §7.3.1.4 and §8.1.1: where a pair may stand after one input, by where it
+/// stood before. One input may thaw a pair and start its check, or see a check under way answered or given up.
+const ARROWS: [(PairState, [PairState; 5], usize); 5] = {
+    use PairState::{Failed, Frozen, InProgress, Succeeded, Waiting};
+    [
+        (Frozen, [Frozen, Waiting, InProgress, Succeeded, Failed], 5),
+        (Waiting, [Waiting, InProgress, Succeeded, Failed, Failed], 4),
+        (InProgress, [InProgress, Waiting, Succeeded, Failed, Failed], 4),
+        (Succeeded, [Succeeded, InProgress, Failed, Failed, Failed], 3),
+        (Failed, [Failed, Waiting, InProgress, Succeeded, Succeeded], 4),
+    ]
+};
+
+/// Where a new pair may stand.
+const FIRST: [PairState; 4] =
+    [PairState::Frozen, PairState::Waiting, PairState::InProgress, PairState::Failed];
+
+fn may_move(from: PairState, to: PairState) -> bool {
+    let row = ARROWS.iter().find(|(state, ..)| *state == from);
+    row.is_some_and(|(_, reached, count)| reached.iter().take(*count).any(|state| *state == to))
+}
+
+/// Where an agent's state may go in one step. A failed agent stays failed (RFC 8445 §6.1.3).
+pub(super) fn may_turn(from: State, to: State) -> bool {
+    use State::{Checking, Closed, Completed, Connected, Disconnected, Failed, New};
+    match from {
+        New => true,
+        Checking => !matches!(to, New),
+        // The only valid pair may be lost again before it was nominated.
+        Connected => !matches!(to, New),
+        Completed => matches!(to, Disconnected | Failed | Closed | Connected | Checking),
+        Disconnected => matches!(to, Completed | Connected | Checking | Failed | Closed),
+        Failed => matches!(to, Closed),
+        Closed => false,
+    }
+}
+
+/// Holds what the pairs of an agent are against what they were.
+pub(super) fn judge(
+    before: &[View],
+    now: &[View],
+    limits: (usize, usize),
+) -> Result<(), (Invariant, Breach)> {
+    let mut old = before.iter().peekable();
+    for pair in now {
+        while old.peek().is_some_and(|known| known.id < pair.id) {
+            old.next();
+        }
+        let from = old.peek().filter(|known| known.id == pair.id).map(|known| known.state);
+        let legal = from.map_or_else(|| FIRST.contains(&pair.state), |from| may_move(from, pair.state));
+        if !legal {
+            return Err((Invariant::LegalMoves, Breach::PairMove { pair: pair.id, from, to: pair.state }));
+        }
+        if pair.selected && !pair.valid {
+            return Err((Invariant::LegalMoves, Breach::SelectedInvalid(pair.id)));
+        }
+    }
+    let (most_pairs, most_learned) = limits;
+    let listed = now.iter().filter(|pair| pair.listed).count();
+    if listed > most_pairs {
+        return Err((Invariant::Bounded, Breach::TooManyPairs(listed)));
+    }
+    let mut learned: Vec<_> = now.iter().filter_map(|pair| pair.learned).collect();
+    learned.sort_unstable();
+    learned.dedup();
+    if learned.len() > most_learned {
+        return Err((Invariant::Bounded, Breach::TooManyLearned(learned.len())));
+    }
+    Ok(())
+}
+
+/// A pair that is frozen for ever: no pair is waiting or under way.
+pub(super) fn frozen_for_ever(pairs: &[View]) -> Option<PairId> {
+    let running =
+        |pair: &View| pair.listed && matches!(pair.state, PairState::Waiting | PairState::InProgress);
+    let frozen = pairs.iter().find(|pair| pair.listed && pair.state == PairState::Frozen)?;
+    (!pairs.iter().any(running)).then_some(frozen.id)
+}

@@ -1,0 +1,14 @@
+//! Many sessions over every pair of NAT kinds: which session belongs to a seed, and what came of all of them.
+//!
+//! A seed names one [`Case`]: the cell of the table it belongs to, and everything else of its session. Successive seeds
+//! go round all cells, so that any range of them is a sweep. What is found is added up in a [`Tally`]; tallies of
+//! parts of a sweep are merged, and say together what one sweep would have said.
+
+mod case;
+mod tally;
+
+pub use case::{Case, LOSSES};
+pub use tally::{CellReport, LossReport, Percentiles, Report, Tally};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,358 @@
+//! What came of many sessions.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use floe_pair::CandidateType;
+use serde::{Deserialize, Serialize};
+
+use super::{Case, LOSSES};
+use crate::{
+    expectation::{NatKind, direct_is_possible},
+    invariants::{Breach, Invariant},
+    scenario::{Cause, Failure, Outcome},
+};
+
+/// Counts of times in whole milliseconds.
+type Histogram = BTreeMap<u32, u64>;
+
+/// What came of the sessions of one cell.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Cell {
+    sessions: u64,
+    connectable: u64,
+    connected: u64,
+    direct_possible: u64,
+    direct: u64,
+    usable: Histogram,
+    selected: Histogram,
+    /// How often a component's pair had these types at its ends.
+    #[serde(with = "entries")]
+    types: BTreeMap<[CandidateType; 2], u64>,
+}
+
+/// What came of the sessions of one loss.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct ByLoss {
+    sessions: u64,
+    connectable: u64,
+    connected: u64,
+    direct_possible: u64,
+    direct: u64,
+    excused: u64,
+}
+
+/// What came of many sessions. Parts of a sweep are [merged](Tally::merge).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    sessions: u64,
+    excused: u64,
+    stuck: u64,
+    disagreeing: u64,
+    panics: u64,
+    /// Broken invariants of any kind, by number.
+    broken: BTreeMap<usize, u64>,
+    #[serde(with = "entries")]
+    cells: BTreeMap<(NatKind, NatKind), Cell>,
+    losses: BTreeMap<u32, ByLoss>,
+    datagrams: u64,
+}
+
+/// Three percentiles in milliseconds; none of nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Percentiles {
+    /// The median.
+    pub p50: Option<u32>,
+    /// Nine of ten are no longer.
+    pub p90: Option<u32>,
+    /// Ninety-nine of a hundred are no longer.
+    pub p99: Option<u32>,
+}
+
+/// One cell of a report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CellReport {
+    /// What stands before the first side.
+    pub a: NatKind,
+    /// What stands before the second side.
+    pub b: NatKind,
+    /// Sessions run.
+    pub sessions: u64,
+    /// Those that could connect.
+    pub connectable: u64,
+    /// Those that did.
+    pub connected: u64,
+    /// Those that could connect directly.
+    pub direct_possible: u64,
+    /// Those that did.
+    pub direct: u64,
+    /// From the start of the session until both sides could send on every component.
+    pub usable_ms: Percentiles,
+    /// From the start of the session until both sides had selected a pair for every component.
+    pub selected_ms: Percentiles,
+    /// How often each pair of types was selected, first side first, the most frequent first.
+    #[serde(skip)]
+    pub types: Vec<([CandidateType; 2], u64)>,
+}
+
+/// What came of the sessions of one loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LossReport {
+    /// Loss in percent.
+    pub loss: u32,
+    /// Sessions run.
+    pub sessions: u64,
+    /// Those that could connect.
+    pub connectable: u64,
+    /// Those that did.
+    pub connected: u64,
+    /// Those that could connect directly.
+    pub direct_possible: u64,
+    /// Those that did.
+    pub direct: u64,
+    /// Those that came to less than was possible, and whose trace shows why.
+    pub excused: u64,
+}
+
+/// A sweep in numbers: what `floe sim --json` prints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Report {
+    /// Sessions run.
+    pub sessions: u64,
+    /// Those that could connect.
+    pub connectable: u64,
+    /// Those that did.
+    pub connected: u64,
+    /// Those that came to less than was possible, and whose trace shows why.
+    pub excused: u64,
+    /// Those that did not come to an end.
+    pub stuck: u64,
+    /// Those whose sides ended on different pairs, or with equal roles.
+    pub disagreeing: u64,
+    /// Those that panicked.
+    pub panics: u64,
+    /// On the machine it was made on, all cores together.
+    pub sessions_per_second: f64,
+    /// All cells that had sessions.
+    pub cells: Vec<CellReport>,
+}
+
+impl Tally {
+    /// Adds what came of a session.
+    pub fn add(&mut self, case: &Case, result: &Result<Outcome, Box<Failure>>) {
+        let expect = case.scenario.expect;
+        let direct_possible = u64::from(direct_is_possible(case.a, case.b));
+        let connectable = u64::from(expect.connect);
+        bump(&mut self.sessions);
+        let cell = self.cells.entry((case.a, case.b)).or_default();
+        let loss = self.losses.entry(case.loss).or_default();
+        for (sessions, could, directly) in [
+            (&mut cell.sessions, &mut cell.connectable, &mut cell.direct_possible),
+            (&mut loss.sessions, &mut loss.connectable, &mut loss.direct_possible),
+        ] {
+            bump(sessions);
+            *could = could.saturating_add(connectable);
+            *directly = directly.saturating_add(direct_possible);
+        }
+        match result {
+            Ok(outcome) => {
+                let (connected, direct) = (u64::from(outcome.connected), u64::from(outcome.direct));
+                for (all, near) in
+                    [(&mut cell.connected, &mut cell.direct), (&mut loss.connected, &mut loss.direct)]
+                {
+                    *all = all.saturating_add(connected);
+                    *near = near.saturating_add(direct);
+                }
+                if outcome.excuse.is_some() {
+                    bump(&mut self.excused);
+                    bump(&mut loss.excused);
+                }
+                self.datagrams = self.datagrams.saturating_add(outcome.datagrams);
+                note(&mut cell.usable, outcome.usable);
+                note(&mut cell.selected, outcome.selected);
+                for types in &outcome.types {
+                    bump(cell.types.entry(*types).or_default());
+                }
+            }
+            Err(failure) => self.add_failure(failure),
+        }
+    }
+
+    /// Adds a session that panicked.
+    pub fn add_panic(&mut self) {
+        bump(&mut self.sessions);
+        bump(&mut self.panics);
+    }
+
+    fn add_failure(&mut self, failure: &Failure) {
+        let Cause::Violation(violation) = &failure.cause else { return bump(&mut self.stuck) };
+        bump(self.broken.entry(violation.invariant.number()).or_default());
+        match (violation.invariant, &violation.breach) {
+            (_, Breach::NotConcluded(_) | Breach::Stalled | Breach::Deadlock(_) | Breach::NotClosed) => {
+                bump(&mut self.stuck);
+            }
+            (Invariant::Agree, _) => bump(&mut self.disagreeing),
+            _ => {}
+        }
+    }
+
+    /// Adds what another part of the sweep has found.
+    pub fn merge(&mut self, other: &Self) {
+        let add = |to: &mut u64, from: u64| *to = to.saturating_add(from);
+        add(&mut self.sessions, other.sessions);
+        add(&mut self.excused, other.excused);
+        add(&mut self.stuck, other.stuck);
+        add(&mut self.disagreeing, other.disagreeing);
+        add(&mut self.panics, other.panics);
+        add(&mut self.datagrams, other.datagrams);
+        for (number, count) in &other.broken {
+            add(self.broken.entry(*number).or_default(), *count);
+        }
+        for (kinds, from) in &other.cells {
+            let to = self.cells.entry(*kinds).or_default();
+            add(&mut to.sessions, from.sessions);
+            add(&mut to.connectable, from.connectable);
+            add(&mut to.connected, from.connected);
+            add(&mut to.direct_possible, from.direct_possible);
+            add(&mut to.direct, from.direct);
+            for (to, from) in [(&mut to.usable, &from.usable), (&mut to.selected, &from.selected)] {
+                from.iter().for_each(|(ms, count)| add(to.entry(*ms).or_default(), *count));
+            }
+            from.types.iter().for_each(|(types, count)| add(to.types.entry(*types).or_default(), *count));
+        }
+        for (loss, from) in &other.losses {
+            let to = self.losses.entry(*loss).or_default();
+            add(&mut to.sessions, from.sessions);
+            add(&mut to.connectable, from.connectable);
+            add(&mut to.connected, from.connected);
+            add(&mut to.direct_possible, from.direct_possible);
+            add(&mut to.direct, from.direct);
+            add(&mut to.excused, from.excused);
+        }
+    }
+
+    /// Sessions run.
+    pub fn sessions(&self) -> u64 {
+        self.sessions
+    }
+
+    /// Datagrams that all agents sent until they had come to an end.
+    pub fn datagrams(&self) -> u64 {
+        self.datagrams
+    }
+
+    /// How often each invariant was broken, by its number; those that were not are left out.
+    pub fn broken(&self) -> impl Iterator<Item = (usize, u64)> {
+        self.broken.iter().map(|(number, count)| (*number, *count))
+    }
+
+    /// Whether every session came to what was possible, or has an excuse.
+    pub fn is_clean(&self) -> bool {
+        self.broken.is_empty() && self.stuck == 0 && self.panics == 0
+    }
+
+    /// What came of each loss, the least first.
+    pub fn losses(&self) -> Vec<LossReport> {
+        let report = |loss: &u32| {
+            let ByLoss { sessions, connectable, connected, direct_possible, direct, excused } =
+                self.losses.get(loss).copied()?;
+            Some(LossReport {
+                loss: *loss,
+                sessions,
+                connectable,
+                connected,
+                direct_possible,
+                direct,
+                excused,
+            })
+        };
+        LOSSES.iter().filter_map(report).collect()
+    }
+
+    /// Everything in numbers.
+    pub fn report(&self, sessions_per_second: f64) -> Report {
+        let cells: Vec<CellReport> = self.cells.iter().map(|((a, b), cell)| cell.report(*a, *b)).collect();
+        let sum = |of: fn(&CellReport) -> u64| cells.iter().map(of).fold(0, u64::saturating_add);
+        Report {
+            sessions: self.sessions,
+            connectable: sum(|cell| cell.connectable),
+            connected: sum(|cell| cell.connected),
+            excused: self.excused,
+            stuck: self.stuck,
+            disagreeing: self.disagreeing,
+            panics: self.panics,
+            sessions_per_second,
+            cells,
+        }
+    }
+}
+
+impl Cell {
+    fn report(&self, a: NatKind, b: NatKind) -> CellReport {
+        let mut types: Vec<_> = self.types.iter().map(|(types, count)| (*types, *count)).collect();
+        types.sort_by_key(|(types, count)| (core::cmp::Reverse(*count), *types));
+        CellReport {
+            a,
+            b,
+            sessions: self.sessions,
+            connectable: self.connectable,
+            connected: self.connected,
+            direct_possible: self.direct_possible,
+            direct: self.direct,
+            usable_ms: percentiles(&self.usable),
+            selected_ms: percentiles(&self.selected),
+            types,
+        }
+    }
+}
+
+fn bump(count: &mut u64) {
+    *count = count.saturating_add(1);
+}
+
+fn note(histogram: &mut Histogram, time: Option<Duration>) {
+    if let Some(time) = time {
+        // Begun milliseconds count: nothing takes no time.
+        let ms = time.as_micros().div_ceil(1_000);
+        bump(histogram.entry(u32::try_from(ms).unwrap_or(u32::MAX)).or_default());
+    }
+}
+
+fn percentiles(histogram: &Histogram) -> Percentiles {
+    let all = histogram.values().copied().fold(0, u64::saturating_add);
+    let percentile = |percent: u64| {
+        let rank = all.saturating_mul(percent).div_ceil(100).max(1);
+        let mut seen = 0_u64;
+        histogram.iter().find_map(|(ms, count)| {
+            seen = seen.saturating_add(*count);
+            (seen >= rank).then_some(*ms)
+        })
+    };
+    Percentiles { p50: percentile(50), p90: percentile(90), p99: percentile(99) }
+}
+
+/// Maps as lists of their entries: JSON has no keys but texts.
+mod entries {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<K: Serialize, V: Serialize, S: Serializer>(
+        map: &BTreeMap<K, V>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map)
+    }
+
+    pub(super) fn deserialize<'de, K, V, D>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
+    where
+        K: Deserialize<'de> + Ord,
+        V: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        Ok(Vec::<(K, V)>::deserialize(deserializer)?.into_iter().collect())
+    }
+}
