@@ -7,7 +7,6 @@
 mod ledger;
 mod record;
 mod show;
-
 mod verdict;
 
 use alloc::{boxed::Box, vec::Vec};

@@ -11,6 +11,7 @@ use crate::state::{PairEvent, PairState};
 
 /// A pair, as far as the rules look at it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts, as in the pair it stands for")]
 struct Place {
     /// Stands for component and priority: the lower one comes first within its checklist when foundations are opened,
     /// and last when checks are chosen.
@@ -104,6 +105,8 @@ enum Action {
 struct Freezing {
     lists: u16,
     pairs: u8,
+    /// Pairs that join late, bases that have to be opened, requests of the peer.
+    lively: bool,
     thaw: fn(&mut [Place], u8),
     next: fn(&mut [Place], u16) -> Option<usize>,
     has_next: fn(&[Place], u16) -> bool,
@@ -120,8 +123,8 @@ fn next(pairs: &mut [Place], order: u16) -> Option<usize> {
 }
 
 impl Freezing {
-    fn new(lists: u16, pairs: u8) -> Self {
-        Self { lists, pairs, thaw: freeze::thaw_foundation, next, has_next: freeze::has_ordinary }
+    fn new(lists: u16, pairs: u8, lively: bool) -> Self {
+        Self { lists, pairs, lively, thaw: freeze::thaw_foundation, next, has_next: freeze::has_ordinary }
     }
 
     /// Actions that nobody outside has to bring about.
@@ -189,12 +192,13 @@ impl Model for Freezing {
                 extra: false,
             };
             let all: Vec<Place> = shape.iter().enumerate().map(place).collect();
-            for (late, open) in [(false, true), (false, false), (true, true)] {
+            let beginnings = [(false, true), (false, false), (true, true)];
+            for (late, open) in beginnings.into_iter().take(if self.lively { 3 } else { 1 }) {
                 let mut pairs = all.clone();
                 pairs[0].open = open;
                 let late = if late { pairs.pop() } else { None };
                 freeze::initial(&mut pairs);
-                sets.push(Set { pairs, late, requests: 1 });
+                sets.push(Set { pairs, late, requests: u8::from(self.lively) });
             }
         }
         sets
@@ -287,10 +291,24 @@ impl Model for Freezing {
 }
 
 #[test]
-fn probe() {
-    for (lists, pairs) in [(2, 4), (3, 4)] {
-        let start = std::time::Instant::now();
-        std::println!("{:?} {}", check_all(Freezing::new(lists, pairs)), start.elapsed().as_millis());
+fn ice_14_ice_15_ice_24_no_foundation_deadlocks_in_any_state_of_small_sets() {
+    for (lists, pairs, lively, least) in [(3, 3, true, 90_000), (2, 4, false, 50_000)] {
+        let states = check_all(Freezing::new(lists, pairs, lively));
+        assert!(states >= least, "{states} states with {pairs} pairs in {lists} checklists");
+    }
+}
+
+#[test]
+fn ice_14_at_the_beginning_one_pair_of_each_foundation_is_waiting() {
+    for set in Freezing::new(3, 5, false).init_states() {
+        for first in &set.pairs {
+            let own = || set.pairs.iter().filter(|pair| pair.foundation == first.foundation);
+            let waiting: Vec<_> = own().filter(|pair| pair.state == PairState::Waiting).collect();
+            assert_eq!(
+                waiting.iter().map(|pair| pair.rank()).collect::<Vec<_>>(),
+                [own().map(Freezable::rank).min().expect("itself")]
+            );
+        }
     }
 }
 
@@ -302,7 +320,7 @@ fn thawing_within_one_checklist_only_is_caught() {
             freeze::thaw_foundation(core::slice::from_mut(pair), foundation);
         }
     };
-    assert!(is_caught(Freezing { thaw, ..Freezing::new(2, 3) }, THAWED));
+    assert!(is_caught(Freezing { thaw, ..Freezing::new(2, 3, true) }, THAWED));
 }
 
 /// As if pairs that have left their checklist were still in it.
@@ -321,5 +339,5 @@ fn waiting_for_pairs_that_have_left_their_checklist_is_caught() {
         }
         place
     };
-    assert!(is_caught(Freezing { has_next, next, ..Freezing::new(2, 3) }, DEADLOCK));
+    assert!(is_caught(Freezing { next, has_next, ..Freezing::new(2, 3, true) }, DEADLOCK));
 }

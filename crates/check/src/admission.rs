@@ -99,6 +99,11 @@ impl Bases {
         })
     }
 
+    /// Whether any base has to be opened for its peers.
+    pub(crate) fn is_any_gated(&self) -> bool {
+        self.list.iter().any(|base| base.admission == Admission::PerPeer)
+    }
+
     /// Notes that the peer has to be admitted. False if it cannot be any more.
     pub(crate) fn want(&mut self, now: Instant, id: BaseId, ip: IpAddr) -> bool {
         let Some(base) = self.get_mut(id) else { return false };

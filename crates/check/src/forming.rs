@@ -211,8 +211,11 @@ impl ChecklistSet {
     /// RFC 8445 §6.1.2.5, RFC 8838 §10: where the set is full, a failed pair goes, else the lowest of the longest
     /// checklist. False if that would be the new pair.
     fn make_room(&mut self, order: u16, priority: PairPriority) -> bool {
-        let listed = self.pairs.iter().filter(|pair| pair.listed).count();
-        if listed < self.config.pair_limit {
+        // Counted only where it matters.
+        let all = self.pairs.as_slice().len();
+        if all < self.config.pair_limit
+            || self.pairs.iter().filter(|pair| pair.listed).count() < self.config.pair_limit
+        {
             return true;
         }
         let failed = self

@@ -19,9 +19,15 @@ pub const RESPONSE_LIMIT: usize = 64;
 /// Fresh transactions of one pair in one generation, after the first. At the shortest interval that is four seconds
 /// of trying, in which 40 losses in a row do not happen.
 pub const FRESH_LIMIT: u8 = 40;
-/// Transactions open at once over the set: cancelled ones are held for their answers. When full, the oldest cancelled
-/// one goes; with none cancelled, no new check begins.
+/// Transactions open at once over the set: cancelled ones are held for their answers. Where the pair limit is set above
+/// half of it, twice that limit counts, so that every pair may be tried while none has answered. When full, the oldest
+/// cancelled one goes; with none cancelled, no new check begins.
 pub const TRANSACTION_LIMIT: usize = 2048;
+
+/// Transactions open at once where so many pairs are allowed.
+pub(crate) fn transaction_limit(pair_limit: usize) -> usize {
+    pair_limit.saturating_mul(2).max(TRANSACTION_LIMIT)
+}
 /// Changes of role by 487 in one generation. Two agents settle after one or two; a peer that answers 487 to
 /// everything has its answers taken as failures from then on.
 pub const ROLE_SWITCH_LIMIT: u8 = 16;

@@ -114,16 +114,16 @@ impl ChecklistSet {
                     continue;
                 }
                 let own = |pair: &&Pair| pair.stream == stream && pair.component == component.id;
-                // As above, with our own check still under way: the peer may hold that pair already.
-                if self.pairs.iter().filter(own).any(|pair| pair.peer_nominated && !pair.state.is_settled()) {
-                    continue;
-                }
                 let fit = |pair: &Pair| {
                     pair.listed
                         && valid_producer(&self.pairs, pair).is_some_and(|pair| !pair.nomination_failed)
                 };
                 let Some(best) = self.pairs.most_worthy(stream, component.id, fit) else { continue };
                 let Some(valid) = &best.valid else { continue };
+                // As above, with our own check still under way: the peer may hold that pair already.
+                if self.pairs.iter().filter(own).any(|pair| pair.peer_nominated && !pair.state.is_settled()) {
+                    continue;
+                }
                 let id = valid.producer;
                 let outlook = Outlook { now, ta, since: valid.since, growing };
                 match timing(outlook, best, self.pairs.iter().filter(own)) {

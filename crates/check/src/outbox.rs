@@ -10,7 +10,7 @@ use floe_stun::attribute::{
 use floe_stun::{Algorithm, AttributeType, Class, MessageWriter, Method, TransactionId, WriteError};
 
 use crate::ChecklistSet;
-use crate::limits::{RESPONSE_LIMIT, TRANSACTION_LIMIT, UNKNOWN_LISTED};
+use crate::limits::{RESPONSE_LIMIT, UNKNOWN_LISTED};
 use crate::pairs::PairId;
 use crate::set::Peer;
 
@@ -72,21 +72,26 @@ pub(crate) enum Outgoing {
 }
 
 /// First in, first out.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Outbox {
     queue: VecDeque<Outgoing>,
+    /// What may wait besides answers: one entry for each open transaction.
+    limit: usize,
 }
 
 impl Outbox {
     /// Enough for what one input usually leads to, so that nothing is allocated in the steady state.
     const READY: usize = 4;
 
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { queue: VecDeque::new(), limit }
+    }
+
     pub(crate) fn push(&mut self, outgoing: Outgoing) -> bool {
         if self.queue.capacity() == 0 {
             self.queue.reserve(Self::READY);
         }
-        // One entry for each open transaction at most, and answers beside them.
-        let limit = if matches!(outgoing, Outgoing::Answer(_)) { RESPONSE_LIMIT } else { TRANSACTION_LIMIT };
+        let limit = if matches!(outgoing, Outgoing::Answer(_)) { RESPONSE_LIMIT } else { self.limit };
         let room = self.queue.len() < limit;
         if room {
             self.queue.push_back(outgoing);

@@ -14,6 +14,7 @@ use crate::candidates::Candidates;
 use crate::checklist::{Checklist, Component};
 use crate::config::Config;
 use crate::event::{Event, EventQueue, State};
+use crate::limits::transaction_limit;
 use crate::outbox::Outbox;
 use crate::pairs::{Failure, Pair, PairTable};
 use crate::role::Standing;
@@ -80,8 +81,10 @@ pub struct ChecklistSet {
 impl ChecklistSet {
     /// A set without streams. `tiebreaker` is drawn by the agent, one for all its generations (RFC 8445 §16.1).
     pub fn new(config: Config, role: Role, tiebreaker: TieBreaker, local: Parameters) -> Self {
+        let config = config.bounded();
+        let open = transaction_limit(config.pair_limit);
         Self {
-            config: config.bounded(),
+            config,
             now: Instant::ORIGIN,
             standing: Standing::new(role, tiebreaker),
             local_key: IntegrityKey::new(local.pwd.expose().as_bytes()),
@@ -91,9 +94,9 @@ impl ChecklistSet {
             candidates: Candidates::default(),
             streams: Vec::new(),
             pairs: PairTable::default(),
-            transactions: Transactions::default(),
+            transactions: Transactions::new(open),
             early: Vec::new(),
-            outbox: Outbox::default(),
+            outbox: Outbox::new(open),
             events: EventQueue::default(),
             started: false,
             turn: 0,
@@ -322,7 +325,7 @@ impl ChecklistSet {
     pub(crate) fn settle(&mut self, now: Instant) {
         self.settle_selected();
         self.decide_nominations(now);
-        if self.started && self.peer.is_some() {
+        if self.started && self.peer.is_some() && self.bases.is_any_gated() {
             self.want_admissions(now);
         }
         self.settle_states(now);

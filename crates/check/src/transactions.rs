@@ -6,7 +6,6 @@ use core::time::Duration;
 use floe_pair::{BaseId, Priority, Role, TieBreaker, TransportAddress};
 use floe_stun::{Schedule, Transaction, TransactionId};
 
-use crate::limits::TRANSACTION_LIMIT;
 use crate::pairs::PairId;
 
 /// One Binding request of a check. All that its bytes are made from is fixed when it begins, so that a retransmission
@@ -42,12 +41,17 @@ pub(crate) fn schedule(ta: Duration, active: usize) -> Schedule {
 }
 
 /// Open transactions in the order in which they began.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Transactions {
     list: Vec<Check>,
+    limit: usize,
 }
 
 impl Transactions {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { list: Vec::new(), limit }
+    }
+
     pub(crate) fn get(&self, id: TransactionId) -> Option<&Check> {
         self.list.iter().find(|check| check.transaction.id() == id)
     }
@@ -71,7 +75,7 @@ impl Transactions {
 
     /// Makes room for one more; false if all are in use.
     pub(crate) fn make_room(&mut self) -> bool {
-        if self.list.len() < TRANSACTION_LIMIT {
+        if self.list.len() < self.limit {
             return true;
         }
         let oldest = self.list.iter().position(|check| check.transaction.is_cancelled());
@@ -82,7 +86,7 @@ impl Transactions {
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.list.len() < TRANSACTION_LIMIT || self.list.iter().any(|check| check.transaction.is_cancelled())
+        self.list.len() < self.limit || self.list.iter().any(|check| check.transaction.is_cancelled())
     }
 
     pub(crate) fn push(&mut self, check: Check) {

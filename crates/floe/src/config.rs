@@ -153,6 +153,12 @@ impl Config {
         self
     }
 
+    /// Makes [`Agent::report`](crate::Agent::report) list every pair, for as long as the agent lives.
+    pub fn full_report(mut self) -> Self {
+        self.agent.full_report = true;
+        self
+    }
+
     /// Every setting of gathering.
     pub fn gathering_mut(&mut self) -> &mut floe_gather::Config {
         &mut self.agent.gathering

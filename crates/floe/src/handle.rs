@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use floe_agent::{Added, AgentKey, ApiError, Event, State};
+use floe_agent::{Added, AgentKey, ApiError, Event, Report, State};
 use floe_check::{PairReport, SelectedPair};
 use floe_pair::{CandidateLine, ComponentId, Parameters, Role, StreamId};
 
@@ -181,6 +181,11 @@ impl Agent {
     /// All pairs with their states and counts.
     pub fn pairs(&self) -> Vec<PairReport> {
         self.handle.look(|agent| agent.pairs().collect()).unwrap_or_default()
+    }
+
+    /// What the agent has done so far, and what was in the way; `None` after the agent has ended.
+    pub fn report(&self) -> Option<Report> {
+        self.handle.look(floe_agent::Agent::report)
     }
 
     /// Closes the agent: no data goes either way after this call. Returns at once; allocations are given back

@@ -51,7 +51,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
-pub use floe_agent::{Added, ApiError, Demultiplexing, Dscp, Ecn, Event, State};
+pub use floe_agent::{Added, ApiError, Demultiplexing, Dscp, Ecn, Event, Report, State, Verdict, report};
 pub use floe_check::{PairReport, SelectedPair};
 
 pub use self::{

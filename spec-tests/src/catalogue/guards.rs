@@ -27,6 +27,8 @@ pub enum Verdict {
     Caught(TestName),
     /// All tests of the id still pass.
     Survived,
+    /// The fragment is not in its file.
+    NotFound,
     /// With the guard turned floe does not compile, so that nothing is shown; what the compiler said.
     DoesNotBuild(String),
 }
@@ -36,6 +38,7 @@ impl fmt::Display for Verdict {
         match self {
             Self::Caught(test) => write!(f, "caught by {test}"),
             Self::Survived => f.write_str("SURVIVED"),
+            Self::NotFound => f.write_str("NOT FOUND"),
             Self::DoesNotBuild(said) => {
                 let reason = said.lines().find(|line| line.starts_with("error")).unwrap_or("no reason given");
                 write!(f, "DOES NOT BUILD: {reason}")
@@ -88,6 +91,9 @@ impl Copy {
     pub fn turn(&self, requirement: &Requirement, guard: &Guard) -> Result<Verdict, RunError> {
         let file = self.root.join(&guard.file);
         let text = fs::read_to_string(&file)?;
+        if text.matches(&guard.turn).count() != 1 {
+            return Ok(Verdict::NotFound);
+        }
         fs::write(&file, text.replacen(&guard.turn, &guard.into, 1))?;
         let verdict = self.judge(&requirement.tests);
         fs::write(&file, text)?;

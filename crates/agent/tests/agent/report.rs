@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use floe_agent::{
     Agent, AgentConfig, Answer, Ecn, Event, Interface, InterfaceFlags, Pacer, Policy, Received, Report,
-    Request, RequestFailure, State, Verdict, report::Side,
+    Request, RequestFailure, State, TransmitKind, Verdict, report::Side,
 };
 use floe_pair::{CandidateLine, IceOptions, Parameters, Role, SocketId};
 use floe_stun::{
@@ -403,11 +403,10 @@ fn p38_a_full_report_keeps_pairs_that_are_freed_and_counts_what_was_sent() {
         assert_eq!(report.pair_list.iter().filter(|pair| pair.selected).count(), 1);
         assert!(report.pair_list.iter().all(|pair| pair.selected != pair.superseded));
         let of = |kind| world.sent.iter().filter(|sent| sent.by == id && sent.kind == kind).count() as u64;
-        use floe_agent::TransmitKind as Kind;
         let totals = report.totals;
-        assert_eq!(totals.checks_sent, of(Kind::Check));
-        assert_eq!(totals.consents_sent, of(Kind::Consent));
-        assert_eq!(totals.answers_sent, of(Kind::Response));
+        assert_eq!(totals.checks_sent, of(TransmitKind::Check));
+        assert_eq!(totals.consents_sent, of(TransmitKind::Consent));
+        assert_eq!(totals.answers_sent, of(TransmitKind::Response));
         assert!(totals.answers_received > 0 && totals.requests_accepted == totals.answers_sent);
         assert_eq!(report.verdicts(), []);
         assert!(report.servers[0].relayed > report.servers[0].asked);

@@ -116,3 +116,10 @@ fn a_candidate_of_an_unknown_stream_or_component_is_ignored() {
     script.set.add_remote_candidate(ms(0), STREAM, host(ComponentId::RTCP, 0, remote()));
     assert_eq!(script.set.pairs().count(), 0);
 }
+
+#[test]
+fn p05_open_transactions_follow_a_higher_pair_limit() {
+    for (pairs, expected) in [(1, 2_048), (100, 2_048), (1_024, 2_048), (4_000, 8_000)] {
+        assert_eq!(crate::limits::transaction_limit(pairs), expected);
+    }
+}

@@ -312,3 +312,18 @@ fn a_nomination_whose_triggered_check_fails_selects_nothing() {
     assert_eq!((script.selected(), script.pair(remote()).state), (None, PairState::Failed));
     assert_eq!(script.set.state(), State::Checking, "RFC 8863: not failed while patience lasts");
 }
+
+#[test]
+fn under_loss_the_direct_pair_is_selected_but_for_a_few_in_a_hundred_at_30_percent() {
+    for (loss, most) in [(10, 0), (30, 4)] {
+        let mut relayed = 0;
+        for seed in 0..150_u8 {
+            let mut world = with_relays(|_| true);
+            world.lose(loss, seed);
+            assert!(world.run_to_selection(ms(60_000)), "{loss} % from seed {seed}");
+            let selected = world.sides[0].set.selected(STREAM, RTP).expect("a pair");
+            relayed += u32::from(selected.remote_candidate.kind == CandidateType::Relayed);
+        }
+        assert!(relayed <= most, "{relayed} of 150 at {loss} %");
+    }
+}

@@ -158,7 +158,11 @@ impl World {
 
     /// Controlling on the left, `hosts` addresses on each side, everything known at the origin.
     pub(super) fn hosts(hosts: u16, rtt: Duration) -> Self {
-        let mut world = Self::new([Role::Controlling, Role::Controlled], rtt, 1, Config::default());
+        Self::hosts_with(hosts, rtt, Config::default())
+    }
+
+    pub(super) fn hosts_with(hosts: u16, rtt: Duration, config: Config) -> Self {
+        let mut world = Self::new([Role::Controlling, Role::Controlled], rtt, 1, config);
         for index in 0..hosts {
             world.sides[0].add_host(STREAM, RTP, index, &std::format!("10.0.0.{}:1000", index + 1));
             world.sides[1].add_host(STREAM, RTP, index, &std::format!("10.0.1.{}:1000", index + 1));

@@ -11,7 +11,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use floe::{
-    Agent, Config, Connection, Endpoint, Event as AgentEvent, State,
+    Agent, Config, Connection, Endpoint, Event as AgentEvent, Report, State,
     pair::{CandidateLine, ComponentId, IceOptions, Parameters, StreamId},
 };
 use tokio::{
@@ -205,6 +205,12 @@ impl Peer {
             });
             stats.insert(format!("{}.{}", stream.0, component.get()), counts);
         }
+        let verdicts = session.agent.report().map(|report| report.verdicts()).unwrap_or_default();
+        let verdicts = verdicts
+            .iter()
+            .map(|verdict| serde_json::json!({ "code": verdict.code(), "text": verdict.to_string() }))
+            .collect();
+        stats.insert("verdicts".to_owned(), verdicts);
         write(&Event::Stats { stats })
     }
 
@@ -292,6 +298,13 @@ async fn forward_events(agent: Arc<Agent>, ufrag: String, out: mpsc::Sender<Even
             },
             AgentEvent::ServerFailed { server, error, .. } => {
                 eprintln!("floe peer: server {server}: {error}");
+                continue;
+            }
+            AgentEvent::Failed(_) | AgentEvent::ConsentLost { .. } => {
+                // This host's own user may know more than the event tells everybody.
+                for verdict in agent.report().iter().flat_map(Report::verdicts) {
+                    eprintln!("floe peer: verdict: {verdict}");
+                }
                 continue;
             }
             _ => continue,
