@@ -144,6 +144,8 @@ pub enum Breach {
         /// When the last answer came from there.
         proved: Option<Instant>,
     },
+    /// Consent was given up although each selected pair had an answer within 30 s.
+    ConsentEndedEarly,
     /// A pair moved where no arrow leads.
     PairMove {
         /// Which.
@@ -216,6 +218,7 @@ impl fmt::Display for Breach {
             Self::Unproved { to, proved: Some(at) } => {
                 write!(f, "data left for {to}, whose last answer came at {} ms", at.as_millis())
             }
+            Self::ConsentEndedEarly => f.write_str("consent was given up before its time"),
             Self::PairMove { pair, from, to } => write!(f, "{pair:?} moved from {from:?} to {to:?}"),
             Self::StateMove { from, to } => write!(f, "the agent moved from {from:?} to {to:?}"),
             Self::SelectedInvalid(pair) => write!(f, "{pair:?} is selected and not valid"),

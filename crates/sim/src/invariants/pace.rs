@@ -36,12 +36,12 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// An answer has come: to which request.
+    /// An answer has come: to which request, if it is the first one.
     pub(super) fn answered(&mut self, id: TransactionId) -> Option<Request> {
         // Answers mostly belong to what was sent last.
         let request = self.requests.iter_mut().rev().find(|request| request.id == id)?;
-        request.answered = true;
-        Some(*request)
+        let first = !core::mem::replace(&mut request.answered, true);
+        first.then_some(*request)
     }
 
     /// A request has left.

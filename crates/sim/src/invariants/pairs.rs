@@ -1,8 +1,8 @@
 //! Invariants 5, 6 and 9: the pairs of an agent after each input.
 
-use floe_agent::{PairReport, State};
+use floe_agent::{Agent, PairReport, State};
 use floe_check::{PairId, PairState};
-use floe_pair::{CandidateType, Foundation, TransportAddress};
+use floe_pair::{CandidateType, Foundation, Place, TransportAddress};
 
 use super::{Breach, Invariant};
 
@@ -14,13 +14,16 @@ pub(crate) struct View {
     pub(crate) valid: bool,
     pub(crate) selected: bool,
     pub(crate) listed: bool,
+    /// Where it is and where it goes, if it is selected.
+    pub(super) path: Option<(Place, TransportAddress)>,
     /// Address of a remote candidate that was never signalled.
     learned: Option<TransportAddress>,
     foundation: (Foundation, Foundation),
 }
 
-impl From<PairReport> for View {
-    fn from(report: PairReport) -> Self {
+impl View {
+    pub(super) fn new(agent: &Agent, report: &PairReport) -> Self {
+        let place = if report.selected { agent.place_of(report.base) } else { None };
         let learned = report.remote.kind == CandidateType::PeerReflexive;
         Self {
             id: report.id,
@@ -28,6 +31,7 @@ impl From<PairReport> for View {
             valid: report.valid,
             selected: report.selected,
             listed: report.listed,
+            path: place.map(|place| (place, report.remote.address)),
             learned: learned.then_some(report.remote.address),
             foundation: (report.local.foundation, report.remote.foundation),
         }

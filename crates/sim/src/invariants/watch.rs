@@ -46,6 +46,8 @@ pub(crate) struct Side {
     /// When each component had a valid pair, and a selected one.
     pub(crate) usable_at: Option<Instant>,
     pub(crate) selected_at: Option<Instant>,
+    /// Consent on a selected pair has ended.
+    pub(crate) consent_lost: bool,
     /// Components that have become usable and that nobody has looked at.
     pub(crate) fresh: Vec<(StreamId, ComponentId)>,
 }
@@ -78,12 +80,14 @@ impl Side {
             selected: Vec::new(),
             usable_at: None,
             selected_at: None,
+            consent_lost: false,
             fresh: Vec::new(),
         }
     }
 
+    /// Whether it has come to an end: without consent only a restart could help (RFC 7675 §5.1).
     pub(crate) fn is_settled(&self) -> bool {
-        matches!(self.state, State::Completed | State::Failed | State::Closed)
+        self.consent_lost || matches!(self.state, State::Completed | State::Failed | State::Closed)
     }
 }
 
@@ -203,8 +207,17 @@ impl Watch {
                     side.selected_at.get_or_insert(now);
                 }
             }
-            Event::RoleSwitched(_) | Event::PathChanged { .. } | Event::ConsentLost { .. } => {
-                self.last_news = now
+            Event::RoleSwitched(_) | Event::PathChanged { .. } => self.last_news = now,
+            Event::ConsentLost { .. } => {
+                self.last_news = now;
+                side.consent_lost = true;
+                // The pairs as they were: at least one selected pair had no answer for long.
+                let paths = side.pairs.iter().filter_map(|pair| pair.path);
+                let alive: Vec<bool> =
+                    paths.map(|(place, to)| side.paths.allows(now, place, to).is_ok()).collect();
+                if !alive.is_empty() && alive.iter().all(|alive| *alive) {
+                    self.break_it(now, Some(index), Invariant::Consented, Breach::ConsentEndedEarly);
+                }
             }
             Event::State(to) => {
                 self.last_news = now;
@@ -234,7 +247,7 @@ impl Watch {
         }
         let mut views = core::mem::take(&mut side.spare);
         views.clear();
-        views.extend(agent.pairs().map(View::from));
+        views.extend(agent.pairs().map(|report| View::new(agent, &report)));
         #[cfg(test)]
         if let Some(tamper) = self.tamper {
             tamper(&mut views);

@@ -45,6 +45,8 @@ struct Evidence<'a> {
     deals: BTreeMap<TransactionId, Deal>,
     /// Which component a socket of an agent serves.
     parts: BTreeMap<SocketAddr, Part>,
+    /// When each side had said that it has all its candidates: what comes later is of no use (RFC 8838 §14).
+    gathered: [Instant; 2],
 }
 
 /// The excuse of a session that is not connected, or connected by a relay, if there is one.
@@ -60,6 +62,10 @@ pub(super) fn find(
             .filter_map(ComponentId::new)
             .map(move |component| (StreamId(stream), component))
     });
+    if let Some((_, side, _)) = events.iter().find(|(.., event)| matches!(event, Event::ConsentLost { .. })) {
+        // That it was not given up early has been watched.
+        return Some(Excuse::Consent(*side));
+    }
     if connected {
         // One component that had to take the relay is enough.
         return parts.into_iter().find_map(|part| evidence.why_not_direct(part));
@@ -81,7 +87,11 @@ impl<'a> Evidence<'a> {
         let mut parts = BTreeMap::new();
         let mut own: [Vec<IpAddr>; 2] = Default::default();
         let mut relays = BTreeMap::new();
-        for (_, side, event) in events {
+        let mut gathered = [Instant::from_nanos(u64::MAX); 2];
+        for (at, side, event) in events {
+            if matches!(event, Event::GatheringComplete) {
+                gathered.iter_mut().skip(*side).take(1).for_each(|end| *end = *at);
+            }
             let Event::LocalCandidate { stream, candidate } = event else { continue };
             let part = (*stream, candidate.component);
             if candidate.kind == CandidateType::Host {
@@ -92,7 +102,7 @@ impl<'a> Evidence<'a> {
             }
         }
         // A relay-only agent tells no host candidate: its own addresses are where its questions leave from.
-        let mut evidence = Self { scenario, deals: BTreeMap::new(), parts };
+        let mut evidence = Self { scenario, deals: BTreeMap::new(), parts, gathered };
         for step in steps {
             evidence.note(step, &own, &relays);
         }
@@ -194,7 +204,7 @@ impl<'a> Evidence<'a> {
                     && matches!(deal.method, Method::BINDING | Method::ALLOCATE)
             });
             // An Allocate tells the reflexive address of another socket, which is of no use here.
-            is_broken(asked.filter(|deal| deal.method == Method::BINDING), in_time)
+            is_broken(asked.filter(|deal| deal.method == Method::BINDING), in_time.min(self.gathered(side)))
         };
         // To reach the other side first, a side needs what its gates want.
         let needs = |from: usize, to: usize| match self.access(to) {
@@ -220,9 +230,15 @@ impl<'a> Evidence<'a> {
             .map(Excuse::Checks)
     }
 
+    fn gathered(&self, side: usize) -> Instant {
+        self.gathered.get(side).copied().unwrap_or_default()
+    }
+
     fn relay_broken(&self, part: Part, side: usize, end: Instant) -> Option<Excuse> {
         let asked = |method| self.of(part).filter(move |deal| deal.side == side && deal.method == method);
-        if is_broken(asked(Method::ALLOCATE), end) || is_broken(asked(Method::CREATE_PERMISSION), end) {
+        if is_broken(asked(Method::ALLOCATE), end.min(self.gathered(side)))
+            || is_broken(asked(Method::CREATE_PERMISSION), end)
+        {
             return Some(Excuse::Relay(side));
         }
         let checks =

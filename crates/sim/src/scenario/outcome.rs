@@ -50,6 +50,8 @@ pub enum Excuse {
     Checks(usize),
     /// Every nomination that a side made.
     Nomination(usize),
+    /// Every consent request of a side for 30 s, on a pair that was selected.
+    Consent(usize),
 }
 
 impl fmt::Display for Excuse {
@@ -59,6 +61,7 @@ impl fmt::Display for Excuse {
             Self::Relay(side) => write!(f, "side {side} never got its relay in time"),
             Self::Checks(side) => write!(f, "no check of side {side} got through in time"),
             Self::Nomination(side) => write!(f, "no nomination of side {side} got through"),
+            Self::Consent(side) => write!(f, "no consent request of side {side} got through for 30 s"),
         }
     }
 }

@@ -340,8 +340,9 @@ impl Run<'_> {
                 self.break_it(Some(index), Invariant::Frees, Breach::NotClosed);
             }
         }
-        if self.allocations() > 0 && (!calm || self.has_faulty_server()) {
-            // Nobody could tell the server: it has to find out by itself.
+        let lossy = self.scenario.weather.loss > Probability::NEVER;
+        if self.allocations() > 0 && (lossy || self.has_faulty_server()) {
+            // The client could not tell the server, or was never told itself: the server has to find out alone.
             let forgotten = self.world.network.now().after(FORGOTTEN);
             self.run_to(forgotten)?;
         }

@@ -32,6 +32,8 @@ pub struct Case {
     pub scenario: Scenario,
 }
 
+/// A permission and a check by way of it may each take 39.5 s to be given up, and each may come as the last of its kind.
+const LIMIT: Duration = Duration::from_secs(240);
 /// Cells of the table.
 const CELLS: u64 = 49;
 
@@ -62,6 +64,7 @@ impl Case {
         };
         let mut scenario = Scenario::between(a, b);
         scenario.components = components;
+        scenario.limit = LIMIT;
         scenario.weather = weather(&mut random, loss);
         scenario.signalling = signalling(&mut random);
         scenario.expect =
