@@ -3,6 +3,14 @@
 //! Two hosts behind two NATs know a server that tells each its outer address, as STUN does, and tell each other what
 //! they learned. Then each sends to every address at which it knows or has seen the other, again and again. What
 //! comes back tells whether the two can talk.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "test code: a failed expectation is the test's failure"
+)]
 
 use core::time::Duration;
 use std::{

@@ -49,6 +49,8 @@ struct Binding {
     refusals: u8,
     /// When number and peer may go different ways, as far as the server may have bound them up to now.
     free_at: Instant,
+    /// Until when the server may have bound them although no answer came.
+    perhaps_until: Instant,
     state: State,
 }
 
@@ -88,7 +90,11 @@ impl Channels {
         match binding.state {
             State::Bound(lease) => lease.is_live(now).then_some((binding.peer, true)),
             State::Asking(Asking::InFlight) => Some((binding.peer, false)),
-            State::Asking(_) | State::Idle { .. } => None,
+            // A request whose answers were all lost may have been carried out: then everything of this peer comes
+            // over the channel, and what was dropped here would be lost for good.
+            State::Asking(_) | State::Idle { .. } => {
+                (now < binding.perhaps_until).then_some((binding.peer, false))
+            }
         }
     }
 
@@ -129,7 +135,16 @@ impl Channels {
         for peer in core::mem::take(&mut self.unnumbered) {
             let Some(number) = self.free_number(rng) else { continue };
             let state = State::Asking(Asking::NEW);
-            self.bindings.push(Binding { peer, number, wanted: true, refusals: 0, free_at: now, state });
+            let (free_at, perhaps_until) = (now, Instant::ORIGIN);
+            self.bindings.push(Binding {
+                peer,
+                number,
+                wanted: true,
+                refusals: 0,
+                free_at,
+                perhaps_until,
+                state,
+            });
         }
     }
 
@@ -181,6 +196,9 @@ impl Channels {
                 let refused = ChannelError::Request(error);
                 // An unanswered request may have been carried out, even the last copy of it.
                 binding.free_at = now.after(CHANNEL_LIFETIME).after(COOL_DOWN);
+                if error == RequestError::TimedOut {
+                    binding.perhaps_until = now.after(CHANNEL_LIFETIME);
+                }
                 let again_at = now.after(pause(error, binding.refusals));
                 binding.refusals = binding.refusals.saturating_add(1);
                 binding.state = State::Idle { error: refused, again_at };

@@ -39,12 +39,17 @@ impl Bar {
 }
 
 fn line(done: u64, all: u64, elapsed: Duration) -> String {
-    let filled = usize::try_from((done * WIDTH).checked_div(all).unwrap_or(WIDTH)).unwrap_or_default();
+    let filled =
+        usize::try_from(done.saturating_mul(WIDTH).checked_div(all).unwrap_or(WIDTH)).unwrap_or_default();
     let width = usize::try_from(WIDTH).unwrap_or_default();
     #[allow(clippy::cast_precision_loss, reason = "a rate for people to read")]
     let rate = done as f64 / elapsed.as_secs_f64().max(1e-3);
     #[allow(clippy::cast_precision_loss, reason = "as above")]
-    let left = if done == 0 { String::new() } else { format!(", {:.0} s left", (all - done) as f64 / rate) };
+    let left = if done == 0 {
+        String::new()
+    } else {
+        format!(", {:.0} s left", all.saturating_sub(done) as f64 / rate)
+    };
     let (full, empty) = ("#".repeat(filled), ".".repeat(width.saturating_sub(filled)));
     format!("[{full}{empty}] {done} of {all} sessions, {rate:.0} a second{left}")
 }

@@ -66,7 +66,9 @@ fn cells(text: &mut String, report: &Report) {
     line!(text, "{:<12}{:<12}{:>9} {times_of} {times_of}", "a", "b", "sessions");
     for cell in &report.cells {
         let all: u64 = cell.types.iter().map(|(_, count)| count).sum();
-        let share = |count: u64| (count * 100 + all / 2).checked_div(all).unwrap_or_default();
+        let share = |count: u64| {
+            count.saturating_mul(100).saturating_add(all / 2).checked_div(all).unwrap_or_default()
+        };
         let types: Vec<String> = cell
             .types
             .iter()

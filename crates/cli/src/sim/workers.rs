@@ -42,7 +42,7 @@ impl Sweep {
     }
 
     fn seed(&self, place: u64) -> u64 {
-        self.first + place * self.step
+        self.first.saturating_add(place.saturating_mul(self.step))
     }
 }
 
@@ -110,7 +110,7 @@ fn work(sweep: &Sweep, shared: &Shared) -> Tally {
         if begin >= sweep.sessions {
             return tally;
         }
-        for place in begin..sweep.sessions.min(begin + CHUNK) {
+        for place in begin..sweep.sessions.min(begin.saturating_add(CHUNK)) {
             let seed = sweep.seed(place);
             let broken = run_one(seed, &mut tally);
             if let Some(broken) = broken {

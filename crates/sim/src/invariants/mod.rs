@@ -6,7 +6,7 @@
 mod pace;
 mod pairs;
 mod paths;
-mod watch;
+pub(crate) mod watch;
 
 use core::{fmt, time::Duration};
 

@@ -65,9 +65,8 @@ pub(super) fn may_turn(from: State, to: State) -> bool {
     use State::{Checking, Closed, Completed, Connected, Disconnected, Failed, New};
     match from {
         New => true,
-        Checking => !matches!(to, New),
         // The only valid pair may be lost again before it was nominated.
-        Connected => !matches!(to, New),
+        Checking | Connected => !matches!(to, New),
         Completed => matches!(to, Disconnected | Failed | Closed | Connected | Checking),
         Disconnected => matches!(to, Completed | Connected | Checking | Failed | Closed),
         Failed => matches!(to, Closed),

@@ -1,7 +1,7 @@
 //! A scenario becomes a network.
 //!
-//! Addresses: servers have 192.0.2.n and 2001:db8::n, public interfaces 198.51.100.n and 2001:db8:5::n, gates
-//! 203.0.113.n outside and 10.n.0.0/16, fd00:n::/48 or 2001:db8:n::/48 inside.
+//! Addresses: servers have 192.0.2.n and `2001:db8::n`, public interfaces 198.51.100.n and `2001:db8:5::n`, gates
+//! 203.0.113.n outside and 10.n.0.0/16, `fd00:n::/48` or `2001:db8:n::/48` inside.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 

@@ -239,7 +239,7 @@ impl Run<'_> {
             .network
             .watch
             .as_ref()
-            .is_some_and(|watch| watch.sides.iter().all(|side| side.is_settled()))
+            .is_some_and(|watch| watch.sides.iter().all(crate::invariants::watch::Side::is_settled))
     }
 
     /// Runs to an instant and sends data wherever it may be sent for the first time; `None` if something was broken.
@@ -259,7 +259,7 @@ impl Run<'_> {
                 network.watch.as_ref().is_some_and(|watch| {
                     watch.violation.is_some()
                         || watch.sides.iter().any(|side| !side.fresh.is_empty())
-                        || !settled && watch.sides.iter().all(|side| side.is_settled())
+                        || !settled && watch.sides.iter().all(crate::invariants::watch::Side::is_settled)
                 })
             },
             until,
@@ -323,7 +323,7 @@ impl Run<'_> {
 
     /// Closes both agents; in half of all runs over whatever the weather is.
     fn close(&mut self) -> Option<()> {
-        let calm = self.seed % 2 == 0 || self.scenario.weather.loss == Probability::NEVER;
+        let calm = self.seed.is_multiple_of(2) || self.scenario.weather.loss == Probability::NEVER;
         self.world.network.set_calm(calm);
         for id in self.world.agents {
             self.world.network.command(id, |now, agent| agent.close(now));

@@ -1,7 +1,6 @@
 //! Scenarios as values, and what comes of them.
 
 use super::*;
-use crate::net::Probability;
 
 fn passes(scenario: &Scenario, seed: u64) -> Outcome {
     scenario.run(seed).unwrap_or_else(|failure| panic!("{failure}"))

@@ -81,7 +81,7 @@ impl Case {
                 side.turn.clear();
             }
             let gate = side.interfaces.first().and_then(|interface| interface.gate);
-            let count = 1 + random.below(2);
+            let count = random.below(2).saturating_add(1);
             side.interfaces = (0..count)
                 .map(|_| {
                     let delay = millis(&mut random, 0, 5);

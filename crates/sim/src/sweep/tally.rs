@@ -219,9 +219,13 @@ impl Tally {
             add(&mut to.direct_possible, from.direct_possible);
             add(&mut to.direct, from.direct);
             for (to, from) in [(&mut to.usable, &from.usable), (&mut to.selected, &from.selected)] {
-                from.iter().for_each(|(ms, count)| add(to.entry(*ms).or_default(), *count));
+                for (ms, count) in from {
+                    add(to.entry(*ms).or_default(), *count);
+                }
             }
-            from.types.iter().for_each(|(types, count)| add(to.types.entry(*types).or_default(), *count));
+            for (types, count) in &from.types {
+                add(to.types.entry(*types).or_default(), *count);
+            }
         }
         for (loss, from) in &other.losses {
             let to = self.losses.entry(*loss).or_default();

@@ -165,6 +165,19 @@ fn trn_16_channel_data_is_accepted_from_the_moment_the_request_is_sent() {
 }
 
 #[test]
+fn trn_16_channel_data_is_accepted_although_every_answer_was_lost() {
+    let mut world = World::open();
+    world.server.script =
+        Some(Box::new(|method, _| if method == Method::CHANNEL_BIND { Act::Mute } else { Act::Normal }));
+    world.client.bind_channel(world.now, addr(PORT));
+    // All seven requests and the wait after the last.
+    world.run(Duration::from_secs(41));
+    let number = world.server.channel_of(addr(PORT), world.now).expect("the server has it");
+    assert!(world.events.iter().any(|(_, event)| matches!(event, Event::ChannelRefused(..))));
+    assert_data(&mut world, &channel_data(number, b"late"), PORT, b"late");
+}
+
+#[test]
 fn t27_trn_17_channel_data_of_every_shape() {
     let mut world = World::open().bound(PORT);
     let number = world.client.channel(addr(PORT)).unwrap().0.get();
