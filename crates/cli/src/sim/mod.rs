@@ -201,7 +201,8 @@ fn speed() -> Result<bool, String> {
     let run = |seeds: std::ops::Range<u64>| -> Result<u64, String> {
         let mut datagrams = 0;
         for seed in seeds {
-            datagrams += scenario.run(seed).map_err(|failure| failure.to_string())?.datagrams;
+            let outcome = scenario.run(seed).map_err(|failure| failure.to_string())?;
+            datagrams = datagrams.saturating_add(outcome.datagrams);
         }
         Ok(datagrams)
     };

@@ -125,7 +125,8 @@ fn run_one(seed: u64, tally: &mut Tally) -> Option<Broken> {
     let ran = panic::catch_unwind(|| {
         let case = Case::of(seed);
         // Now and then twice, to see that it is the same again.
-        let result = if seed % 16 == 0 { case.scenario.run_twice(seed) } else { case.scenario.run(seed) };
+        let result =
+            if seed.is_multiple_of(16) { case.scenario.run_twice(seed) } else { case.scenario.run(seed) };
         (case, result)
     });
     let Ok((case, result)) = ran else {
