@@ -199,7 +199,7 @@ fn speed() -> Result<bool, String> {
     }
     scenario.servers.clear();
     let run = |seeds: std::ops::Range<u64>| -> Result<u64, String> {
-        let mut datagrams = 0;
+        let mut datagrams = 0_u64;
         for seed in seeds {
             let outcome = scenario.run(seed).map_err(|failure| failure.to_string())?;
             datagrams = datagrams.saturating_add(outcome.datagrams);
