@@ -8,7 +8,7 @@
 //! datagrams of one of its components.
 //!
 //! ```no_run
-//! # async fn signal(_: &floe::pair::Parameters, _: &[floe::LocalCandidate]) -> (floe::pair::Parameters, Vec<String>) { unimplemented!() }
+//! # async fn signal(ours: &floe::pair::Parameters, _: &[floe::LocalCandidate]) -> (floe::pair::Parameters, Vec<String>) { (ours.clone(), vec![]) }
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let endpoint = floe::Endpoint::new().await?;
 //! let config = floe::Config::controlling().server("turn:turn.example.org", "alice", "password")?;
