@@ -154,7 +154,11 @@ fn ice_18_a_permission_for_the_peer_comes_before_any_check_over_a_relay() {
     let asked = to_server(&world);
     let place = |method| asked.iter().position(|one| one.method == method);
     let permission = place(Method::CREATE_PERMISSION).expect("a permission is asked for");
-    assert_eq!(asked[permission].peer.map(|at| at.ip()), Some(peer.ip()), "towards the candidate's address");
+    assert_eq!(
+        asked[permission].peer.map(TransportAddress::ip),
+        Some(peer.ip()),
+        "towards the candidate's address"
+    );
     let first = place(Method::SEND).expect("checks go in Send indications");
     let (asked_at, sent_at) = (asked[permission].at, asked[first].at);
     assert!(sent_at.since(asked_at) >= ms(40), "and after the permission was granted");

@@ -168,7 +168,7 @@ fn p05_a_pair_beyond_the_limit_fails_cleanly_and_the_cut_is_told() {
 fn p05_a_better_pair_still_enters_when_the_limit_was_hit() {
     let mut bench = Bench::new(Role::Controlling);
     for index in 0..150_u16 {
-        bench.add_remote(1_000 + index, &format!("203.0.{}.1:4000", index));
+        bench.add_remote(1_000 + index, &format!("203.0.{index}.1:4000"));
     }
     bench.drain();
     assert_eq!(bench.agent.pairs().count(), 100);
@@ -177,11 +177,11 @@ fn p05_a_better_pair_still_enters_when_the_limit_was_hit() {
     bench.drain();
     assert_eq!(bench.agent.pairs().count(), 100);
     assert!(bench.agent.pairs().any(|pair| pair.remote.address == better.address));
-    let named = bench.events.iter().filter_map(|(_, event)| match event {
+    let mut named = bench.events.iter().filter_map(|(_, event)| match event {
         Event::CheckLimit { limit: Limit::Pairs, remote, .. } => Some(*remote),
         _ => None,
     });
-    assert_eq!(named.last(), Some(address("203.0.99.1:4000")), "the lowest goes, by name");
+    assert_eq!(named.next_back(), Some(address("203.0.99.1:4000")), "the lowest goes, by name");
 }
 
 /// A candidate of the given type at this address.

@@ -29,6 +29,8 @@ pub enum Verdict {
     Survived,
     /// The fragment is not in its file.
     NotFound,
+    /// This test of the id fails already with its guard as it is, so that nothing is shown.
+    FailsAnyway(TestName),
     /// With the guard turned floe does not compile, so that nothing is shown; what the compiler said.
     DoesNotBuild(String),
 }
@@ -39,6 +41,7 @@ impl fmt::Display for Verdict {
             Self::Caught(test) => write!(f, "caught by {test}"),
             Self::Survived => f.write_str("SURVIVED"),
             Self::NotFound => f.write_str("NOT FOUND"),
+            Self::FailsAnyway(test) => write!(f, "FAILS ANYWAY: {test}"),
             Self::DoesNotBuild(said) => {
                 let reason = said.lines().find(|line| line.starts_with("error")).unwrap_or("no reason given");
                 write!(f, "DOES NOT BUILD: {reason}")
@@ -82,6 +85,18 @@ impl Copy {
         let copy = Self { root: place.join("tree"), target: place.join("build") };
         bring_over(root, &copy.root)?;
         Ok(copy)
+    }
+
+    /// Runs the tests of the id with nothing turned. `None`: they pass, as they should.
+    ///
+    /// # Errors
+    /// When a file or a program cannot be used.
+    pub fn fails_anyway(&self, requirement: &Requirement) -> Result<Option<Verdict>, RunError> {
+        Ok(match self.judge(&requirement.tests)? {
+            Verdict::Survived => None,
+            Verdict::Caught(test) => Some(Verdict::FailsAnyway(test)),
+            other => Some(other),
+        })
     }
 
     /// Turns the guard, runs the tests of the id until one fails, and turns the guard back.
