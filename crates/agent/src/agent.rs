@@ -152,6 +152,11 @@ impl Agent {
         self.checks.pairs()
     }
 
+    /// How full the tables of the checks are.
+    pub fn usage(&self) -> floe_check::Usage {
+        self.checks.usage()
+    }
+
     /// Whether everything has been given back after [`Agent::close`].
     pub fn is_closed(&self) -> bool {
         self.life == Life::Closed

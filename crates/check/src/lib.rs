@@ -41,6 +41,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod transactions;
+mod usage;
 
 pub use admission::Admission;
 pub use config::{Config, ConsentConfig};
@@ -56,3 +57,4 @@ pub use role::{RoleVerdict, judge_role};
 pub use schedule::Urgency;
 pub use set::ChecklistSet;
 pub use state::{InvalidMove, PairEvent, PairState};
+pub use usage::Usage;

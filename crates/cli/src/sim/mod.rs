@@ -146,8 +146,9 @@ fn sweep(arguments: &SimArguments) -> Result<(Tally, f64), String> {
     for broken in &found.broken {
         eprintln!("{}", told(broken));
     }
-    if found.more_broken > 0 {
-        eprintln!("floe: and {} more", found.more_broken);
+    if !found.more_broken.is_empty() {
+        let seeds: Vec<String> = found.more_broken.iter().map(u64::to_string).collect();
+        eprintln!("floe: and seeds {}", seeds.join(", "));
     }
     Ok((found.tally, found.rate))
 }

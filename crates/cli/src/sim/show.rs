@@ -30,6 +30,7 @@ fn percent(part: u64, whole: u64) -> String {
     let percent = part as f64 / whole as f64 * 100.0;
     match (part, whole) {
         (_, 0) => "-".to_owned(),
+        (0, _) => "0 %".to_owned(),
         (part, whole) if part == whole => "100 %".to_owned(),
         // Never rounded up to all, nor down to none.
         _ => format!("{:.2} %", percent.clamp(0.01, 99.99)),
@@ -99,7 +100,7 @@ fn losses(text: &mut String, tally: &Tally) {
         "excused"
     );
     for loss in tally.losses() {
-        let missing = |of: u64, got: u64| percent(of.saturating_sub(got), of).replace("100 %", "all");
+        let missing = |of: u64, got: u64| percent(of.saturating_sub(got), of);
         line!(
             text,
             "{:>4} %{:>10}{:>14}{:>14}{:>10}",
@@ -118,8 +119,9 @@ fn summary(text: &mut String, report: &Report, tally: &Tally) {
     line!(
         text,
         "{sessions} sessions, {connected} of {connectable} connected, {excused} excused, {stuck} stuck, \
-         {disagreeing} disagreeing, {panics} panics; {:.0} sessions a second",
-        report.sessions_per_second
+         {disagreeing} disagreeing, {panics} panics; {:.0} sessions a second; traces {:016x}",
+        report.sessions_per_second,
+        tally.traces()
     );
     for (number, count) in tally.broken() {
         line!(text, "invariant {number} was broken {count} times");
@@ -136,7 +138,7 @@ pub(super) fn outcome(outcome: &Outcome, same: bool) -> String {
         (true, false) => line!(text, "connected by a relay: {}", ways.join(", ")),
         (false, _) => line!(text, "not connected: {:?}", outcome.states),
     }
-    for (what, time) in [("usable", outcome.usable), ("selected", outcome.selected)] {
+    for (what, time) in [("usable", outcome.both_usable()), ("selected", outcome.both_selected())] {
         if let Some(time) = time {
             line!(text, "{what} on both sides after {:.1} ms", time.as_secs_f64() * 1e3);
         }

@@ -21,8 +21,9 @@ use super::progress::Bar;
 
 /// Sessions that a thread takes at once.
 const CHUNK: u64 = 32;
-/// Broken sessions that are told of; the rest is counted.
+/// Broken sessions that are told of in full, and those of which the seed is told.
 const MAX_TOLD: usize = 10;
+const MAX_LISTED: usize = 1_000;
 /// How often progress is shown.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -54,13 +55,23 @@ pub(super) enum Broken {
     Failed(Box<Failure>),
 }
 
+impl Broken {
+    fn seed(&self) -> u64 {
+        match self {
+            Self::Panicked(seed) => *seed,
+            Self::Failed(failure) => failure.seed,
+        }
+    }
+}
+
 /// What a sweep found.
 pub(super) struct Found {
     pub(super) tally: Tally,
     /// Sessions a second.
     pub(super) rate: f64,
     pub(super) broken: Vec<Broken>,
-    pub(super) more_broken: usize,
+    /// The seeds of further ones.
+    pub(super) more_broken: Vec<u64>,
 }
 
 #[derive(Default)]
@@ -92,11 +103,8 @@ pub(super) fn run(sweep: &Sweep, threads: NonZeroUsize, bar: &mut Bar) -> Found 
         tally
     });
     let mut broken = shared.broken.into_inner().unwrap_or_else(PoisonError::into_inner);
-    broken.sort_by_key(|broken| match broken {
-        Broken::Panicked(seed) => *seed,
-        Broken::Failed(failure) => failure.seed,
-    });
-    let more_broken = broken.len().saturating_sub(MAX_TOLD);
+    broken.sort_by_key(Broken::seed);
+    let more_broken = broken.iter().skip(MAX_TOLD).take(MAX_LISTED).map(Broken::seed).collect();
     broken.truncate(MAX_TOLD);
     #[allow(clippy::cast_precision_loss, reason = "a rate for people to read")]
     let rate = tally.sessions() as f64 / started.elapsed().as_secs_f64();

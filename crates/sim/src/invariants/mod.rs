@@ -16,7 +16,9 @@ use floe_pair::{ComponentId, Role, StreamId, TransportAddress};
 use floe_stun::{Instant, TransactionId};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use watch::{Rules, Side as SideWatch, Watch};
+#[cfg(test)]
+pub(crate) use pairs::View;
+pub(crate) use watch::{Limits, Rules, Side as SideWatch, Watch};
 
 /// The ten invariants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -34,7 +36,7 @@ pub enum Invariant {
     Consented,
     /// Pairs and agents change their states only along the arrows of the RFC; a selected pair is valid.
     LegalMoves,
-    /// Pairs and candidates stay within their limits.
+    /// Pairs, candidates, queues and open transactions stay within their limits.
     Bounded,
     /// Equal scenarios and seeds give equal traces.
     Repeatable,
@@ -87,6 +89,24 @@ impl fmt::Display for Invariant {
             }
         )
     }
+}
+
+/// A bounded table of an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Table {
+    /// Pairs in checklists.
+    Pairs,
+    /// Pairs in triggered-check queues.
+    TriggeredChecks,
+    /// Remote candidates.
+    RemoteCandidates,
+    /// Remote candidates that were never signalled.
+    PeerReflexive,
+    /// Open transactions.
+    Transactions,
+    /// Checks that came before the peer's parameters.
+    EarlyChecks,
 }
 
 /// What broke an invariant.
@@ -164,10 +184,15 @@ pub enum Breach {
     },
     /// A selected pair is not valid.
     SelectedInvalid(PairId),
-    /// More pairs than allowed.
-    TooManyPairs(usize),
-    /// More peer-reflexive candidates than allowed.
-    TooManyLearned(usize),
+    /// More in a table than it may hold.
+    TooMany {
+        /// Which table.
+        table: Table,
+        /// How many there are.
+        used: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// Two runs of one seed have different traces.
     OtherTrace([u64; 2]),
     /// Failure was declared so long after both sides' parameters were known, or before that.
@@ -222,8 +247,9 @@ impl fmt::Display for Breach {
             Self::PairMove { pair, from, to } => write!(f, "{pair:?} moved from {from:?} to {to:?}"),
             Self::StateMove { from, to } => write!(f, "the agent moved from {from:?} to {to:?}"),
             Self::SelectedInvalid(pair) => write!(f, "{pair:?} is selected and not valid"),
-            Self::TooManyPairs(count) => write!(f, "{count} pairs"),
-            Self::TooManyLearned(count) => write!(f, "{count} peer-reflexive candidates"),
+            Self::TooMany { table, used, most } => {
+                write!(f, "{used} of at most {most} in the table {table:?}")
+            }
             Self::OtherTrace([one, other]) => write!(f, "trace {one:016x}, then {other:016x}"),
             Self::FailedEarly(Some(after)) => write!(f, "failed {after:?} after the parameters were known"),
             Self::FailedEarly(None) => f.write_str("failed before the parameters were known"),

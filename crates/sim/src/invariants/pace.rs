@@ -17,12 +17,12 @@ const RTO: Duration = Duration::from_millis(500);
 
 /// A request that an agent has sent.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Request {
-    pub(super) id: TransactionId,
+struct Request {
+    id: TransactionId,
     /// From where, and to whom: over a relay the peer.
-    pub(super) place: Place,
-    pub(super) to: TransportAddress,
-    pub(super) kind: TransmitKind,
+    place: Place,
+    to: TransportAddress,
+    kind: TransmitKind,
     answered: bool,
     sent: u32,
     first: Instant,
@@ -36,12 +36,17 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// An answer has come: to which request, if it is the first one.
-    pub(super) fn answered(&mut self, id: TransactionId) -> Option<Request> {
+    /// What a request was for.
+    pub(super) fn kind(&self, id: TransactionId) -> Option<TransmitKind> {
         // Answers mostly belong to what was sent last.
+        self.requests.iter().rev().find(|request| request.id == id).map(|request| request.kind)
+    }
+
+    /// An answer has come: to whom the request had been sent and from where, if it is the first answer.
+    pub(super) fn answered(&mut self, id: TransactionId) -> Option<(TransportAddress, Place)> {
         let request = self.requests.iter_mut().rev().find(|request| request.id == id)?;
         let first = !core::mem::replace(&mut request.answered, true);
-        first.then_some(*request)
+        first.then_some((request.to, request.place))
     }
 
     /// A request has left.

@@ -1,10 +1,10 @@
 //! Invariants 5, 6 and 9: the pairs of an agent after each input.
 
 use floe_agent::{Agent, PairReport, State};
-use floe_check::{PairId, PairState};
-use floe_pair::{CandidateType, Foundation, Place, TransportAddress};
+use floe_check::{EARLY_CHECK_LIMIT, PEER_REFLEXIVE_LIMIT, PairId, PairState, TRANSACTION_LIMIT, Usage};
+use floe_pair::{Place, TransportAddress};
 
-use super::{Breach, Invariant};
+use super::{Breach, Table, watch::Limits};
 
 /// A pair as far as the invariants look at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,15 +16,11 @@ pub(crate) struct View {
     pub(crate) listed: bool,
     /// Where it is and where it goes, if it is selected.
     pub(super) path: Option<(Place, TransportAddress)>,
-    /// Address of a remote candidate that was never signalled.
-    learned: Option<TransportAddress>,
-    foundation: (Foundation, Foundation),
 }
 
 impl View {
     pub(super) fn new(agent: &Agent, report: &PairReport) -> Self {
         let place = if report.selected { agent.place_of(report.base) } else { None };
-        let learned = report.remote.kind == CandidateType::PeerReflexive;
         Self {
             id: report.id,
             state: report.state,
@@ -32,8 +28,6 @@ impl View {
             selected: report.selected,
             listed: report.listed,
             path: place.map(|place| (place, report.remote.address)),
-            learned: learned.then_some(report.remote.address),
-            foundation: (report.local.foundation, report.remote.foundation),
         }
     }
 }
@@ -75,11 +69,7 @@ pub(super) fn may_turn(from: State, to: State) -> bool {
 }
 
 /// Holds what the pairs of an agent are against what they were.
-pub(super) fn judge(
-    before: &[View],
-    now: &[View],
-    limits: (usize, usize),
-) -> Result<(), (Invariant, Breach)> {
+pub(super) fn judge_moves(before: &[View], now: &[View]) -> Result<(), Breach> {
     let mut old = before.iter().peekable();
     for pair in now {
         while old.peek().is_some_and(|known| known.id < pair.id) {
@@ -88,24 +78,30 @@ pub(super) fn judge(
         let from = old.peek().filter(|known| known.id == pair.id).map(|known| known.state);
         let legal = from.map_or_else(|| FIRST.contains(&pair.state), |from| may_move(from, pair.state));
         if !legal {
-            return Err((Invariant::LegalMoves, Breach::PairMove { pair: pair.id, from, to: pair.state }));
+            return Err(Breach::PairMove { pair: pair.id, from, to: pair.state });
         }
         if pair.selected && !pair.valid {
-            return Err((Invariant::LegalMoves, Breach::SelectedInvalid(pair.id)));
+            return Err(Breach::SelectedInvalid(pair.id));
         }
     }
-    let (most_pairs, most_learned) = limits;
-    let listed = now.iter().filter(|pair| pair.listed).count();
-    if listed > most_pairs {
-        return Err((Invariant::Bounded, Breach::TooManyPairs(listed)));
-    }
-    let mut learned: Vec<_> = now.iter().filter_map(|pair| pair.learned).collect();
-    learned.sort_unstable();
-    learned.dedup();
-    if learned.len() > most_learned {
-        return Err((Invariant::Bounded, Breach::TooManyLearned(learned.len())));
-    }
     Ok(())
+}
+
+/// Holds how full an agent's tables are against what they may hold.
+pub(super) fn judge_usage(usage: Usage, limits: &Limits) -> Result<(), Breach> {
+    let tables = [
+        (Table::Pairs, usage.pairs, limits.pairs),
+        // Each pair stands there once.
+        (Table::TriggeredChecks, usage.triggered, usage.pairs),
+        (Table::RemoteCandidates, usage.remotes, limits.remotes),
+        (Table::PeerReflexive, usage.learned, PEER_REFLEXIVE_LIMIT),
+        (Table::Transactions, usage.transactions, TRANSACTION_LIMIT),
+        (Table::EarlyChecks, usage.early, EARLY_CHECK_LIMIT),
+    ];
+    match tables.into_iter().find(|(_, used, most)| used > most) {
+        Some((table, used, most)) => Err(Breach::TooMany { table, used, most }),
+        None => Ok(()),
+    }
 }
 
 /// A pair that is frozen for ever: no pair is waiting or under way.

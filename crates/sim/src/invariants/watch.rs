@@ -12,7 +12,7 @@ use super::{
     pairs::{self, View},
     paths::Paths,
 };
-use crate::net::HostId;
+use crate::net::{AgentId, HostId};
 
 /// What the agents were told, and what follows from it.
 #[derive(Clone, Debug)]
@@ -20,18 +20,24 @@ pub(crate) struct Rules {
     /// Each side's own Ta.
     pub(crate) ta: [Duration; 2],
     pub(crate) patience: Duration,
-    pub(crate) pairs: usize,
-    pub(crate) learned: usize,
+    pub(crate) limits: Limits,
     /// Components over all data streams.
     pub(crate) components: usize,
     /// Answers may be forged: their integrity is to be looked at.
     pub(crate) forgeries: bool,
 }
 
+/// How much an agent may hold, as far as it is told so.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) pairs: usize,
+    pub(crate) remotes: usize,
+}
+
 /// How far one side has come.
 #[derive(Debug)]
 pub(crate) struct Side {
-    host: HostId,
+    agent: AgentId,
     pace: Pace,
     paths: Paths,
     pairs: Vec<View>,
@@ -62,13 +68,13 @@ pub(crate) struct Watch {
     /// When something last changed that either agent told of.
     pub(crate) last_news: Instant,
     #[cfg(test)]
-    pub(crate) tamper: Option<fn(&mut Vec<View>)>,
+    pub(crate) tamper: Option<fn(&mut [View])>,
 }
 
 impl Side {
-    fn new(host: HostId) -> Self {
+    fn new(agent: AgentId) -> Self {
         Self {
-            host,
+            agent,
             pace: Pace::default(),
             paths: Paths::default(),
             pairs: Vec::new(),
@@ -92,10 +98,10 @@ impl Side {
 }
 
 impl Watch {
-    pub(crate) fn new(rules: Rules, hosts: [HostId; 2]) -> Self {
+    pub(crate) fn new(rules: Rules, agents: [AgentId; 2]) -> Self {
         Self {
             rules,
-            sides: hosts.map(Side::new),
+            sides: agents.map(Side::new),
             violation: None,
             last_news: Instant::ORIGIN,
             #[cfg(test)]
@@ -104,8 +110,8 @@ impl Watch {
     }
 
     /// A datagram of an agent is about to leave its host.
-    pub(crate) fn on_transmit(&mut self, now: Instant, host: HostId, transmit: &Transmit, bytes: &[u8]) {
-        let Some(index) = self.index(host) else { return };
+    pub(crate) fn on_transmit(&mut self, now: Instant, agent: AgentId, transmit: &Transmit, bytes: &[u8]) {
+        let Some(index) = self.index(agent) else { return };
         let ta = self.ta(index);
         let Some(side) = self.sides.get_mut(index) else { return };
         let (place, to) = (transmit.from, transmit.to);
@@ -135,16 +141,16 @@ impl Watch {
         }
     }
 
-    /// Application data leaves a host, by way of an agent or past it.
+    /// Application data leaves an agent's host, by way of the agent or past it.
     pub(crate) fn on_data(
         &mut self,
         now: Instant,
-        host: HostId,
+        agent: AgentId,
         place: Place,
         to: TransportAddress,
         bytes: &[u8],
     ) {
-        let Some(index) = self.index(host) else { return };
+        let Some(index) = self.index(agent) else { return };
         let Some(side) = self.sides.get(index) else { return };
         let peer = side.paths.unwrap(place, to, bytes).map_or(to, |found| found.peer);
         self.judge_data(now, index, place, peer);
@@ -166,7 +172,8 @@ impl Watch {
         from: TransportAddress,
         bytes: &[u8],
     ) {
-        let (Some(index), forgeries) = (self.index(host), self.rules.forgeries) else { return };
+        let index = self.sides.iter().position(|side| side.agent.host() == host);
+        let (Some(index), forgeries) = (index, self.rules.forgeries) else { return };
         let Some(side) = self.sides.get_mut(index) else { return };
         let Some(found) = side.paths.unwrap(place, from, bytes) else { return };
         // Success responses have the second bit of the class only (RFC 8489 §5).
@@ -174,21 +181,30 @@ impl Watch {
             return;
         }
         let Ok(message) = Message::parse(found.payload) else { return };
-        let Some(request) = side.pace.answered(message.transaction_id()) else { return };
-        let symmetric = (request.place, request.to) == (place, found.peer);
-        let proves = matches!(request.kind, TransmitKind::Check | TransmitKind::Consent);
-        if message.class() != Class::Success || !proves || !symmetric {
+        if message.class() != Class::Success {
             return;
         }
+        // Answers of servers that carry no integrity count all the same (RFC 8445 §19.3).
+        let id = message.transaction_id();
+        let proves = side
+            .pace
+            .kind(id)
+            .is_some_and(|kind| matches!(kind, TransmitKind::Check | TransmitKind::Consent));
         let genuine = || side.key.as_ref().is_some_and(|key| message.verify_integrity(key).is_ok());
-        if !forgeries || genuine() {
+        if proves && forgeries && !genuine() {
+            return;
+        }
+        if let Some((to, from)) = side.pace.answered(id)
+            && proves
+            && (from, to) == (place, found.peer)
+        {
             side.paths.prove(now, place, found.peer);
         }
     }
 
     /// An agent has said something.
-    pub(crate) fn on_event(&mut self, now: Instant, host: HostId, event: &Event) {
-        let Some(index) = self.index(host) else { return };
+    pub(crate) fn on_event(&mut self, now: Instant, agent: AgentId, event: &Event) {
+        let Some(index) = self.index(agent) else { return };
         let (count, patience) = (self.rules.components, self.rules.patience);
         let Some(side) = self.sides.get_mut(index) else { return };
         match event {
@@ -235,9 +251,9 @@ impl Watch {
     }
 
     /// An agent has done everything it wanted to do after an input.
-    pub(crate) fn on_settled(&mut self, now: Instant, host: HostId, agent: &Agent) {
-        let Some(index) = self.index(host) else { return };
-        let (limits, ta) = ((self.rules.pairs, self.rules.learned), self.ta(index));
+    pub(crate) fn on_settled(&mut self, now: Instant, id: AgentId, agent: &Agent) {
+        let Some(index) = self.index(id) else { return };
+        let (limits, ta) = (self.rules.limits, self.ta(index));
         let Some(side) = self.sides.get_mut(index) else { return };
         if side.introduced.is_none()
             && let Some(parameters) = agent.remote_parameters()
@@ -252,16 +268,20 @@ impl Watch {
         if let Some(tamper) = self.tamper {
             tamper(&mut views);
         }
-        let judged = pairs::judge(&side.pairs, &views, limits);
+        let moves = pairs::judge_moves(&side.pairs, &views);
+        let usage = pairs::judge_usage(agent.usage(), &limits);
         // Before the parameters are known nothing can run, and after the end nothing has to.
         let alive = side.introduced.is_some() && matches!(side.state, State::Checking | State::Connected);
         let stuck = pairs::frozen_for_ever(&views)
             .filter(|_| alive && agent.poll_timeout().is_none_or(|at| at.since(now) > ta));
         side.spare = core::mem::replace(&mut side.pairs, views);
-        if let Err((invariant, breach)) = judged {
-            self.break_it(now, Some(index), invariant, breach);
-        } else if let Some(pair) = stuck {
-            self.break_it(now, Some(index), Invariant::NoDeadlock, Breach::Deadlock(pair));
+        let deadlock = stuck.map_or(Ok(()), |pair| Err(Breach::Deadlock(pair)));
+        let judged =
+            [(Invariant::LegalMoves, moves), (Invariant::Bounded, usage), (Invariant::NoDeadlock, deadlock)];
+        for (invariant, result) in judged {
+            if let Err(breach) = result {
+                self.break_it(now, Some(index), invariant, breach);
+            }
         }
     }
 
@@ -275,8 +295,8 @@ impl Watch {
         self.violation.get_or_insert(Violation { invariant, at, side, breach });
     }
 
-    fn index(&self, host: HostId) -> Option<usize> {
-        self.sides.iter().position(|side| side.host == host)
+    fn index(&self, agent: AgentId) -> Option<usize> {
+        self.sides.iter().position(|side| side.agent == agent)
     }
 
     /// RFC 8445 §14.2: the higher one of both proposals, the own one until the other is known.

@@ -22,7 +22,11 @@ pub enum Intrusion {
     /// Sends it again: as it was, or from another address.
     Replay {
         /// The source the copy claims.
+        #[serde(default)]
         from: Option<SocketAddr>,
+        /// Only Binding requests; answers from a wrong source would fail the pair (RFC 8445 §7.2.5.2.1).
+        #[serde(default)]
+        requests: bool,
     },
     /// Answers a Binding request with success in the name of its destination, signed with a wrong key, the mapped
     /// address being its own invention.
@@ -85,16 +89,24 @@ fn forge(intrusion: Intrusion, packet: &Packet) -> Option<Packet> {
     let Content::Datagram(bytes) = &packet.content else { return None };
     let back = |bytes| Some(Packet { from: packet.to, to: packet.from, content: Content::Datagram(bytes) });
     match intrusion {
-        Intrusion::Replay { from } => Some(Packet { from: from.unwrap_or(packet.from), ..packet.clone() }),
+        Intrusion::Replay { requests: true, .. } if !is_binding_request(bytes) => None,
+        Intrusion::Replay { from, .. } => {
+            Some(Packet { from: from.unwrap_or(packet.from), ..packet.clone() })
+        }
         Intrusion::Data => back(b"\x80 forged".to_vec()),
         Intrusion::Success { .. } | Intrusion::Error { .. } | Intrusion::Check => {
             let request = Message::parse(bytes).ok()?;
-            if request.class() != Class::Request || request.method() != Method::BINDING {
+            if !is_binding_request(bytes) {
                 return None;
             }
             back(write(intrusion, &request)?)
         }
     }
+}
+
+fn is_binding_request(bytes: &[u8]) -> bool {
+    Message::parse(bytes)
+        .is_ok_and(|message| message.class() == Class::Request && message.method() == Method::BINDING)
 }
 
 fn write(intrusion: Intrusion, request: &Message<'_>) -> Option<Vec<u8>> {

@@ -80,8 +80,8 @@ use session::Introduction;
 
 /// What agents are lent to write into: as much as they hold of data that comes early.
 const BUFFER_BYTES: usize = 24 * 1024;
-/// Longest UDP payload over IPv4, and some room for framing.
-const LARGEST_BYTES: usize = 65_536;
+/// What an agent puts round a payload at most: a Send indication with an IPv6 peer (RFC 8656 §11.1), and some room.
+const FRAMING_BYTES: usize = 64;
 /// Buffers of datagrams that have arrived, kept for those to come.
 const MAX_SPARE: usize = 64;
 
@@ -234,12 +234,12 @@ impl Network {
         let agent =
             self.hosts.get_mut(from.host.0).and_then(|host| host.hub.agent_mut(from.key)).ok_or(unknown)?;
         let mut bytes = self.spare.pop().unwrap_or_default();
-        bytes.resize(LARGEST_BYTES, 0);
+        bytes.resize(payload.len().saturating_add(FRAMING_BYTES), 0);
         let sent = agent.send(self.now, stream, component, payload, &mut bytes);
         let sent = sent.map(|transmit| {
             bytes.truncate(transmit.len);
             if let Some(watch) = &mut self.watch {
-                watch.on_data(self.now, from.host, transmit.from, transmit.to, &bytes);
+                watch.on_data(self.now, from, transmit.from, transmit.to, &bytes);
             }
             self.leave(from.host, transmit.from, transmit.to.socket_addr(), bytes);
         });
@@ -255,7 +255,7 @@ impl Network {
         let frame = path.frame(self.now, payload.len())?;
         let bytes = [frame.header(), payload].concat();
         if let Some(watch) = &mut self.watch {
-            watch.on_data(self.now, from.host, frame.from, frame.to, &bytes);
+            watch.on_data(self.now, from, frame.from, frame.to, &bytes);
         }
         self.leave(from.host, frame.from, frame.to.socket_addr(), bytes);
         Ok(())
@@ -325,7 +325,6 @@ impl Network {
         let realm = node.address(from.local_ip).map(|address| address.realm);
         let to = SocketAddr::new(to.ip(), to.port());
         if let (Some(from), Some(realm)) = (source, realm) {
-            self.trace.depart();
             self.emit(Node::Host(host), realm, Packet { from, to, content: Content::Datagram(bytes) });
         }
     }

@@ -168,11 +168,11 @@ impl Network {
     pub(super) fn drain_host(&mut self, id: HostId) {
         let mut buffer = core::mem::take(&mut self.buffer);
         while let Some(node) = self.hosts.get_mut(id.0) {
-            if let Some((_, transmit)) = node.hub.poll_transmit(&mut buffer) {
+            if let Some((key, transmit)) = node.hub.poll_transmit(&mut buffer) {
                 if let Some(watch) = &mut self.watch {
                     watch.on_transmit(
                         self.now,
-                        id,
+                        AgentId { host: id, key },
                         &transmit,
                         buffer.get(..transmit.len).unwrap_or_default(),
                     );
@@ -180,12 +180,13 @@ impl Network {
                 let mut bytes = self.spare.pop().unwrap_or_default();
                 bytes.clear();
                 bytes.extend_from_slice(buffer.get(..transmit.len).unwrap_or_default());
+                self.trace.depart();
                 self.leave(id, transmit.from, transmit.to.socket_addr(), bytes);
             } else if let Some((key, request)) = node.hub.poll_request() {
                 self.serve_agent(id, key, request);
             } else if let Some((key, event)) = node.hub.poll_event() {
                 if let Some(watch) = &mut self.watch {
-                    watch.on_event(self.now, id, &event);
+                    watch.on_event(self.now, AgentId { host: id, key }, &event);
                 }
                 if let Some(mailbox) = node.mailboxes.get_mut(&key) {
                     mailbox.note(self.now, event.clone());
@@ -199,8 +200,11 @@ impl Network {
             } else {
                 node.deadline = node.hub.poll_timeout();
                 if let Some(watch) = &mut self.watch {
-                    let agents = node.mailboxes.keys().filter_map(|key| node.hub.agent(*key));
-                    agents.for_each(|agent| watch.on_settled(self.now, id, agent));
+                    for key in node.mailboxes.keys() {
+                        if let Some(agent) = node.hub.agent(*key) {
+                            watch.on_settled(self.now, AgentId { host: id, key: *key }, agent);
+                        }
+                    }
                 }
                 break;
             }

@@ -223,7 +223,7 @@ impl Trace {
         &self.entries
     }
 
-    /// Datagrams that agents and bare sockets have sent so far, whatever became of them.
+    /// Datagrams that agents have sent so far, application data left out, whatever became of them.
     pub fn departed(&self) -> u64 {
         self.departed
     }

@@ -14,8 +14,8 @@ use floe_agent::{
 use super::{Gate, GateKind, Happening, Mood, Scenario, Side};
 use crate::{
     net::{
-        Admits, AgentId, BuildError, Dependence, FirewallConfig, HostAddress, Intruder, Link, NatConfig,
-        Network, PrefixConfig, RealmId, ServerId, Session,
+        Admits, AgentId, BuildError, Dependence, FirewallConfig, HostAddress, HostId, Intruder, Link,
+        NatConfig, Network, PrefixConfig, RealmId, ServerId, Session,
     },
     server::{FaultKind, Faults, PeerPolicy, Prefix, ServerConfig},
 };
@@ -69,7 +69,12 @@ fn faults(mood: Mood) -> Faults {
 }
 
 impl World {
-    pub(super) fn new(scenario: &Scenario, seed: u64) -> Result<Self, BuildError> {
+    /// `adjust` sees the configuration of each side's agent before it is made.
+    pub(super) fn new(
+        scenario: &Scenario,
+        seed: u64,
+        mut adjust: impl FnMut(usize, &mut AgentConfig),
+    ) -> Result<Self, BuildError> {
         let mut network = Network::new(expand(seed));
         network.set_weather(RealmId::PUBLIC, scenario.weather);
         let mut inner = Vec::new();
@@ -92,8 +97,14 @@ impl World {
         }
         let mut islands = Vec::new();
         let [first, second] = &scenario.sides;
-        let a = add_side(&mut network, scenario, (1, first), &inner, &mut islands)?;
-        let b = add_side(&mut network, scenario, (2, second), &inner, &mut islands)?;
+        let one = add_host(&mut network, scenario, (1, first), &inner, &mut islands)?;
+        let other = add_host(&mut network, scenario, (2, second), &inner, &mut islands)?;
+        let mut add_agent = |index, side, host| {
+            let mut config = agent_config(scenario, side, network.draw_seed());
+            adjust(index, &mut config);
+            network.add_agent(host, config)
+        };
+        let (a, b) = (add_agent(0, first, one)?, add_agent(1, second, other)?);
         let session = Session::new(&mut network, a, b, scenario.signalling.delay);
         if !scenario.signalling.trickle {
             session.without_trickle(&mut network);
@@ -189,14 +200,14 @@ fn server_config(index: usize, mood: Mood) -> ServerConfig {
     config
 }
 
-/// The host of side `own`, which is 1 or 2, and its agent.
-fn add_side(
+/// The host of side `own`, which is 1 or 2.
+fn add_host(
     network: &mut Network,
     scenario: &Scenario,
     (own, side): (u8, &Side),
     inner: &[RealmId],
     islands: &mut Vec<(u8, RealmId)>,
-) -> Result<AgentId, BuildError> {
+) -> Result<HostId, BuildError> {
     let mut addresses = Vec::new();
     for (place, interface) in side.interfaces.iter().enumerate() {
         // Two sides may share a network: their hosts have different numbers in it.
@@ -226,12 +237,10 @@ fn add_side(
         };
         addresses.push(HostAddress::new(realm, ip, interface.link));
     }
-    let host = network.add_host(&addresses)?;
-    let config = agent_config(scenario, side, network.draw_seed());
-    network.add_agent(host, config)
+    network.add_host(&addresses)
 }
 
-fn agent_config(scenario: &Scenario, side: &Side, seed: [u8; 32]) -> AgentConfig {
+pub(super) fn agent_config(scenario: &Scenario, side: &Side, seed: [u8; 32]) -> AgentConfig {
     let mut config = AgentConfig::new(seed, side.role);
     let components: Vec<ComponentId> = (1..=scenario.components).filter_map(ComponentId::new).collect();
     config.streams = (0..scenario.streams).map(|stream| (StreamId(stream), components.clone())).collect();

@@ -24,18 +24,34 @@ pub struct Outcome {
     pub direct: bool,
     /// Types of the selected pairs as each side sees its own end, for each component.
     pub types: Vec<[CandidateType; 2]>,
-    /// When both sides could send on every component, from the start of the session.
-    pub usable: Option<Duration>,
-    /// When both sides had selected a pair for every component, from the start of the session.
-    pub selected: Option<Duration>,
+    /// When each side could send on every component, from the start of the session.
+    pub usable: [Option<Duration>; 2],
+    /// When each side had selected a pair for every component, from the start of the session.
+    pub selected: [Option<Duration>; 2],
     /// Why they are not connected, or not directly, although that was possible.
     pub excuse: Option<Excuse>,
     /// Hash of the trace.
     pub hash: u64,
-    /// Datagrams that both agents sent until both had come to an end.
+    /// Datagrams that both agents sent until both had come to an end, application data left out.
     pub datagrams: u64,
     /// Virtual time from the start of the session until both agents were closed.
     pub lasted: Duration,
+}
+
+impl Outcome {
+    /// When both sides could send on every component.
+    pub fn both_usable(&self) -> Option<Duration> {
+        both(self.usable)
+    }
+
+    /// When both sides had selected a pair for every component.
+    pub fn both_selected(&self) -> Option<Duration> {
+        both(self.selected)
+    }
+}
+
+fn both([one, other]: [Option<Duration>; 2]) -> Option<Duration> {
+    Some(one?.max(other?))
 }
 
 /// Which transaction's every transmission was lost.

@@ -13,14 +13,16 @@ use super::{
     outcome::{Cause, Failure, Part, Story},
 };
 use crate::{
-    invariants::{Breach, Invariant, Rules, Violation, Watch},
-    net::{AgentId, Ended, Probability},
+    invariants::{Breach, Invariant, Limits, Rules, SideWatch, Violation, Watch},
+    net::{Ended, Probability},
 };
 
 /// For how long nothing has to change before a session counts as at rest: with roles in doubt, until consent has
 /// settled them (RFC 7675 §5.1: one request each 4 to 6 s); otherwise until candidates are freed (RFC 8445 §8.3.1).
 const QUIET: Duration = Duration::from_secs(4);
 const QUIET_IN_DOUBT: Duration = Duration::from_secs(13);
+/// After a change of the network: until consent has ended, if it has to (RFC 7675 §5.1).
+const QUIET_AFTER_CHANGE: Duration = Duration::from_secs(35);
 /// Changes after the conclusion that are waited for at most.
 const RESTLESS: Duration = Duration::from_secs(60);
 /// How long data takes at most in a calm, and how long an agent may take to close.
@@ -28,23 +30,21 @@ const PROBE: Duration = Duration::from_secs(3);
 const CLOSING: Duration = Duration::from_secs(4);
 /// After so long a server has forgotten an allocation whose client could not tell it (RFC 8656 §7.2).
 const FORGOTTEN: Duration = Duration::from_secs(3_700);
-/// Peer-reflexive remote candidates of one agent at most.
-const MOST_LEARNED: usize = 32;
 /// Steps of datagrams kept for a story.
 const STORY: usize = 1_000_000;
 
 /// What a run found, before excuses are looked for.
-struct Found {
+pub(super) struct Found {
     states: [Option<State>; 2],
     connected: bool,
     types: Vec<[CandidateType; 2]>,
     datagrams: u64,
 }
 
-struct Run<'a> {
+pub(super) struct Run<'a> {
     scenario: &'a Scenario,
     seed: u64,
-    world: World,
+    pub(super) world: World,
 }
 
 enum Step {
@@ -102,8 +102,9 @@ impl Scenario {
     }
 
     fn attempt(&self, seed: u64, keep: bool) -> Result<Story, Box<Failure>> {
-        let world = World::new(self, seed).map_err(|error| self.failure(seed, Cause::Build(error)))?;
-        let mut run = Run { scenario: self, seed, world };
+        let world =
+            World::new(self, seed, |_, _| {}).map_err(|error| self.failure(seed, Cause::Build(error)))?;
+        let mut run = Run::new(self, seed, world);
         if keep {
             run.world.network.keep_story(STORY);
         }
@@ -121,7 +122,7 @@ impl Scenario {
     }
 }
 
-fn same_trace(scenario: &Scenario, seed: u64, hashes: [u64; 2]) -> Result<(), Box<Failure>> {
+pub(super) fn same_trace(scenario: &Scenario, seed: u64, hashes: [u64; 2]) -> Result<(), Box<Failure>> {
     let [one, other] = hashes;
     if one == other {
         return Ok(());
@@ -131,17 +132,28 @@ fn same_trace(scenario: &Scenario, seed: u64, hashes: [u64; 2]) -> Result<(), Bo
     Err(scenario.failure(seed, Cause::Violation(violation)))
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    /// A run that has not begun, with every invariant watched.
+    pub(super) fn new(scenario: &'a Scenario, seed: u64, world: World) -> Self {
+        let mut run = Self { scenario, seed, world };
+        run.watch();
+        run
+    }
+
     /// The whole session; `None` if something was broken.
     fn execute(&mut self) -> Option<Found> {
-        self.watch();
         let datagrams = self.until_concluded()?;
         self.until_rest()?;
+        Some(Found { datagrams, ..self.judge()? })
+    }
+
+    /// What has come of it, and whether the end is as it should be; `None` if something was broken.
+    pub(super) fn judge(&mut self) -> Option<Found> {
         let states = self.world.session.states(&self.world.network);
         let connected = states == [Some(State::Completed); 2];
         let types = if connected { self.judge_agreement()? } else { Vec::new() };
         self.close()?;
-        Some(Found { states, connected, types, datagrams })
+        Some(Found { states, connected, types, datagrams: 0 })
     }
 
     fn watch(&mut self) {
@@ -150,13 +162,11 @@ impl Run<'_> {
         let rules = Rules {
             ta: [a.ta, b.ta],
             patience: config.patience,
-            pairs: config.pair_limit,
-            learned: MOST_LEARNED,
+            limits: Limits { pairs: config.pair_limit, remotes: config.remote_limit },
             components: self.parts().count(),
             forgeries: !self.scenario.intruders.is_empty(),
         };
-        let hosts = self.world.agents.map(AgentId::host);
-        self.world.network.watch = Some(Box::new(Watch::new(rules, hosts)));
+        self.world.network.watch = Some(Box::new(Watch::new(rules, self.world.agents)));
     }
 
     fn parts(&self) -> impl Iterator<Item = Part> + use<> {
@@ -167,7 +177,7 @@ impl Run<'_> {
         (0..self.scenario.streams).flat_map(of_stream)
     }
 
-    fn violation(&self) -> Option<Violation> {
+    pub(super) fn violation(&self) -> Option<Violation> {
         self.world.network.watch.as_ref()?.violation.clone()
     }
 
@@ -186,7 +196,7 @@ impl Run<'_> {
 
     /// Starts both sides, lets happen what is to happen, sends data as soon as it may be sent. How many datagrams there
     /// were when both had come to an end.
-    fn until_concluded(&mut self) -> Option<u64> {
+    pub(super) fn until_concluded(&mut self) -> Option<u64> {
         let at = |after: Duration| Instant::ORIGIN.after(after);
         let mut steps =
             vec![(Instant::ORIGIN, Step::Start(0)), (at(self.scenario.signalling.answer), Step::Start(1))];
@@ -219,14 +229,17 @@ impl Run<'_> {
     }
 
     /// Until nothing has changed for a while.
-    fn until_rest(&mut self) -> Option<()> {
+    pub(super) fn until_rest(&mut self) -> Option<()> {
         let [a, b] = &self.scenario.sides;
         let doubt = a.role == b.role || self.scenario.weather.loss > Probability::NEVER;
         let quiet = if doubt { QUIET_IN_DOUBT } else { QUIET };
         let latest = self.world.network.now().after(RESTLESS);
+        let changed = self.scenario.changes.iter().map(|change| change.at).max();
+        let earliest =
+            changed.map(|at| Instant::ORIGIN.after(at).after(QUIET_AFTER_CHANGE)).unwrap_or_default();
         loop {
             let news = self.world.network.watch.as_ref()?.last_news;
-            let rest = news.after(quiet).min(latest);
+            let rest = news.after(quiet).max(earliest).min(latest);
             if self.world.network.now() >= rest {
                 return Some(());
             }
@@ -368,10 +381,9 @@ impl Run<'_> {
         let Found { states, connected, types, datagrams } = found;
         let network = &self.world.network;
         let since_start = |at: Instant| at.since(Instant::ORIGIN);
-        let latest = |of: fn(&crate::invariants::SideWatch) -> Option<Instant>| {
-            let sides = &network.watch.as_ref()?.sides;
-            let each = sides.iter().map(of).collect::<Option<Vec<Instant>>>()?;
-            each.into_iter().max().map(since_start)
+        let times = |of: fn(&SideWatch) -> Option<Instant>| {
+            let sides = network.watch.as_ref().map(|watch| watch.sides.each_ref().map(of));
+            sides.unwrap_or_default().map(|at| at.map(since_start))
         };
         let relayed = |pair: &[CandidateType; 2]| pair.contains(&CandidateType::Relayed);
         Outcome {
@@ -379,8 +391,8 @@ impl Run<'_> {
             connected,
             direct: connected && !types.iter().any(relayed),
             types,
-            usable: latest(|side| side.usable_at),
-            selected: latest(|side| side.selected_at),
+            usable: times(|side| side.usable_at),
+            selected: times(|side| side.selected_at),
             excuse: None,
             hash: network.trace().hash(),
             datagrams,

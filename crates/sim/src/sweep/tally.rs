@@ -56,6 +56,8 @@ pub struct Tally {
     cells: BTreeMap<(NatKind, NatKind), Cell>,
     losses: BTreeMap<u32, ByLoss>,
     datagrams: u64,
+    /// Sum of the hashes of all traces.
+    traces: u64,
 }
 
 /// Three percentiles in milliseconds; none of nothing.
@@ -171,13 +173,21 @@ impl Tally {
                     bump(&mut loss.excused);
                 }
                 self.datagrams = self.datagrams.saturating_add(outcome.datagrams);
-                note(&mut cell.usable, outcome.usable);
-                note(&mut cell.selected, outcome.selected);
+                self.traces = self.traces.wrapping_add(outcome.hash);
+                note(&mut cell.usable, outcome.both_usable());
+                note(&mut cell.selected, outcome.both_selected());
                 for types in &outcome.types {
                     bump(cell.types.entry(*types).or_default());
                 }
             }
-            Err(failure) => self.add_failure(failure),
+            Err(failure) => {
+                // Connected it is, only not as it should be.
+                if matches!(&failure.cause, Cause::Violation(broken) if broken.breach == Breach::NotDirect) {
+                    bump(&mut cell.connected);
+                    bump(&mut loss.connected);
+                }
+                self.add_failure(failure);
+            }
         }
     }
 
@@ -208,6 +218,7 @@ impl Tally {
         add(&mut self.disagreeing, other.disagreeing);
         add(&mut self.panics, other.panics);
         add(&mut self.datagrams, other.datagrams);
+        self.traces = self.traces.wrapping_add(other.traces);
         for (number, count) in &other.broken {
             add(self.broken.entry(*number).or_default(), *count);
         }
@@ -246,6 +257,12 @@ impl Tally {
     /// Datagrams that all agents sent until they had come to an end.
     pub fn datagrams(&self) -> u64 {
         self.datagrams
+    }
+
+    /// The hashes of all traces, added up: two sweeps of the same seeds have the same sum, however they were built, and
+    /// on however many cores and machines they ran.
+    pub fn traces(&self) -> u64 {
+        self.traces
     }
 
     /// How often each invariant was broken, by its number; those that were not are left out.

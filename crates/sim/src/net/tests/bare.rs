@@ -240,7 +240,7 @@ fn third_parties_replay_what_they_see() {
     let claimed = "192.0.2.66:66".parse().unwrap();
     network.add_intruder(Intruder {
         realm: RealmId::PUBLIC,
-        intrusion: Intrusion::Replay { from: Some(claimed) },
+        intrusion: Intrusion::Replay { from: Some(claimed), requests: false },
         chance: Probability::ALWAYS,
         delay: ms(5),
     });

@@ -1,0 +1,37 @@
+//! How full the tables of a set are.
+
+use crate::ChecklistSet;
+
+/// How much of each bounded table is in use. The bounds are in [`Config`](crate::Config) and among the constants of this
+/// crate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Pairs that stand in a checklist: at most [`Config::pair_limit`](crate::Config::pair_limit).
+    pub pairs: usize,
+    /// Pairs in triggered-check queues: each pair once.
+    pub triggered: usize,
+    /// Remote candidates: at most [`Config::remote_limit`](crate::Config::remote_limit).
+    pub remotes: usize,
+    /// Remote candidates that were never signalled: at most [`PEER_REFLEXIVE_LIMIT`](crate::PEER_REFLEXIVE_LIMIT).
+    pub learned: usize,
+    /// Open transactions: at most [`TRANSACTION_LIMIT`](crate::TRANSACTION_LIMIT).
+    pub transactions: usize,
+    /// Checks that came before the peer's parameters: at most [`EARLY_CHECK_LIMIT`](crate::EARLY_CHECK_LIMIT).
+    pub early: usize,
+}
+
+impl ChecklistSet {
+    /// How full the tables are now.
+    pub fn usage(&self) -> Usage {
+        let remotes = &self.candidates.remotes;
+        Usage {
+            pairs: self.pairs.iter().filter(|pair| pair.listed).count(),
+            triggered: self.streams.iter().map(|checklist| checklist.triggered.len()).sum(),
+            remotes: remotes.len(),
+            learned: remotes.iter().filter(|remote| remote.learned).count(),
+            transactions: self.transactions.iter().count(),
+            early: self.early.len(),
+        }
+    }
+}
