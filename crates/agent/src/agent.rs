@@ -87,7 +87,11 @@ impl Agent {
         let parameters = Parameters { ufrag, pwd, lite: false, options, pacing: Some(config.checks.ta) };
         let tiebreaker = TieBreaker(random.u64());
         // RFC 8445 §14.2: checks and gathering have one pace.
-        let gathering = floe_gather::Config { ta: config.checks.ta, ..config.gathering };
+        let mut gathering = floe_gather::Config { ta: config.checks.ta, ..config.gathering };
+        if !config.trickle {
+            // All candidates are signalled in one message, which waits for the last.
+            gathering.patience = gathering.patience.min(gathering.deadline);
+        }
         let gatherer = Gatherer::new(gathering).map_err(ConfigError::Gathering)?;
         let mut checks = ChecklistSet::new(config.checks, config.role, tiebreaker, parameters);
         let mut components = Vec::new();

@@ -104,6 +104,7 @@ impl Agent {
             return if same { Ok(()) } else { Err(ApiError::ParametersChanged) };
         }
         self.checks.set_remote_parameters(now, parameters);
+        self.gatherer.set_ta(self.checks.ta_in_force());
         self.pump(now);
         Ok(())
     }

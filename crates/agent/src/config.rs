@@ -36,7 +36,9 @@ pub struct AgentConfig {
     pub streams: Vec<(StreamId, Vec<ComponentId>)>,
     /// User fragment and password, where the application has its own; otherwise they are drawn.
     pub credentials: Option<(Ufrag, Pwd)>,
-    /// Whether `trickle` is among the ice-options (RFC 8838 §3).
+    /// Whether `trickle` is among the ice-options (RFC 8838 §3). Without it gathering is complete at its
+    /// [`deadline`](floe_gather::Config::deadline) at the latest, because the signalling waits for it; with it
+    /// nothing waits but the verdict that ICE has failed, and gathering goes on for as long as a server may answer.
     pub trickle: bool,
     /// Mark of every datagram.
     pub dscp: Dscp,

@@ -12,14 +12,19 @@ pub(crate) const MOST_EVENTS: usize = 1024;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// A candidate to send to the peer.
+    /// A candidate to send to the peer; not after [`Event::GatheringComplete`]: it is used here nevertheless, but may
+    /// not be signalled (RFC 8838 §13).
     LocalCandidate {
         /// The data stream it is for.
         stream: StreamId,
         /// The candidate.
         candidate: Candidate,
     },
-    /// No more local candidates will come (RFC 8838 §13).
+    /// The [`deadline`](floe_gather::Config::deadline) of gathering has passed, and some server has not answered yet.
+    /// Who signals all candidates in one message does so now; others need not care.
+    GatheringDeadline,
+    /// No more local candidates will come: time to signal the end of candidates (RFC 8838 §13). Once ICE is completed
+    /// none is looked for any more.
     GatheringComplete,
     /// The state of the agent changed to this one.
     State(State),

@@ -43,8 +43,10 @@ impl Agent {
     /// Does what is due at `now`, and starts at most one transaction, in a slot of `pacer`.
     pub fn handle_timeout(&mut self, now: Instant, pacer: &mut Pacer) {
         let now = self.advance(now);
-        if self.life == Life::Open {
+        if self.life == Life::Open && self.checks.poll_timeout().is_some_and(|at| at <= now) {
             self.checks.handle_timeout(now, &mut self.random);
+            // What follows from it for the allocations is due now as well.
+            self.pump(now);
         }
         self.gatherer.handle_timeout(now, &mut self.random);
         self.run_slot(now, pacer);

@@ -31,10 +31,13 @@ pub use agent::Agent;
 pub use commands::{Added, ApiError, Ignored, SendError};
 pub use config::{AgentConfig, ConfigError, Demultiplexing, MOST_STREAMS, Seed};
 pub use event::{Event, State};
-pub use floe_check::{Config as CheckConfig, PairReport, SelectedPair};
+pub use floe_check::{
+    Config as CheckConfig, Failure as PairFailure, Limit as CheckLimit, PairId, PairReport, PairState,
+    SelectedPair, Usage,
+};
 pub use floe_gather::{
-    Answer, Config as GatherConfig, Interface, InterfaceFlags, Policy, Request, RequestFailure, RequestId,
-    Server,
+    Answer, Config as GatherConfig, Interface, InterfaceFlags, Limit as GatherLimit, Limits as GatherLimits,
+    Policy, Request, RequestFailure, RequestId, Server, ServerError, SkipReason,
 };
 pub use floe_pair as pair;
 pub use floe_stun as stun;

@@ -1,5 +1,7 @@
 //! The composition: what one part of the agent says is carried to the others.
 
+use core::net::IpAddr;
+
 use floe_check::Admission;
 use floe_pair::{BaseId, Candidate, CandidateType, ComponentId, StreamId};
 use floe_stun::Instant;
@@ -61,6 +63,7 @@ impl Agent {
             floe_gather::Event::LimitReached(limit) => self.emit(Event::GatherLimit(limit)),
             floe_gather::Event::EventsLost(count) => self.emit(Event::EventsLost(count)),
             floe_gather::Event::Turn(base, event) => self.on_turn(now, base, event),
+            floe_gather::Event::DeadlinePassed => self.emit(Event::GatheringDeadline),
             floe_gather::Event::Complete => {
                 for component in &self.components {
                     self.checks.local_gathering_complete(now, component.stream);
@@ -125,7 +128,8 @@ impl Agent {
             floe_check::Event::State(new) => {
                 if new == floe_check::State::Completed {
                     // RFC 8445 §5.1.1.4, §8.3: candidates that were not selected need not be kept alive any more.
-                    self.gatherer.stop_refreshing();
+                    // RFC 8838 §13: after the nomination none is signalled, so that none need be found.
+                    self.gatherer.conclude(now);
                 }
                 self.emit(Event::State(state(new)));
                 if new == floe_check::State::Failed {
@@ -135,11 +139,27 @@ impl Agent {
             floe_check::Event::LimitReached { limit, stream, remote } => {
                 self.emit(Event::CheckLimit { limit, stream, remote });
             }
+            floe_check::Event::CandidatesFree { stream } => self.free_candidates(now, stream),
             floe_check::Event::RemoteLearned { stream, component, address } => {
                 self.emit(Event::RemoteLearned { stream, component, address });
             }
             floe_check::Event::EventsLost(count) => self.emit(Event::EventsLost(count)),
             _ => {}
+        }
+    }
+
+    /// RFC 8445 §8.3.1: gives allocations and permissions of a data stream back that no pair of it needs.
+    fn free_candidates(&mut self, now: Instant, stream: StreamId) {
+        let Self { checks, gatherer, bases, .. } = self;
+        let kept = |base, ip: Option<IpAddr>| {
+            let mut listed = checks.pairs().filter(|pair| pair.listed && pair.base == base);
+            listed.any(|pair| ip.is_none_or(|ip| pair.remote.address.ip() == ip))
+        };
+        gatherer.release_unused(now, |relay| relay.stream != stream || kept(relay.base, None));
+        for base in bases.iter().copied() {
+            if let Some(relay) = gatherer.relay_mut(base).filter(|relay| relay.stream == stream) {
+                relay.client.forget_others(|ip| kept(base, Some(ip)));
+            }
         }
     }
 

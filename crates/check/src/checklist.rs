@@ -238,6 +238,9 @@ impl ChecklistSet {
             self.free_at = Some(now.after(SETTLE_INTERVAL));
             return;
         }
+        for checklist in self.streams.iter().filter(|checklist| checklist.completed) {
+            self.events.push(Event::CandidatesFree { stream: checklist.stream });
+        }
         let (streams, transactions) = (&self.streams, &self.transactions);
         let completed =
             |stream| streams.iter().any(|checklist| checklist.stream == stream && checklist.completed);

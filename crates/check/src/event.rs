@@ -90,6 +90,12 @@ pub enum Event {
         /// The address.
         address: TransportAddress,
     },
+    /// RFC 8445 §8.3.1: the wait after the data stream was completed is over. A base without a pair that is
+    /// [`listed`](crate::PairReport::listed) is of no more use to it.
+    CandidatesFree {
+        /// The data stream.
+        stream: StreamId,
+    },
     /// A bound was met and something had to go.
     LimitReached {
         /// Which bound.

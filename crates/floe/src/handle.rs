@@ -129,8 +129,9 @@ impl Agent {
         self.handle.session.event().await
     }
 
-    /// Waits until gathering is complete and returns all local candidates: for signalling that does not trickle.
-    /// [`Event::LocalCandidate`] has each as soon as it is known.
+    /// Waits until gathering is complete, but no longer than its deadline (5 s by default), and returns the local
+    /// candidates known by then: for signalling that does not trickle. [`Event::LocalCandidate`] has each as soon as
+    /// it is known, and [`Event::GatheringComplete`] tells whether more may come.
     ///
     /// # Cancel safety
     /// Nothing is lost.

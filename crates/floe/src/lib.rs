@@ -51,8 +51,11 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
-pub use floe_agent::{Added, ApiError, Demultiplexing, Dscp, Ecn, Event, Report, State, Verdict, report};
-pub use floe_check::{PairReport, SelectedPair};
+pub use floe_agent::{
+    Added, ApiError, CheckLimit, Demultiplexing, Dscp, Ecn, Event, GatherLimit, Ignored, PairFailure, PairId,
+    PairReport, PairState, Report, RequestFailure, SelectedPair, ServerError, SkipReason, State, Usage,
+    Verdict, report,
+};
 
 pub use self::{
     component::ConnectionStats,

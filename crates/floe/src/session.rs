@@ -90,7 +90,7 @@ impl Session {
                 let line = CandidateLine::from(candidate);
                 self.news().local.push(LocalCandidate { stream: *stream, line });
             }
-            Event::GatheringComplete => {
+            Event::GatheringDeadline | Event::GatheringComplete => {
                 self.gathered.send_replace(true);
             }
             Event::PairValid { stream, component } | Event::Selected { stream, component, .. } => {
@@ -133,7 +133,7 @@ impl Session {
         }
     }
 
-    /// All local candidates, when gathering is complete or the agent closed.
+    /// All local candidates, when gathering is complete, its deadline has passed or the agent closed.
     pub(crate) async fn gathered(&self) -> Vec<LocalCandidate> {
         // The sender lives in `self`: it cannot be gone.
         let _ = self.gathered.subscribe().wait_for(|gathered| *gathered).await;

@@ -174,6 +174,34 @@ async fn loopback_is_no_candidate_unless_it_is_asked_for() {
     }
 }
 
+/// Who waits for all candidates does not wait for a server that is gone.
+#[tokio::test]
+async fn p02_a_dead_server_holds_up_no_offer_and_no_session() {
+    // It takes what comes, and keeps it.
+    let dead = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let uri = format!("stun:{}", dead.local_addr().unwrap());
+    let config = |config: Config| {
+        let mut config = config.loopback().stun(&uri).unwrap();
+        config.gathering_mut().deadline = std::time::Duration::from_millis(50);
+        config
+    };
+    let (one, two) = (Endpoint::new().await.unwrap(), Endpoint::new().await.unwrap());
+    let (a, b) =
+        (one.agent(config(Config::controlling())).unwrap(), two.agent(config(Config::controlled())).unwrap());
+    assert!(!soon(a.gathered()).await.is_empty());
+    loop {
+        match soon(a.event()).await.unwrap() {
+            Event::GatheringDeadline => break,
+            Event::GatheringComplete => panic!("the server may answer yet"),
+            _ => {}
+        }
+    }
+    let (to_b, to_a) = connect(&a, &b).await;
+    carry(&to_b, &to_a, b"hello").await;
+    // Once there is a pair, nothing more is waited for.
+    while !matches!(soon(a.event()).await.unwrap(), Event::GatheringComplete) {}
+}
+
 #[tokio::test]
 async fn congestion_marks_go_through() {
     let (a, b) = pair().await;

@@ -3,11 +3,18 @@
 use alloc::vec::Vec;
 use core::{fmt, time::Duration};
 
+use floe_stun::Transaction;
+
 use crate::{interface::InterfaceRules, server::Server};
 
 /// Servers of one configuration. Each is asked from every interface address for every component; sixteen is
 /// far above what any service hands out.
 pub const MAX_SERVERS: usize = 16;
+
+/// RFC 8445 §14.2: the least pacing interval.
+pub(crate) const MIN_TA: Duration = Duration::from_millis(5);
+/// A peer that wants a longer one would hold up everything.
+pub(crate) const MAX_TA: Duration = Duration::from_millis(500);
 
 /// The shortest time between two keepalives of a server-reflexive candidate that may be configured.
 const MIN_REFRESH: Duration = Duration::from_secs(1);
@@ -34,9 +41,20 @@ pub struct Config {
     pub loopback: bool,
     /// Whether link-local addresses become candidates.
     pub link_local: bool,
-    /// How long after the start gathering is complete at the latest. What comes later is still reported.
+    /// How long after the start it is waited for, at the latest, by who signals all candidates in one message:
+    /// [`Event::DeadlinePassed`] then says so, and of each server that gave nothing that it did not. Gathering
+    /// goes on.
+    ///
+    /// [`Event::DeadlinePassed`]: crate::Event::DeadlinePassed
     pub deadline: Duration,
-    /// The pacing interval in force, 5 to 500 ms: the retransmission timer grows with it (RFC 8445 §14.3).
+    /// How long after the start gathering is complete at the latest; not above [`Config::deadline`] where no
+    /// candidate can be signalled after that. What comes later is still reported. By default the time in which
+    /// a request that is lost again and again may yet be answered (RFC 8489 §6.2.1).
+    pub patience: Duration,
+    /// The pacing interval, 5 to 500 ms, until [`Gatherer::set_ta`] tells another: the retransmission timer grows
+    /// with it (RFC 8445 §14.3).
+    ///
+    /// [`Gatherer::set_ta`]: crate::Gatherer::set_ta
     pub ta: Duration,
     /// Time between two Binding requests that keep a server-reflexive candidate alive, at least 1 s.
     pub refresh: Duration,
@@ -52,6 +70,7 @@ impl Default for Config {
             loopback: false,
             link_local: false,
             deadline: Duration::from_secs(5),
+            patience: Transaction::TI,
             ta: Duration::from_millis(5),
             // The Tr of RFC 8445 §11, below the shortest binding timeout seen in NATs.
             refresh: Duration::from_secs(15),
@@ -91,7 +110,7 @@ impl Config {
         if self.servers.len() > MAX_SERVERS {
             return Err(ConfigError::TooManyServers { given: self.servers.len() });
         }
-        if self.ta < Duration::from_millis(5) || self.ta > Duration::from_millis(500) {
+        if self.ta < MIN_TA || self.ta > MAX_TA {
             return Err(ConfigError::Ta(self.ta));
         }
         if self.refresh < MIN_REFRESH {

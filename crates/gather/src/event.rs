@@ -63,7 +63,11 @@ pub enum Event {
     Turn(BaseId, floe_turn::Event),
     /// This many reports (skips and failures, never candidates) were lost because nobody read them.
     EventsLost(u32),
-    /// Every job has ended, or the deadline has come. Late candidates may still follow.
+    /// [`Config::deadline`](crate::Config::deadline) has passed, and some of what was asked is not answered. What
+    /// is known by now was reported before; more may come.
+    DeadlinePassed,
+    /// Every job has ended, [`Config::patience`](crate::Config::patience) is over or
+    /// [`Gatherer::conclude`](crate::Gatherer::conclude) was called.
     Complete,
 }
 

@@ -5,15 +5,14 @@ use alloc::{
     collections::{BTreeMap, BTreeSet},
     vec::Vec,
 };
-use core::net::IpAddr;
+use core::{net::IpAddr, time::Duration};
 
 use floe_pair::{BaseId, Candidate, ComponentId, Place, SocketId, StreamId, TransportAddress};
 use floe_stun::{Instant, Message, Random, TransactionId};
 
 use crate::{
     candidates::CandidateTable,
-    config::{Config, ConfigError},
-    error::ServerError,
+    config::{Config, ConfigError, MAX_TA, MIN_TA},
     event::Event,
     host::{Ask, Host, HostKey, JobKey, Local},
     interface::SkipReason,
@@ -21,7 +20,7 @@ use crate::{
     reflexive::ReflexiveJob,
     relay::{Relay, RelayEntry, RelayJob},
     request::{Answer, Request, RequestId},
-    server::{Addresses, ServerState},
+    server::ServerState,
 };
 
 /// One datagram for the driver to send: the first `len` bytes of the buffer it lent.
@@ -41,10 +40,12 @@ pub struct GatherTransmit {
 pub(crate) enum Stage {
     /// Not asked for yet.
     Idle,
-    /// Complete at `deadline` at the latest.
-    Gathering { deadline: Instant },
+    /// Complete at `end` at the latest. That it takes long is said at `deadline`, once.
+    Gathering { deadline: Option<Instant>, end: Instant },
     /// Said to be complete; jobs may still go on.
     Complete,
+    /// Complete, and what is found is what there will be: nothing is begun any more.
+    Concluded,
     /// Nothing is gathered any more; allocations are being released.
     Closed,
 }
@@ -95,6 +96,8 @@ pub struct Gatherer {
     pub(crate) given: u32,
     /// The server whose turn is next.
     lane: usize,
+    /// Before it nothing leaves but what has a slot of its own.
+    pub(crate) floor: Instant,
     /// The Binding and allocation jobs.
     pub(crate) jobs: Watch,
     /// The TURN clients; each may have changed when it was lent to the owner.
@@ -140,12 +143,13 @@ impl Gatherer {
             out,
             given: 0,
             lane: 0,
+            floor: Instant::ORIGIN,
             jobs: Watch::default(),
             clients: Watch::default(),
         })
     }
 
-    /// Begins to gather for these components; the deadline counts from here. Called again it adds components,
+    /// Begins to gather for these components; the deadlines count from here. Called again it adds components,
     /// for which gathering goes on until [`Event::Complete`] comes again.
     pub fn start(&mut self, now: Instant, components: &[(StreamId, ComponentId)]) {
         self.advance(now);
@@ -157,7 +161,9 @@ impl Gatherer {
         let room = self.config.limits.hosts.saturating_sub(known);
         self.components.extend(components.iter().take(room));
         if self.stage == Stage::Idle || self.components.len() > known {
-            self.stage = Stage::Gathering { deadline: self.now.after(self.config.deadline) };
+            let end = self.now.after(self.config.patience);
+            let deadline = Some(self.now.after(self.config.deadline)).filter(|deadline| *deadline < end);
+            self.stage = Stage::Gathering { deadline, end };
         }
         self.fill();
         self.settle();
@@ -209,15 +215,20 @@ impl Gatherer {
         if self.poll_timeout().is_none_or(|at| self.now < at) {
             return;
         }
+        let floor = self.floor;
         self.relay_timeouts(rng);
         self.reflexive_timeouts(rng);
+        if floor != self.floor {
+            self.clients.touch();
+        }
         self.jobs.touch();
         self.settle();
-        if let Stage::Gathering { deadline } = self.stage
-            && deadline <= self.now
-        {
-            self.complete();
-        }
+        self.run_deadlines();
+    }
+
+    /// The pacing interval in force from now on (RFC 8445 §14.2), taken as within 5 and 500 ms.
+    pub fn set_ta(&mut self, ta: Duration) {
+        self.config.ta = ta.clamp(MIN_TA, MAX_TA);
     }
 
     /// Whether a first transmission waits for a slot of the pacer (RFC 8445 §14.2).
@@ -304,7 +315,7 @@ impl Gatherer {
         if let Some((stream, candidate, base)) = self.table.report() {
             return Some(Event::Candidate { stream, candidate, base });
         }
-        self.out.take_complete()
+        self.out.take_last()
     }
 
     /// When [`Self::handle_timeout`] has something to do.
@@ -349,19 +360,7 @@ impl Gatherer {
 
     /// Whether gathering is complete.
     pub fn is_complete(&self) -> bool {
-        matches!(self.stage, Stage::Complete | Stage::Closed)
-    }
-
-    /// ICE has concluded: server-reflexive candidates are no longer kept alive (RFC 8445 §8.3). Allocations are,
-    /// until they are closed.
-    pub fn stop_refreshing(&mut self) {
-        self.refreshing = false;
-        for job in self.reflexive.values_mut() {
-            if let Some(id) = job.rest() {
-                self.transactions.remove(&id);
-            }
-        }
-        self.jobs.touch();
+        matches!(self.stage, Stage::Complete | Stage::Concluded | Stage::Closed)
     }
 
     /// Ends everything: sockets of hosts close, allocations are released and their sockets then close too.
@@ -381,7 +380,7 @@ impl Gatherer {
     }
 
     /// A `now` of the past counts as the last one.
-    fn advance(&mut self, now: Instant) {
+    pub(crate) fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
     }
 
@@ -408,74 +407,16 @@ impl Gatherer {
 
     fn next_job(&self) -> Option<Instant> {
         let deadline = match self.stage {
-            Stage::Gathering { deadline } => Some(deadline),
+            Stage::Gathering { deadline, end } => Some(deadline.unwrap_or(end)),
             _ => None,
         };
-        let bindings = self.reflexive.values().filter_map(ReflexiveJob::poll_timeout);
+        let bindings = self.reflexive.values().filter_map(|job| job.poll_timeout(self.floor));
         let allocations = self.relay_jobs.values().filter_map(RelayJob::poll_timeout);
         bindings.chain(allocations).chain(deadline).min()
     }
 
     fn next_client(&self) -> Option<Instant> {
-        self.relays.values().filter_map(|entry| entry.relay.client.poll_timeout()).min()
-    }
-
-    /// Every job has ended: nothing more will come.
-    fn finish(&mut self) {
-        let resolving = self
-            .servers
-            .iter()
-            .any(|server| matches!(server.addresses, Addresses::Wanted | Addresses::Asked));
-        let done = matches!(self.stage, Stage::Gathering { .. })
-            && self.interfaces_known
-            && self.asked.is_empty()
-            && !resolving
-            && self.reflexive.values().all(ReflexiveJob::is_done)
-            && self.relay_jobs.values().all(RelayJob::is_done);
-        if done {
-            self.complete();
-        }
-    }
-
-    fn complete(&mut self) {
-        self.stage = Stage::Complete;
-        self.report_unanswered();
-        self.out.complete();
-        self.jobs.touch();
-    }
-
-    /// Says of each server that gave nothing so far what it was that did not come.
-    fn report_unanswered(&mut self) {
-        let mut late = Vec::new();
-        for (index, server) in self.servers.iter_mut().enumerate() {
-            match server.addresses {
-                Addresses::Wanted | Addresses::Asked => {
-                    late.push((index, None, None, ServerError::NotInTime));
-                }
-                // RFC 8445 §5.1.1.2 pairs each host candidate with each server; here no pair was possible.
-                Addresses::Known(_) if !server.reached && !self.locals.is_empty() => {
-                    late.push((index, None, None, ServerError::NoUsableAddress));
-                }
-                _ => {}
-            }
-        }
-        for (key, job) in &mut self.reflexive {
-            let local = Some(job.local().ip());
-            late.extend(
-                job.give_up_waiting()
-                    .map(|address| (key.server, local, Some(address), ServerError::NotInTime)),
-            );
-        }
-        for (key, job) in &mut self.relay_jobs {
-            if job.give_up_waiting() {
-                let address =
-                    self.relays.values().find(|entry| entry.key == *key).map(|entry| entry.relay.server);
-                late.push((key.server, Some(job.local.ip()), address, ServerError::NotInTime));
-            }
-        }
-        for (server, local, address, error) in late {
-            self.out.notice(Event::ServerFailed { server, local, address, error });
-        }
+        self.relays.values().filter_map(|entry| entry.poll_timeout(self.floor)).min()
     }
 
     /// A new number. Wraps after four thousand million of them.

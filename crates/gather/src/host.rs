@@ -144,7 +144,7 @@ impl Gatherer {
 
     /// Begins whatever the addresses, servers and components known so far make possible and is not begun yet.
     pub(crate) fn fill(&mut self) {
-        if matches!(self.stage, Stage::Idle | Stage::Closed) {
+        if matches!(self.stage, Stage::Idle | Stage::Concluded | Stage::Closed) {
             return;
         }
         self.jobs.touch();

@@ -39,6 +39,7 @@ extern crate std;
 
 mod candidates;
 mod config;
+mod ending;
 mod error;
 mod event;
 mod gatherer;

@@ -29,6 +29,7 @@ pub(crate) struct Outbox {
     turn: VecDeque<(BaseId, floe_turn::Event)>,
     gone: Vec<BaseId>,
     limits: BTreeSet<Limit>,
+    deadline_passed: bool,
     complete: bool,
 }
 
@@ -82,8 +83,13 @@ impl Outbox {
         self.gone.push(base);
     }
 
+    pub(crate) fn deadline_passed(&mut self) {
+        self.deadline_passed = true;
+    }
+
+    /// Nothing more is waited for.
     pub(crate) fn complete(&mut self) {
-        self.complete = true;
+        (self.deadline_passed, self.complete) = (false, true);
     }
 
     /// The next event that is not about a candidate and not the last one.
@@ -101,7 +107,11 @@ impl Outbox {
         self.notices.pop_front()
     }
 
-    pub(crate) fn take_complete(&mut self) -> Option<Event> {
+    /// What is said after all candidates that there are.
+    pub(crate) fn take_last(&mut self) -> Option<Event> {
+        if core::mem::take(&mut self.deadline_passed) {
+            return Some(Event::DeadlinePassed);
+        }
         core::mem::take(&mut self.complete).then_some(Event::Complete)
     }
 }

@@ -129,30 +129,31 @@ impl ReflexiveJob {
         asking.chain(keeper)
     }
 
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+    /// When it has something to do, of which nothing is sent before `floor`.
+    pub(crate) fn poll_timeout(&self, floor: Instant) -> Option<Instant> {
         match &self.progress {
             Progress::Asking { targets, probes } => {
                 let probes = probes.iter().filter_map(|probe| match &probe.step {
                     Step::Resting(until) => Some(*until),
                     Step::Ready => None,
-                    Step::Asking(transaction) => transaction.poll_timeout(),
+                    Step::Asking(transaction) => transaction.poll_timeout().map(|at| at.max(floor)),
                 });
                 probes.chain(targets.poll_timeout()).min()
             }
-            Progress::Keeping(keeper) => match &keeper.request {
-                Some(request) => request.poll_timeout(),
-                None => keeper.next,
-            },
+            Progress::Keeping(keeper) => {
+                let due = match &keeper.request {
+                    Some(request) => request.poll_timeout(),
+                    None => keeper.next,
+                };
+                due.map(|at| at.max(floor))
+            }
             Progress::Ended => None,
         }
     }
 
-    /// Keeps nothing alive any more. Returns the transaction that ended with it.
-    pub(crate) fn rest(&mut self) -> Option<TransactionId> {
-        let Progress::Keeping(keeper) = &mut self.progress else { return None };
-        let ended = keeper.request.take().map(|request| request.id());
+    /// Asks and keeps alive nothing any more. Its transactions in progress are nobody's.
+    pub(crate) fn end(&mut self) {
         self.progress = Progress::Ended;
-        ended
     }
 
     /// The addresses that have not answered, once; [`Self::poll_timeout`] goes on for them.
@@ -256,7 +257,7 @@ impl Gatherer {
         self.transactions.remove(&id);
         self.jobs.touch();
         let verdict = self.judge_binding(key, message);
-        self.conclude(key, id, source, verdict);
+        self.end_transaction(key, id, source, verdict);
         true
     }
 
@@ -285,7 +286,13 @@ impl Gatherer {
     }
 
     /// The transaction `id` of a job has ended with this.
-    fn conclude(&mut self, key: JobKey, id: TransactionId, server: TransportAddress, verdict: Verdict) {
+    fn end_transaction(
+        &mut self,
+        key: JobKey,
+        id: TransactionId,
+        server: TransportAddress,
+        verdict: Verdict,
+    ) {
         let Some(job) = self.reflexive.get_mut(&key) else { return };
         match (&mut job.progress, verdict) {
             (Progress::Asking { .. }, Verdict::Mapped(mapped)) => self.found(key, server, mapped),
@@ -384,10 +391,16 @@ impl Gatherer {
     /// Timers of Binding requests and of what they found.
     pub(crate) fn reflexive_timeouts(&mut self, rng: &mut Random) {
         let (now, schedule, refresh) = (self.now, self.schedule(), self.config.refresh);
+        let (mut floor, ta) = (self.floor, self.config.ta);
         let mut failed = Vec::new();
         for (key, job) in &mut self.reflexive {
             for (_, transaction) in job.transactions() {
+                if transaction.poll_timeout().is_none_or(|due| now < due.max(floor)) {
+                    continue;
+                }
                 transaction.handle_timeout(now);
+                // A host that slept: what became due meanwhile is sent once, at the pace of Ta.
+                floor = if transaction.is_timed_out() { floor } else { now.after(ta) };
             }
             match &mut job.progress {
                 Progress::Asking { targets, probes } => {
@@ -409,7 +422,8 @@ impl Gatherer {
                         keeper.next = Some(now.after(refresh));
                     }
                     // RFC 8445 §5.1.1.4: further Binding requests keep the binding; keepalives are not paced.
-                    if keeper.request.is_none() && keeper.next.is_some_and(|at| at <= now) {
+                    if keeper.request.is_none() && keeper.next.is_some_and(|at| at.max(floor) <= now) {
+                        floor = now.after(ta);
                         let request = Transaction::new(now, rng.transaction_id(), schedule);
                         self.transactions.insert(request.id(), *key);
                         (keeper.request, keeper.next) = (Some(request), None);
@@ -418,6 +432,7 @@ impl Gatherer {
                 Progress::Ended => {}
             }
         }
+        self.floor = floor;
         for (key, server) in failed {
             self.report_binding(key, server, ServerError::TimedOut);
         }

@@ -65,6 +65,12 @@ impl RelayEntry {
     pub(crate) fn wants_slot(&self) -> bool {
         self.phase != Phase::Releasing && self.relay.client.wants_slot()
     }
+
+    /// When it has something to do, of which nothing but the end of an allocation is sent before `floor`.
+    pub(crate) fn poll_timeout(&self, floor: Instant) -> Option<Instant> {
+        let due = self.relay.client.poll_timeout()?;
+        Some(if self.phase == Phase::Releasing { due } else { due.max(floor) })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +108,11 @@ impl RelayJob {
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         if self.is_done() { None } else { self.targets.poll_timeout() }
+    }
+
+    /// Asks for nothing any more, and its allocation is not wanted.
+    pub(crate) fn end(&mut self) {
+        self.progress = Progress::Ended;
     }
 
     /// Whether it is to be reported as unanswered; said once.
@@ -221,7 +232,11 @@ impl Gatherer {
 
     pub(crate) fn relay_timeouts(&mut self, rng: &mut Random) {
         for entry in self.relays.values_mut() {
-            if entry.relay.client.poll_timeout().is_some_and(|at| at <= self.now) {
+            if entry.poll_timeout(self.floor).is_some_and(|at| at <= self.now) {
+                if entry.phase != Phase::Releasing {
+                    // A host that slept: allocations wake up one after the other, at the pace of Ta.
+                    self.floor = self.now.after(self.config.ta);
+                }
                 entry.relay.client.handle_timeout(self.now, rng);
                 self.clients.touch();
             }
@@ -377,6 +392,20 @@ impl Gatherer {
         entry.relay.client.close(self.now);
         self.clients.touch();
         self.jobs.touch();
+    }
+
+    /// Allocations in the making.
+    pub(crate) fn allocating(&self) -> Vec<BaseId> {
+        self.bases_in(Phase::Allocating)
+    }
+
+    /// Allocations that can be used.
+    pub(crate) fn open_relays(&self) -> Vec<BaseId> {
+        self.bases_in(Phase::Open)
+    }
+
+    fn bases_in(&self, phase: Phase) -> Vec<BaseId> {
+        self.relays.iter().filter(|(_, entry)| entry.phase == phase).map(|(base, _)| *base).collect()
     }
 
     /// Nothing is left at the server: the socket closes.

@@ -56,6 +56,8 @@ pub(crate) struct ServerState {
     pub(crate) addresses: Addresses,
     /// Whether some job could ask it.
     pub(crate) reached: bool,
+    /// It was reported as one that gave nothing in time, and no job says more.
+    pub(crate) late: bool,
     /// Of two waiting requests the kind that goes next: the Allocate, else the Binding request.
     pub(crate) allocate_next: bool,
     pub(crate) times: Times,
@@ -74,7 +76,9 @@ impl ServerState {
                 Host::Address(ip) => known(&[*ip], server.url.port(), config.loopback),
             }
         };
-        (Self { addresses, reached: false, allocate_next: false, times: Times::default() }, error)
+        let state =
+            Self { addresses, reached: false, late: false, allocate_next: false, times: Times::default() };
+        (state, error)
     }
 
     /// The addresses that can be asked from `local`.

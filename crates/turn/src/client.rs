@@ -161,6 +161,13 @@ impl Client {
         self.update_deadline();
     }
 
+    /// Lets the permissions for all other peers than these, and any channels to them, run out.
+    pub fn forget_others(&mut self, keep: impl Fn(IpAddr) -> bool) {
+        self.permissions.forget_others(&keep);
+        self.channels.release(|bound| !keep(bound.ip()));
+        self.update_deadline();
+    }
+
     /// Wants a channel to this peer until [`unbind_channel`](Self::unbind_channel); it brings a permission with
     /// it. The answer is [`Event::ChannelBound`] or [`Event::ChannelRefused`], also if that was known already.
     ///

@@ -105,12 +105,15 @@ impl Permissions {
 
     /// No longer renewed. An entry that only waits is gone at once, others when they end.
     pub(crate) fn forget(&mut self, peer: IpAddr) {
-        let Ok(index) = self.position(peer) else { return };
-        let Some(entry) = self.entries.get_mut(index) else { return };
-        entry.wanted = false;
-        if matches!(entry.state, State::Asking(Asking::Waiting(_) | Asking::Paused(..))) {
-            self.entries.remove(index);
-        }
+        self.forget_others(|other| other != peer);
+    }
+
+    /// The same for all whom `keep` does not name.
+    pub(crate) fn forget_others(&mut self, keep: impl Fn(IpAddr) -> bool) {
+        self.entries.retain_mut(|entry| {
+            entry.wanted &= keep(entry.peer);
+            entry.wanted || !matches!(entry.state, State::Asking(Asking::Waiting(_) | Asking::Paused(..)))
+        });
     }
 
     /// Makes an entry for a peer whose ChannelBind is about to install the permission, if there is none.

@@ -15,6 +15,7 @@ mod closing;
 mod commands;
 mod data;
 mod deadlines;
+mod ending;
 mod forge;
 mod hostile;
 mod hub;

@@ -131,6 +131,10 @@ fn p02_a_driver_that_never_answers_ends_at_the_deadline() {
     gatherer.handle_timeout(start, &mut rng);
     assert!(gatherer.poll_event().is_none(), "early");
     gatherer.handle_timeout(deadline, &mut rng);
+    assert!(matches!(gatherer.poll_event(), Some(Event::DeadlinePassed)));
+    let end = start.after(Duration::from_millis(39_500));
+    assert_eq!((gatherer.is_complete(), gatherer.poll_timeout()), (false, Some(end)));
+    gatherer.handle_timeout(end, &mut rng);
     assert!(matches!(gatherer.poll_event(), Some(Event::Complete)));
     assert_eq!(gatherer.poll_timeout(), None);
 }

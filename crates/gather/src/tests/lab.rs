@@ -264,6 +264,12 @@ impl Lab {
         self.events.iter().filter(|(_, event)| matches!(event, Event::Complete)).map(|(at, _)| *at).collect()
     }
 
+    /// When it was said that the deadline has passed.
+    pub(super) fn late_at(&self) -> Vec<u64> {
+        let late = self.events.iter().filter(|(_, event)| matches!(event, Event::DeadlinePassed));
+        late.map(|(at, _)| *at).collect()
+    }
+
     pub(super) fn failures(&self) -> Vec<(usize, ServerError)> {
         let failures = self.events.iter().filter_map(|(_, event)| match event {
             Event::ServerFailed { server, error, .. } => Some((*server, error.clone())),

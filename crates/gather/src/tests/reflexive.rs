@@ -1,13 +1,13 @@
 use core::time::Duration;
 
 use alloc::{format, vec, vec::Vec};
-use floe_pair::{CandidateType, Place, SocketId};
+use floe_pair::{Candidate, CandidateType, Place, SocketId};
 use floe_stun::{
     Class, Message, MessageWriter, Method, TransactionId,
     attribute::{ErrorCode, XorMappedAddress},
 };
 
-use super::lab::{Lab, at, boxed, config};
+use super::lab::{Lab, RTCP, RTP, at, boxed, config};
 use super::script::{Reply, old_stun, silent, stun, stun_error, stun_saying};
 use crate::{Config, Event, Request, RequestFailure, ServerError};
 
@@ -70,23 +70,112 @@ fn a_lost_request_is_sent_again_on_the_schedule_of_the_rfc() {
     let times: Vec<_> = lab.sent.iter().map(|sent| sent.at).collect();
     assert_eq!(times, [0, 500, 1_500, 3_500, 7_500, 15_500, 31_500]);
     assert!(lab.sent.windows(2).all(|two| two[0].bytes == two[1].bytes), "byte for byte");
-    assert_eq!(lab.completed_at(), [5_000]);
+    assert_eq!((lab.late_at(), lab.completed_at()), (vec![5_000], vec![39_500]));
     assert_eq!(lab.failures(), [(0, ServerError::NotInTime)], "said once");
     assert_eq!(lab.gatherer.poll_timeout(), None);
 }
 
-#[test]
-fn a_late_answer_still_counts() {
+/// A server that answers the fifth request only.
+fn slow() -> super::script::Script {
     let mut asked = 0;
     let mut good = stun();
-    let mut lab = with(boxed(move |request, source| {
+    boxed(move |request, source| {
         asked += 1;
         if asked < 5 { vec![] } else { good(request, source) }
-    }));
+    })
+}
+
+#[test]
+fn p02_p04_a_late_candidate_comes_before_the_end_of_gathering() {
+    let mut lab = with(slow());
     lab.start(&["10.0.0.7"]).run(SECOND * 10);
     let [_, (when, mapped, _)] = &lab.found()[..] else { panic!("two candidates") };
     assert_eq!((*when, mapped.kind), (7_520, CandidateType::ServerReflexive));
-    assert_eq!(lab.completed_at(), [5_000], "not said again");
+    assert_eq!((lab.late_at(), lab.completed_at()), (vec![5_000], vec![7_520]));
+    assert!(matches!(lab.events.last(), Some((_, Event::Complete))), "after the last candidate");
+    assert_eq!(lab.failures(), [(0, ServerError::NotInTime)]);
+}
+
+#[test]
+fn p02_where_nothing_is_signalled_late_gathering_ends_at_the_deadline() {
+    let deadline = SECOND * 3;
+    let config = crate::Config { deadline, patience: deadline, ..config(&["stun:198.51.100.1"]) };
+    let mut lab = Lab::new(config).behind_nat().server(SERVER, slow());
+    lab.start(&["10.0.0.7"]).run(SECOND * 10);
+    assert_eq!((lab.late_at(), lab.completed_at()), (vec![], vec![3_000]), "said once");
+    assert_eq!(lab.found().last().map(|(when, ..)| *when), Some(7_520), "and a late answer still counts");
+}
+
+#[test]
+fn t40_a_sleep_over_both_deadlines_ends_gathering_once() {
+    let mut lab = with(silent());
+    lab.start(&["10.0.0.7"]).run(SECOND);
+    lab.now = lab.now.after(SECOND * 3_600);
+    lab.run(SECOND);
+    assert_eq!((lab.late_at(), lab.completed_at()), (vec![], vec![3_601_000]));
+}
+
+/// RFC 8838 §13: after the nomination nothing is looked for any more.
+#[test]
+fn p04_what_is_asked_in_vain_ends_with_ice() {
+    let mut lab = Lab::new(config(&["stun:198.51.100.1", "turn:198.51.100.2", "stun:stun.example.org"]))
+        .behind_nat()
+        .server("198.51.100.1:3478", slow())
+        .server("198.51.100.2:3478", silent());
+    lab.start(&["10.0.0.7"]).run(SECOND);
+    lab.gatherer.conclude(lab.now);
+    lab.drain();
+    assert_eq!((lab.late_at(), lab.completed_at()), (vec![], vec![1_000]));
+    let sent = lab.sent_to("198.51.100.1:3478");
+    lab.names.insert("stun.example.org", Ok(vec!["198.51.100.1".parse().expect("a literal")]));
+    lab.interfaces(&["10.0.0.7", "10.0.1.8"]);
+    lab.run(SECOND * 60);
+    assert_eq!(lab.sent_to("198.51.100.1:3478"), sent, "nothing is asked any more");
+    assert_eq!((lab.found().len(), lab.failures()), (1, vec![]), "no server is to blame");
+    assert_eq!((lab.sockets.len(), lab.gatherer.poll_timeout()), (1, None), "the host candidate's is left");
+    // A component that is added is gathered for.
+    lab.gatherer.start(lab.now, &[RTP, RTCP]);
+    lab.drain();
+    lab.run(SECOND * 60);
+    let of_rtcp = |candidate: &&Candidate| candidate.component == RTCP.1;
+    assert_eq!(lab.of(CandidateType::ServerReflexive).iter().filter(of_rtcp).count(), 2);
+    assert_eq!(lab.completed_at().len(), 2);
+}
+
+/// A host that slept does what is due once and one after the other.
+#[test]
+fn t40_servers_asked_again_after_a_sleep_get_no_burst() {
+    let urls: Vec<_> = (1..=4).map(|i| format!("stun:198.51.100.{i}")).collect();
+    let urls: Vec<&str> = urls.iter().map(|url| &**url).collect();
+    let ips: Vec<_> = (1..=8).map(|i| format!("10.0.{i}.7")).collect();
+    let ips: Vec<&str> = ips.iter().map(|ip| &**ip).collect();
+    for (sleep, answers) in
+        [(1, false), (600, false), (28_800_000, false), (14_000, true), (28_800_000, true)]
+    {
+        let mut lab = Lab::new(config(&urls)).behind_nat();
+        for i in (1..=4).filter(|_| answers) {
+            // Each sees another mapping, so that each has one to keep alive.
+            let address = format!("198.51.100.{i}:3478");
+            lab = lab.server(
+                &address,
+                boxed(move |request, source| {
+                    let seen = source.with_port(source.port() + 100 * i);
+                    Reply::new(request, Class::Success).with(&XorMappedAddress(seen.socket_addr())).plain()
+                }),
+            );
+        }
+        lab.start(&ips).run(Duration::from_millis(700));
+        assert!(lab.sent.len() >= 32);
+        lab.gatherer.set_ta(Duration::from_millis(20));
+        let (before, woken) = (lab.sent.len(), lab.elapsed() + sleep);
+        lab.now = lab.now.after(Duration::from_millis(sleep));
+        lab.run(SECOND * 2);
+        let times: Vec<_> = lab.sent[before..].iter().map(|sent| sent.at).collect();
+        assert!(times.len() >= 32, "each is asked again: {} after {sleep} ms", times.len());
+        assert!(times[0] >= woken);
+        let least = times.windows(2).map(|two| two[1] - two[0]).min();
+        assert!(least >= Some(20), "{least:?} ms between two after {sleep} ms");
+    }
 }
 
 #[test]
@@ -270,7 +359,7 @@ fn p02_dead_servers_cost_a_live_one_a_slot_each() {
     assert_eq!((quick, complete), (20, vec![20]));
     let (slow, complete) = alone(10);
     assert!(slow <= quick + 10 * 5, "{slow}");
-    assert_eq!(complete, [5_000]);
+    assert_eq!(complete, []);
 }
 
 #[test]
@@ -297,7 +386,7 @@ fn p02_a_dead_interface_and_a_dead_family_hold_up_nobody() {
         .expect("one works");
     assert_eq!(mapped.address.ip(), at("203.0.113.8:0").ip());
     assert!(*when <= 20 + 3 * 5);
-    assert_eq!(lab.completed_at(), [5_000]);
+    assert_eq!(lab.late_at(), [5_000]);
     let unanswered = lab.events.iter().filter_map(|(_, event)| match event {
         Event::ServerFailed { local, address, error: ServerError::NotInTime, .. } => {
             Some((local.expect("from there"), address.expect("to there")))
@@ -351,7 +440,7 @@ fn t32_a_resolver_that_is_slow_fails_or_floods_holds_up_nobody() {
     );
     lab.start(&["10.0.0.7"]).run(SECOND * 60);
     assert_eq!(lab.of(CandidateType::ServerReflexive).len(), 1);
-    assert_eq!(lab.completed_at(), [5_000]);
+    assert_eq!((lab.late_at(), lab.completed_at()), (vec![5_000], vec![39_500]));
     let mut asked: Vec<_> = lab.sent.iter().map(|sent| sent.to).collect();
     asked.sort();
     asked.dedup();

@@ -1,0 +1,158 @@
+//! The end of gathering, and of what was gathered and is not used (RFC 8445 §8.3, RFC 8838 §13).
+
+use alloc::vec::Vec;
+
+use floe_stun::Instant;
+
+use crate::{
+    error::ServerError,
+    event::Event,
+    gatherer::{Gatherer, Stage},
+    host::Ask,
+    reflexive::ReflexiveJob,
+    relay::{Relay, RelayJob},
+    server::Addresses,
+};
+
+impl Gatherer {
+    /// ICE has its pairs: nothing more is asked for or begun, and gathering is complete. What is being asked ends,
+    /// allocations in the making are given back, server-reflexive candidates are no longer kept alive (RFC 8445
+    /// §8.3.1). Allocations that stand are kept alive until [`Self::release_unused`] or [`Self::close`].
+    ///
+    /// A component that is added by [`Self::start`] later is gathered for as ever.
+    pub fn conclude(&mut self, now: Instant) {
+        self.advance(now);
+        if matches!(self.stage, Stage::Idle | Stage::Concluded | Stage::Closed) {
+            return;
+        }
+        self.stop_refreshing();
+        for job in self.reflexive.values_mut() {
+            job.end();
+        }
+        self.transactions.clear();
+        for job in self.relay_jobs.values_mut().filter(|job| !job.is_done()) {
+            job.end();
+        }
+        for base in self.allocating() {
+            self.release(base);
+        }
+        for (id, ask) in core::mem::take(&mut self.asked) {
+            self.out.withdraw(id);
+            match ask {
+                Ask::Host(key) => {
+                    self.hosts.remove(&key);
+                }
+                Ask::Resolve { server } => {
+                    if let Some(state) = self.servers.get_mut(server) {
+                        state.addresses = Addresses::Wanted;
+                    }
+                }
+                Ask::Relay { .. } => {}
+            }
+        }
+        if matches!(self.stage, Stage::Gathering { .. }) {
+            self.out.complete();
+        }
+        self.stage = Stage::Concluded;
+        self.jobs.touch();
+        self.settle();
+    }
+
+    /// Server-reflexive candidates are no longer kept alive: RFC 8445 §8.3.1 frees them by that and nothing else.
+    pub fn stop_refreshing(&mut self) {
+        self.refreshing = false;
+        for job in self.reflexive.values_mut().filter(|job| job.is_done()) {
+            job.end();
+        }
+        let jobs = &self.reflexive;
+        self.transactions.retain(|_, key| jobs.get(key).is_some_and(|job| !job.is_done()));
+        self.jobs.touch();
+    }
+
+    /// RFC 8445 §8.3.1: candidates that no session uses may be freed. Gives each allocation back that is not to be
+    /// kept; its candidate goes, [`Event::BaseGone`] says so, and its socket closes when the server has it back.
+    pub fn release_unused(&mut self, now: Instant, keep: impl Fn(&Relay) -> bool) {
+        self.advance(now);
+        for base in self.open_relays() {
+            let Some(entry) = self.relays.get(&base).filter(|entry| !keep(&entry.relay)) else { continue };
+            if let Some(job) = self.relay_jobs.get_mut(&entry.key) {
+                job.end();
+            }
+            self.retire(base);
+            self.release(base);
+        }
+        self.settle();
+    }
+
+    /// What is due of the deadlines of gathering as a whole.
+    pub(crate) fn run_deadlines(&mut self) {
+        let Stage::Gathering { deadline, end } = &mut self.stage else { return };
+        if *end <= self.now {
+            self.complete();
+        } else if deadline.take_if(|deadline| *deadline <= self.now).is_some() {
+            self.report_unanswered();
+            self.out.deadline_passed();
+            self.jobs.touch();
+            self.settle();
+        }
+    }
+
+    /// Every job has ended: nothing more will come.
+    pub(crate) fn finish(&mut self) {
+        let resolving = self
+            .servers
+            .iter()
+            .any(|server| matches!(server.addresses, Addresses::Wanted | Addresses::Asked));
+        let done = matches!(self.stage, Stage::Gathering { .. })
+            && self.interfaces_known
+            && self.asked.is_empty()
+            && !resolving
+            && self.reflexive.values().all(ReflexiveJob::is_done)
+            && self.relay_jobs.values().all(RelayJob::is_done);
+        if done {
+            self.complete();
+        }
+    }
+
+    fn complete(&mut self) {
+        self.stage = Stage::Complete;
+        self.report_unanswered();
+        self.out.complete();
+        self.jobs.touch();
+    }
+
+    /// Says of each server that gave nothing so far what it was that did not come.
+    fn report_unanswered(&mut self) {
+        let mut late = Vec::new();
+        for (index, server) in self.servers.iter_mut().enumerate() {
+            let error = match server.addresses {
+                Addresses::Wanted | Addresses::Asked => ServerError::NotInTime,
+                // RFC 8445 §5.1.1.2 pairs each host candidate with each server; here no pair was possible.
+                Addresses::Known(_) if !server.reached && !self.locals.is_empty() => {
+                    ServerError::NoUsableAddress
+                }
+                _ => continue,
+            };
+            if !core::mem::replace(&mut server.late, true) {
+                late.push((index, None, None, error));
+            }
+        }
+        for (key, job) in &mut self.reflexive {
+            let local = Some(job.local().ip());
+            late.extend(
+                job.give_up_waiting()
+                    .map(|address| (key.server, local, Some(address), ServerError::NotInTime)),
+            );
+        }
+        for (key, job) in &mut self.relay_jobs {
+            if job.give_up_waiting() {
+                let address =
+                    self.relays.values().find(|entry| entry.key == *key).map(|entry| entry.relay.server);
+                late.push((key.server, Some(job.local.ip()), address, ServerError::NotInTime));
+            }
+        }
+        for (server, local, address, error) in late {
+            self.out.notice(Event::ServerFailed { server, local, address, error });
+        }
+    }
+}
