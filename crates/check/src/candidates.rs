@@ -1,6 +1,7 @@
 //! Local and remote candidates of a set.
 
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use floe_pair::{
     BaseId, Candidate, CandidateType, ComponentId, Foundation, Foundations, Priority, StreamId, Transport,
@@ -114,6 +115,16 @@ impl Candidates {
             .max_by_key(|local| (local.candidate.priority, core::cmp::Reverse(local.id)))
     }
 
+    /// Whether the address was learned from a check and its host is not known: a relay's address, which will be signalled
+    /// as such, looks like that. A relay is no private address, and no address of a host that has signalled others.
+    pub(crate) fn is_unexplained(&self, id: RemoteId) -> bool {
+        let Some(learned) = self.remote(id).filter(|remote| remote.learned) else { return false };
+        let ip = learned.candidate.address.ip();
+        let known = |remote: &Remote| !remote.learned && remote.candidate.kind != CandidateType::Relayed;
+        !is_private(ip)
+            && !self.remotes.iter().any(|remote| known(remote) && remote.candidate.address.ip() == ip)
+    }
+
     pub(crate) fn add_local(&mut self, stream: StreamId, candidate: Candidate, base: BaseId) -> LocalId {
         let id = self.next_id();
         let same = self.locals.iter().find(|local| local.candidate.foundation == candidate.foundation);
@@ -179,5 +190,13 @@ impl Candidates {
     pub(crate) fn release_memory(&mut self) {
         self.locals.shrink_to_fit();
         self.remotes.shrink_to_fit();
+    }
+}
+
+/// An address of a site's own (RFC 1918, RFC 4193) or of one link.
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_link_local() || ip.is_loopback(),
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_loopback(),
     }
 }

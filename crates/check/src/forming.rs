@@ -49,6 +49,9 @@ impl ChecklistSet {
         }
         let (priority, standing) = (candidate.priority, self.candidates.local_on(base));
         let standing = standing.map(|local| local.candidate.priority);
+        if self.started {
+            self.extended_at = Some(now);
+        }
         let id = self.candidates.add_local(stream, candidate, base);
         match standing {
             None => self.form_for_base(stream, base, id),
@@ -88,6 +91,7 @@ impl ChecklistSet {
             return;
         }
         let id = self.candidates.add_remote(stream, candidate, false);
+        self.explain(stream);
         self.form_for_remote(stream, id);
         self.settle(now);
     }
@@ -126,6 +130,25 @@ impl ChecklistSet {
         }
     }
 
+    /// Whether a remote candidate is a relay's, or may prove to be one when the peer has signalled all it has.
+    fn may_be_relayed(&self, stream: StreamId, remote: RemoteId) -> bool {
+        let complete = self.checklist(stream).is_none_or(|checklist| checklist.remote_complete);
+        self.candidates.remote(remote).is_some_and(|remote| is_relayed(&remote.candidate))
+            || (!complete && self.candidates.is_unexplained(remote))
+    }
+
+    /// What the peer has signalled tells what the addresses are that were learned from checks.
+    pub(crate) fn explain(&mut self, stream: StreamId) {
+        for id in self.candidates.remotes.iter().filter(|remote| remote.learned).map(|remote| remote.id) {
+            let relayed = self.may_be_relayed(stream, id);
+            let candidates = &self.candidates;
+            for pair in self.pairs.iter_mut().filter(|pair| pair.remote == id && pair.stream == stream) {
+                let near = candidates.local(pair.local);
+                pair.relayed = relayed || near.is_some_and(|local| is_relayed(&local.candidate));
+            }
+        }
+    }
+
     /// A candidate of higher priority came for a base that has pairs: theirs is the lower one, which goes.
     fn promote(&mut self, base: BaseId, id: LocalId) {
         let Some(local) = self.candidates.local(id) else { return };
@@ -156,7 +179,7 @@ impl ChecklistSet {
         }
         let (local_priority, remote_priority) = (near.candidate.priority, far.candidate.priority);
         let check_priority = near.candidate.peer_reflexive_priority();
-        let relayed = is_relayed(&near.candidate) || is_relayed(&far.candidate);
+        let relayed = is_relayed(&near.candidate) || self.may_be_relayed(stream, remote);
         let foundation = FoundationKey(near.foundation, far.foundation);
         let priority = PairPriority::new(self.standing.role, local_priority, remote_priority);
         if !self.make_room(order, priority) {

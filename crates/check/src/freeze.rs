@@ -74,27 +74,24 @@ pub(crate) fn thaw_foundation<P: Freezable>(pairs: &mut [P], foundation: P::Foun
 }
 
 /// RFC 8445 §6.1.4.2 steps 2 to 4: the pair of this checklist whose ordinary check begins next. Where the checklist has
-/// no Waiting pair, what can be thawed is thawed first.
+/// no Waiting pair, what can be thawed is thawed first. A pair whose permission is asked for counts as begun: an answer
+/// of the TURN server that is lost keeps nobody else waiting.
 pub(crate) fn next_ordinary<P: Freezable>(pairs: &mut [P], order: u16) -> Option<&P> {
-    if !pairs.iter().any(|pair| waits(pair, order)) {
+    if !pairs.iter().any(|pair| may_go(pair, order)) {
         while let Some(index) = first_idle(pairs, order) {
             pairs.get_mut(index)?.step(PairEvent::Unfreeze);
         }
     }
-    pairs.iter().filter(|pair| waits(*pair, order) && pair.is_ready()).min_by_key(|pair| pair.turn())
+    pairs.iter().filter(|pair| may_go(*pair, order)).min_by_key(|pair| pair.turn())
 }
 
 /// Whether [`next_ordinary`] would find a pair, or thaw one.
 pub(crate) fn has_ordinary<P: Freezable>(pairs: &[P], order: u16) -> bool {
-    let mut waiting = pairs.iter().filter(|pair| waits(*pair, order)).peekable();
-    match waiting.peek() {
-        None => first_idle(pairs, order).is_some(),
-        Some(_) => waiting.any(P::is_ready),
-    }
+    pairs.iter().any(|pair| may_go(pair, order)) || first_idle(pairs, order).is_some()
 }
 
-fn waits<P: Freezable>(pair: &P, order: u16) -> bool {
-    pair.order() == order && pair.is_ordinary()
+fn may_go<P: Freezable>(pair: &P, order: u16) -> bool {
+    pair.order() == order && pair.is_ordinary() && pair.is_ready()
 }
 
 /// RFC 8445 §6.1.4.2 step 2: the first Frozen pair whose foundation has no pair Waiting or In-Progress in any checklist.

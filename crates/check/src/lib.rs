@@ -40,6 +40,7 @@ mod set;
 mod state;
 #[cfg(test)]
 mod tests;
+mod timing;
 mod transactions;
 mod usage;
 

@@ -1,89 +1,13 @@
 //! Which pair is nominated, when, and what follows (RFC 8445 §8.1).
 
-use core::time::Duration;
-
 use floe_pair::{ComponentId, Role, StreamId, TieBreaker};
 use floe_stun::Instant;
 
 use crate::ChecklistSet;
 use crate::limits::ROLE_SWITCH_LIMIT;
-use crate::pairs::{Pair, PairId};
-use crate::schedule::fresh_interval;
+use crate::pairs::{Pair, PairId, PairTable};
 use crate::state::PairState;
-use crate::transactions::MAX_RTO;
-
-/// Round-trip time taken for a valid pair whose own could not be measured.
-const UNMEASURED_RTT: Duration = Duration::from_millis(100);
-/// Round trips of a valid pair, and slots, within which a better pair has to have begun, whichever is more. Slots
-/// count so that on a fast network the list still gets its turn.
-const PATIENCE_RTTS: u32 = 4;
-const PATIENCE_SLOTS: u32 = 20;
-/// Fresh checks that a better pair is given once something authenticated has come over it: the way is open, and at
-/// 30 % loss each way one in 200 pairs has none of eight answered.
-const HEARD_TRIES: u32 = 8;
-
-/// When to nominate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Timing {
-    Now,
-    /// A better pair can still come true until then.
-    Hold(Instant),
-}
-
-/// What is known of a component when its nomination is decided upon.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Outlook {
-    pub now: Instant,
-    pub ta: Duration,
-    /// When the pair that would be nominated became valid.
-    pub since: Instant,
-    /// Candidates of either side may still come.
-    pub growing: bool,
-}
-
-/// Whether `best` is nominated now: at once if no better pair can still come true, else when each better one has had
-/// the tries that it deserves. Data flows on `best` meanwhile.
-///
-/// With RTT the measured round trip of `best` and P = max(4 RTT, 20 Ta), counted from when `best` became valid:
-/// - a better pair that was not tried yet has until P; one that is being tried, and from which nothing has come, the
-///   time in which `best` was answered and a slot: a black hole costs no more than that;
-/// - one that something authenticated has come over has max(P, 8 max(Ta, 1.5 RTT, 100 ms)): a check that was lost
-///   has been followed by others;
-/// - where `best` needs a relay and the better one does not, the latter has one retransmission and the time for its
-///   answer, and in all P + 2 (RTO + RTT + Ta), RTO being 1 s at most: its foundation may be held Frozen by another
-///   component that waits for the same. That is the bound, however many black holes there are.
-pub(crate) fn timing<'a>(outlook: Outlook, best: &Pair, others: impl Iterator<Item = &'a Pair>) -> Timing {
-    let Outlook { now, ta, since, growing } = outlook;
-    let rtt = best.rtt.unwrap_or(UNMEASURED_RTT);
-    let patience = rtt.saturating_mul(PATIENCE_RTTS).max(ta.saturating_mul(PATIENCE_SLOTS));
-    let answered = rtt.saturating_add(ta);
-    let heard = since.after(patience.max(fresh_interval(ta, Some(rtt)).saturating_mul(HEARD_TRIES)));
-    let resort = since.after(patience.saturating_add(MAX_RTO.saturating_add(answered).saturating_mul(2)));
-    let hold = others
-        .filter(|pair| pair.listed && pair.id != best.id && pair.worth() > best.worth())
-        .filter_map(|pair| {
-            let direct = best.relayed && !pair.relayed;
-            let latest = if direct { resort } else { since.after(patience) };
-            let latest = if pair.heard { latest.max(heard) } else { latest };
-            match pair.state {
-                PairState::Frozen | PairState::Waiting => Some(latest),
-                PairState::InProgress if pair.fresh_at.is_some() && !pair.nominating => Some(latest),
-                PairState::InProgress => {
-                    // One that is as good as `best` has been answered by then.
-                    let tries = if direct { pair.rto } else { Duration::ZERO };
-                    pair.last_start.map(|start| start.after(tries).after(answered).min(latest))
-                }
-                PairState::Succeeded | PairState::Failed => None,
-            }
-        })
-        // A relay is what is left when all candidates are known.
-        .chain((best.relayed && growing).then(|| since.after(patience)))
-        .max();
-    match hold {
-        Some(hold) if hold > now => Timing::Hold(hold),
-        _ => Timing::Now,
-    }
-}
+use crate::timing::{Outlook, Prospect, Timing, timing};
 
 impl ChecklistSet {
     /// Decides for each component without a selected pair. RFC 8445 §8.1.1: the controlling agent picks one valid
@@ -92,12 +16,15 @@ impl ChecklistSet {
         if self.standing.role != Role::Controlling || self.peer.is_none() {
             return;
         }
-        let ta = self.ta_in_force();
+        let mut outlook = self.outlook(now);
         for checklist in &mut self.streams {
             let stream = checklist.stream;
             let growing = !(checklist.local_complete && checklist.remote_complete);
             for component in &mut checklist.components {
                 component.hold = None;
+                if let Some(id) = component.nomination.or(component.selected) {
+                    outlook.direct |= self.pairs.get(id).is_some_and(|pair| !pair.relayed);
+                }
                 if component.nomination.is_some() {
                     continue;
                 }
@@ -113,23 +40,19 @@ impl ChecklistSet {
                     }
                     continue;
                 }
-                let own = |pair: &&Pair| pair.stream == stream && pair.component == component.id;
-                let fit = |pair: &Pair| {
-                    pair.listed
-                        && valid_producer(&self.pairs, pair).is_some_and(|pair| !pair.nomination_failed)
-                };
-                let Some(best) = self.pairs.most_worthy(stream, component.id, fit) else { continue };
+                let Some(best) = worthiest(&self.pairs, stream, component.id) else { continue };
                 let Some(valid) = &best.valid else { continue };
-                // As above, with our own check still under way: the peer may hold that pair already.
-                if self.pairs.iter().filter(own).any(|pair| pair.peer_nominated && !pair.state.is_settled()) {
-                    continue;
-                }
+                let unexplained = self.candidates.is_unexplained(best.remote);
+                let prospect = Prospect { best, since: valid.since, growing, unexplained };
                 let id = valid.producer;
-                let outlook = Outlook { now, ta, since: valid.since, growing };
-                match timing(outlook, best, self.pairs.iter().filter(own)) {
-                    Timing::Hold(until) => component.hold = Some(until),
+                match timing(outlook, prospect, self.pairs.as_slice()) {
+                    Timing::Hold(until) => {
+                        component.hold = Some(until);
+                        outlook.held = outlook.held.max(component.hold);
+                    }
                     Timing::Now => {
                         component.nomination = Some(id);
+                        outlook.direct |= !best.relayed;
                         // RFC 8445 §8.1.1: the check that produced the valid pair is the one that is repeated.
                         if let Some(pair) = self.pairs.get_mut(id) {
                             pair.nominating = true;
@@ -137,6 +60,21 @@ impl ChecklistSet {
                     }
                 }
             }
+        }
+    }
+
+    fn outlook(&self, now: Instant) -> Outlook {
+        let listed = self.pairs.iter().filter(|pair| pair.listed).count();
+        Outlook {
+            now,
+            ta: self.ta_in_force(),
+            began: self.peer_began,
+            known: self.peer.as_ref().map_or(now, |peer| peer.since),
+            rtt: self.pairs.iter().filter_map(|pair| pair.rtt).max(),
+            extended: self.extended_at,
+            listed: u32::try_from(listed).unwrap_or(u32::MAX),
+            held: None,
+            direct: false,
         }
     }
 
@@ -266,7 +204,20 @@ impl ChecklistSet {
     }
 }
 
+/// The valid pair of a component that would be nominated.
+fn worthiest(pairs: &PairTable, stream: StreamId, component: ComponentId) -> Option<&Pair> {
+    let own = |pair: &&Pair| pair.stream == stream && pair.component == component;
+    // With our own check of what the peer has nominated still under way: the peer may hold that pair already.
+    if pairs.iter().filter(own).any(|pair| pair.peer_nominated && !pair.state.is_settled()) {
+        return None;
+    }
+    let fit = |pair: &Pair| {
+        pair.listed && valid_producer(pairs, pair).is_some_and(|producer| !producer.nomination_failed)
+    };
+    pairs.most_worthy(stream, component, fit)
+}
+
 /// The pair whose check is repeated when `pair` is nominated.
-fn valid_producer<'a>(pairs: &'a crate::pairs::PairTable, pair: &Pair) -> Option<&'a Pair> {
+fn valid_producer<'a>(pairs: &'a PairTable, pair: &Pair) -> Option<&'a Pair> {
     pairs.get(pair.valid.as_ref()?.producer)
 }

@@ -90,6 +90,7 @@ impl ChecklistSet {
         for foundation in proved {
             freeze::thaw_foundation(self.pairs.as_mut_slice(), foundation);
         }
+        self.explain(stream);
         if open {
             self.form_for_remote(stream, id);
         }

@@ -212,6 +212,7 @@ impl ChecklistSet {
         request: Accepted,
     ) -> Result<Algorithm, Refusal> {
         let Accepted { algorithm, priority, ufrag, nominate } = request;
+        self.peer_began.get_or_insert(self.now);
         let ready = self.bases.owner(base).is_some() && self.peer.is_some();
         let accepted = match ufrag {
             // RFC 8445 §7.3: answered at once; the remaining steps follow when the peer's parameters are known.

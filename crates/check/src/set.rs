@@ -31,6 +31,8 @@ pub(crate) struct Peer {
     pub username: Vec<u8>,
     /// The peer follows RFC 8445, so that it nominates one pair a component.
     pub regular: bool,
+    /// When its parameters came.
+    pub since: Instant,
 }
 
 /// A check that came too early to be acted upon (RFC 8445 §7.3); it was answered.
@@ -69,6 +71,10 @@ pub struct ChecklistSet {
     /// Retransmissions to addresses not heard from keep Ta from each other.
     pub(crate) retransmit_floor: Instant,
     pub(crate) patient_until: Option<Instant>,
+    /// When the peer's first authenticated request was received.
+    pub(crate) peer_began: Option<Instant>,
+    /// When the latest local candidate came, after checks had begun.
+    pub(crate) extended_at: Option<Instant>,
     pub(crate) free_at: Option<Instant>,
     next_order: u16,
     pub(crate) wants: Option<Urgency>,
@@ -102,6 +108,8 @@ impl ChecklistSet {
             turn: 0,
             retransmit_floor: Instant::ORIGIN,
             patient_until: None,
+            peer_began: None,
+            extended_at: None,
             free_at: None,
             next_order: 0,
             wants: None,
@@ -162,7 +170,7 @@ impl ChecklistSet {
         let username = [remote.ufrag.as_bytes(), b":", self.local.ufrag.as_bytes()].concat();
         let key = IntegrityKey::new(remote.pwd.expose().as_bytes());
         let regular = remote.options.has(IceOptions::ICE2);
-        self.peer = Some(Peer { parameters: remote, key, username, regular });
+        self.peer = Some(Peer { parameters: remote, key, username, regular, since: now });
         // RFC 8863 §4: the timer starts with the parameters of both sides, candidates or not.
         self.patient_until = Some(now.after(self.config.patience));
         self.replay_early();
@@ -193,6 +201,7 @@ impl ChecklistSet {
             .filter(|remote| remote.stream == stream)
             .map(|remote| remote.candidate.component)
             .max();
+        self.explain(stream);
         self.settle(now);
     }
 

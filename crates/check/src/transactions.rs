@@ -28,9 +28,10 @@ pub(crate) struct Check {
     pub violated: bool,
 }
 
-/// RTO of a check is never more, nor ever less.
+/// RTO of a check is never more, nor ever less than [`MIN_RTO`].
 pub(crate) const MAX_RTO: Duration = Duration::from_secs(1);
-const MIN_RTO: Duration = Duration::from_millis(500);
+/// RFC 8445 §14.3: RTO of a check is never less.
+pub(crate) const MIN_RTO: Duration = Duration::from_millis(500);
 
 /// Schedule of a check (RFC 8489 §6.2.1): at most seven requests.
 pub(crate) fn schedule(ta: Duration, active: usize) -> Schedule {

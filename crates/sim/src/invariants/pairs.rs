@@ -54,7 +54,8 @@ fn may_move(from: PairState, to: PairState) -> bool {
     row.is_some_and(|(_, reached, count)| reached.iter().take(*count).any(|state| *state == to))
 }
 
-/// Where an agent's state may go in one step. A failed agent stays failed (RFC 8445 §6.1.3).
+/// Where an agent's state may go in one step. A failed agent stays failed (RFC 8445 §6.1.3) unless the peer checks it
+/// again (§7.3.1.4).
 pub(super) fn may_turn(from: State, to: State) -> bool {
     use State::{Checking, Closed, Completed, Connected, Disconnected, Failed, New};
     match from {
@@ -63,7 +64,7 @@ pub(super) fn may_turn(from: State, to: State) -> bool {
         Checking | Connected => !matches!(to, New),
         Completed => matches!(to, Disconnected | Failed | Closed | Connected | Checking),
         Disconnected => matches!(to, Completed | Connected | Checking | Failed | Closed),
-        Failed => matches!(to, Closed),
+        Failed => matches!(to, Checking | Connected | Closed),
         Closed => false,
     }
 }
