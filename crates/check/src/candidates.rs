@@ -115,14 +115,20 @@ impl Candidates {
             .max_by_key(|local| (local.candidate.priority, core::cmp::Reverse(local.id)))
     }
 
-    /// Whether the address was learned from a check and its host is not known: a relay's address, which will be signalled
-    /// as such, looks like that. A relay is no private address, and no address of a host that has signalled others.
+    /// Whether the address was learned from a check and is none of the hosts the peer has signalled: so looks a relay's
+    /// address that was not signalled yet, or came too late to be. A relay is no private address; and a peer that has
+    /// signalled no public address of its own is not known well enough to tell.
     pub(crate) fn is_unexplained(&self, id: RemoteId) -> bool {
         let Some(learned) = self.remote(id).filter(|remote| remote.learned) else { return false };
         let ip = learned.candidate.address.ip();
-        let known = |remote: &Remote| !remote.learned && remote.candidate.kind != CandidateType::Relayed;
-        !is_private(ip)
-            && !self.remotes.iter().any(|remote| known(remote) && remote.candidate.address.ip() == ip)
+        let mut own = self
+            .remotes
+            .iter()
+            .filter(|remote| !remote.learned && remote.candidate.kind != CandidateType::Relayed)
+            .map(|remote| remote.candidate.address.ip())
+            .filter(|own| own.is_ipv4() == ip.is_ipv4() && !is_private(*own))
+            .peekable();
+        !is_private(ip) && own.peek().is_some() && own.all(|own| own != ip)
     }
 
     pub(crate) fn add_local(&mut self, stream: StreamId, candidate: Candidate, base: BaseId) -> LocalId {

@@ -130,17 +130,16 @@ impl ChecklistSet {
         }
     }
 
-    /// Whether a remote candidate is a relay's, or may prove to be one when the peer has signalled all it has.
-    fn may_be_relayed(&self, stream: StreamId, remote: RemoteId) -> bool {
-        let complete = self.checklist(stream).is_none_or(|checklist| checklist.remote_complete);
+    /// Whether a remote candidate is a relay's, or looks like one that was not signalled.
+    fn may_be_relayed(&self, remote: RemoteId) -> bool {
         self.candidates.remote(remote).is_some_and(|remote| is_relayed(&remote.candidate))
-            || (!complete && self.candidates.is_unexplained(remote))
+            || self.candidates.is_unexplained(remote)
     }
 
     /// What the peer has signalled tells what the addresses are that were learned from checks.
     pub(crate) fn explain(&mut self, stream: StreamId) {
         for id in self.candidates.remotes.iter().filter(|remote| remote.learned).map(|remote| remote.id) {
-            let relayed = self.may_be_relayed(stream, id);
+            let relayed = self.may_be_relayed(id);
             let candidates = &self.candidates;
             for pair in self.pairs.iter_mut().filter(|pair| pair.remote == id && pair.stream == stream) {
                 let near = candidates.local(pair.local);
@@ -179,7 +178,7 @@ impl ChecklistSet {
         }
         let (local_priority, remote_priority) = (near.candidate.priority, far.candidate.priority);
         let check_priority = near.candidate.peer_reflexive_priority();
-        let relayed = is_relayed(&near.candidate) || self.may_be_relayed(stream, remote);
+        let relayed = is_relayed(&near.candidate) || self.may_be_relayed(remote);
         let foundation = FoundationKey(near.foundation, far.foundation);
         let priority = PairPriority::new(self.standing.role, local_priority, remote_priority);
         if !self.make_room(order, priority) {

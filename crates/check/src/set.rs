@@ -201,7 +201,6 @@ impl ChecklistSet {
             .filter(|remote| remote.stream == stream)
             .map(|remote| remote.candidate.component)
             .max();
-        self.explain(stream);
         self.settle(now);
     }
 

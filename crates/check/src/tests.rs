@@ -13,5 +13,6 @@ mod requests;
 mod responses;
 mod script;
 mod sessions;
+mod timing;
 mod trickle;
 mod world;

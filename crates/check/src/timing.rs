@@ -63,7 +63,7 @@ pub(crate) struct Prospect<'a> {
     pub since: Instant,
     /// Candidates of either side may still come.
     pub growing: bool,
-    /// That it needs a relay is no more than possible: its remote address has not been signalled.
+    /// That it needs a relay is no more than likely: its remote address has not been signalled.
     pub unexplained: bool,
 }
 
