@@ -49,6 +49,7 @@ impl ChecklistSet {
         }
         let (priority, standing) = (candidate.priority, self.candidates.local_on(base));
         let standing = standing.map(|local| local.candidate.priority);
+        self.told_at.get_or_insert(now);
         if self.started {
             self.extended_at = Some(now);
         }

@@ -69,7 +69,7 @@ impl ChecklistSet {
             now,
             ta: self.ta_in_force(),
             began: self.peer_began,
-            known: self.peer.as_ref().map_or(now, |peer| peer.since),
+            told: self.told_at.unwrap_or(now),
             rtt: self.pairs.iter().filter_map(|pair| pair.rtt).max(),
             extended: self.extended_at,
             listed: u32::try_from(listed).unwrap_or(u32::MAX),

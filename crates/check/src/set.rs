@@ -31,8 +31,6 @@ pub(crate) struct Peer {
     pub username: Vec<u8>,
     /// The peer follows RFC 8445, so that it nominates one pair a component.
     pub regular: bool,
-    /// When its parameters came.
-    pub since: Instant,
 }
 
 /// A check that came too early to be acted upon (RFC 8445 §7.3); it was answered.
@@ -73,6 +71,8 @@ pub struct ChecklistSet {
     pub(crate) patient_until: Option<Instant>,
     /// When the peer's first authenticated request was received.
     pub(crate) peer_began: Option<Instant>,
+    /// When the first local candidate came.
+    pub(crate) told_at: Option<Instant>,
     /// When the latest local candidate came, after checks had begun.
     pub(crate) extended_at: Option<Instant>,
     pub(crate) free_at: Option<Instant>,
@@ -109,6 +109,7 @@ impl ChecklistSet {
             retransmit_floor: Instant::ORIGIN,
             patient_until: None,
             peer_began: None,
+            told_at: None,
             extended_at: None,
             free_at: None,
             next_order: 0,
@@ -170,7 +171,7 @@ impl ChecklistSet {
         let username = [remote.ufrag.as_bytes(), b":", self.local.ufrag.as_bytes()].concat();
         let key = IntegrityKey::new(remote.pwd.expose().as_bytes());
         let regular = remote.options.has(IceOptions::ICE2);
-        self.peer = Some(Peer { parameters: remote, key, username, regular, since: now });
+        self.peer = Some(Peer { parameters: remote, key, username, regular });
         // RFC 8863 §4: the timer starts with the parameters of both sides, candidates or not.
         self.patient_until = Some(now.after(self.config.patience));
         self.replay_early();

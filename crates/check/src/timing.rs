@@ -20,6 +20,9 @@ const PATIENCE_SLOTS: u32 = 20;
 /// first transmission meets the peer's filter closed, the peer's ours, and the next goes through; or it stood behind
 /// the same of another component.
 const RESORT_TRIES: u32 = 3;
+/// Retransmission timeouts that the peer may be ahead of us: it can begin when it knows of us, and its answer may be
+/// long in coming. Of one that sends for longer the next retransmission is not waited for.
+const AHEAD_TIMEOUTS: u32 = 3;
 /// What is allowed for a candidate of ours to be signalled to the peer.
 const SIGNALLING: Duration = Duration::from_millis(250);
 /// Fresh checks that a better pair is given once something authenticated has come over it: the way is open, and at
@@ -41,8 +44,8 @@ pub(crate) struct Outlook {
     pub ta: Duration,
     /// When the peer had begun to check: its first authenticated request was received.
     pub began: Option<Instant>,
-    /// When the peer's parameters came: about then it may have begun, and all it sent since may have been lost.
-    pub known: Instant,
+    /// When there was something the peer could be told: it may have begun then, and all it has sent been lost.
+    pub told: Instant,
     /// The longest round trip that was measured.
     pub rtt: Option<Duration>,
     /// When the latest local candidate came, after checks had begun.
@@ -86,14 +89,14 @@ struct Waits {
     patience: Instant,
     heard: Instant,
     resort: Instant,
-    known: Instant,
+    told: Instant,
     /// When the peer must have sent a check on each of its pairs.
     their_turn: Instant,
 }
 
 impl Waits {
     fn new(outlook: Outlook, prospect: Prospect<'_>) -> Self {
-        let Outlook { ta, began, known, extended, listed, .. } = outlook;
+        let Outlook { ta, began, told, extended, listed, .. } = outlook;
         let Prospect { best, since, .. } = prospect;
         let rtt = best.rtt.or(outlook.rtt).unwrap_or(UNMEASURED_RTT);
         let patience = rtt.saturating_mul(PATIENCE_RTTS).max(ta.saturating_mul(PATIENCE_SLOTS));
@@ -110,7 +113,7 @@ impl Waits {
             patience: since.after(patience),
             heard: since.after(heard),
             resort: begun.after(resort),
-            known: began.map_or(known, |began| known.min(began)),
+            told,
             their_turn: turn.unwrap_or(begun.after(resort)),
         }
     }
@@ -141,9 +144,10 @@ impl Waits {
             gap = gap.saturating_mul(2);
         }
         // Theirs after ours, and the check that it triggers: who has sent for some time since waits for as long again,
-        // and a timeout. The peer may have begun before we knew of it.
-        let sent_for = start.since(self.known).max(pair.rto);
-        let theirs = start.after(sent_for).after(pair.rto).after(self.answered);
+        // and a timeout.
+        let ahead =
+            start.since(self.told).clamp(pair.rto, pair.rto.saturating_mul(AHEAD_TIMEOUTS).max(pair.rto));
+        let theirs = start.after(ahead).after(pair.rto).after(self.answered);
         Some(ours.max(theirs).after(self.answered))
     }
 }

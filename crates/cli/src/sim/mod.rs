@@ -40,6 +40,9 @@ pub(crate) struct SimArguments {
     /// Tells what became of every datagram of one session
     #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "shard", "json", "speed"])]
     replay: Option<u64>,
+    /// With --replay: runs the scenario in this file, as it is printed with a broken invariant, instead of the seed's own
+    #[arg(long, value_name = "FILE", requires = "replay")]
+    scenario: Option<PathBuf>,
     /// Measures sessions a second on one core: two hosts a side, no NAT, no loss
     #[arg(long, conflicts_with_all = ["seeds", "shard", "json", "threads"])]
     speed: bool,
@@ -108,7 +111,11 @@ impl FromStr for Shard {
 /// Runs what was asked for. `Ok(false)`: it ran, and not all is well.
 pub(crate) fn run(arguments: &SimArguments) -> Result<bool, String> {
     if let Some(seed) = arguments.replay {
-        return replay(seed);
+        let scenario = match &arguments.scenario {
+            Some(path) => files::scenario(path).map_err(|error| error.to_string())?,
+            None => Case::of(seed).scenario,
+        };
+        return replay(&scenario, seed);
     }
     if arguments.speed {
         return speed();
@@ -156,26 +163,25 @@ fn sweep(arguments: &SimArguments) -> Result<(Tally, f64), String> {
 fn told(broken: &Broken) -> String {
     match broken {
         Broken::Panicked(seed) => {
-            format!("floe: seed {seed} panicked; scenario {}", scenario(&Case::of(*seed).scenario))
+            format!("floe: seed {seed} panicked; scenario {}", written(&Case::of(*seed).scenario))
         }
         Broken::Failed(failure) => {
             let Failure { cause, seed, .. } = &**failure;
-            format!("floe: {cause}; seed {seed}; scenario {}", scenario(&failure.scenario))
+            format!("floe: {cause}; seed {seed}; scenario {}", written(&failure.scenario))
         }
     }
 }
 
-fn scenario(scenario: &Scenario) -> String {
+fn written(scenario: &Scenario) -> String {
     serde_json::to_string(scenario).unwrap_or_default()
 }
 
-fn replay(seed: u64) -> Result<bool, String> {
-    let case = Case::of(seed);
-    let story = case.scenario.story(seed).map_err(|failure| failure.to_string())?;
-    let mut text = format!("scenario {}\n{story}", scenario(&case.scenario));
+fn replay(scenario: &Scenario, seed: u64) -> Result<bool, String> {
+    let story = scenario.story(seed).map_err(|failure| failure.to_string())?;
+    let mut text = format!("scenario {}\n{story}", written(scenario));
     match &story.result {
         Ok(outcome) => {
-            let again = case.scenario.story(seed).ok().and_then(|story| story.result.ok());
+            let again = scenario.story(seed).ok().and_then(|story| story.result.ok());
             let same = again.is_some_and(|again| again.hash == outcome.hash);
             text.push_str(&show::outcome(outcome, same));
             print(&text)?;

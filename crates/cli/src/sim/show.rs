@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use floe_sim::{
     expectation::NatKind,
     scenario::Outcome,
-    sweep::{CellReport, Percentiles, Report, Tally},
+    sweep::{CellReport, LossReport, Percentiles, Report, Tally},
 };
 
 /// The whole report.
@@ -14,7 +14,7 @@ pub(super) fn tables(report: &Report, tally: &Tally) -> String {
     matrix(&mut text, report, "connected, of those that can", |cell| (cell.connected, cell.connectable));
     matrix(&mut text, report, "direct, of those that can", |cell| (cell.direct, cell.direct_possible));
     cells(&mut text, report);
-    losses(&mut text, tally);
+    losses(&mut text, report);
     summary(&mut text, report, tally);
     text
 }
@@ -89,26 +89,26 @@ fn cells(text: &mut String, report: &Report) {
     line!(text);
 }
 
-fn losses(text: &mut String, tally: &Tally) {
+fn losses(text: &mut String, report: &Report) {
+    line!(text, "{:>6}{:>10}{:>13}{:>22}{:>22}", "", "", "", "excused:", "");
     line!(
         text,
-        "{:>6}{:>10}{:>14}{:>14}{:>10}",
+        "{:>6}{:>10}{:>13}{:>22}{:>22}",
         "loss",
         "sessions",
+        "connectable",
         "not connected",
-        "not direct",
-        "excused"
+        "not direct"
     );
-    for loss in tally.losses() {
-        let missing = |of: u64, got: u64| percent(of.saturating_sub(got), of);
+    for LossReport { loss, counts, .. } in &report.losses {
+        let share = |part: u64| format!("{part}  {:>7}", percent(part, counts.connectable));
         line!(
             text,
-            "{:>4} %{:>10}{:>14}{:>14}{:>10}",
-            loss.loss,
-            loss.sessions,
-            missing(loss.connectable, loss.connected),
-            missing(loss.direct_possible, loss.direct),
-            loss.excused
+            "{loss:>4} %{:>10}{:>13}{:>22}{:>22}",
+            counts.sessions,
+            counts.connectable,
+            share(counts.excused_not_connected),
+            share(counts.excused_not_direct)
         );
     }
     line!(text);
@@ -119,12 +119,15 @@ fn summary(text: &mut String, report: &Report, tally: &Tally) {
     line!(
         text,
         "{sessions} sessions, {connected} of {connectable} connected, {excused} excused, {stuck} stuck, \
-         {disagreeing} disagreeing, {panics} panics; {:.0} sessions a second; traces {:016x}",
+         {disagreeing} disagreeing, {panics} panics; {:.0} sessions a second; trace {}",
         report.sessions_per_second,
-        tally.traces()
+        report.trace
     );
     for (number, count) in tally.broken() {
         line!(text, "invariant {number} was broken {count} times");
+    }
+    for (loss, found, most) in tally.exceeded() {
+        line!(text, "at {loss} % loss {found} sessions did not connect, more than {most}");
     }
     text.truncate(text.trim_end().len());
 }

@@ -1,53 +1,52 @@
 //! Why a lossy session came to less than what was possible: from the trace alone.
 //!
-//! The way to a connection is a chain of steps, each with transactions that make it. A session is excused if, for one
-//! step that was needed, the trace shows a loss and no transaction that got through in time.
+//! The way to a connection is a chain of steps, each with transactions that make it: both sides learn their reflexive
+//! addresses or get their relays, each side's checks are answered, a nomination is answered. A session is excused only
+//! if the trace shows, for one step that was needed, that transmissions were lost and that none got through in time.
+//!
+//! **Tries.** Each transmission of a check is a try. One that no gate would have let through at that moment (RFC 4787
+//! §5: the other side had not yet sent anything to where it came from) is none: it could not succeed and is nobody's
+//! loss, neither if it was filtered nor if it was lost before it came to the gate. So a session in which every try was
+//! merely filtered has no excuse: at least one that would have passed has to be lost.
+//!
+//! **A relay where a direct path was possible.** The side that nominated the relayed pair had no direct check answered
+//! until then. It is excused, for each component on a relay by itself,
+//! - if the reflexive address that the direct path needs could not be learned in time: every question for it was lost
+//!   (without trickling, nothing is told before the last question of gathering is answered, so that each of them is
+//!   needed). In time means: so long before the nomination as signalling, two round trips and a turn among all that wants
+//!   a slot take; or, where each try of a side came before the other side could open the way for it, so long before the
+//!   last of these tries;
+//! - or if every direct try until then was lost. What was lost so late that its answer would have come after the
+//!   nomination is no reason. Once the side has accepted a direct check of the other side, it has to try that path
+//!   itself (RFC 8445 §7.3.1.4), and from then on only the loss of its own tries is a reason.
+//! - or if a side had not yet tried the direct path of this component, because its pairs waited frozen for the check of
+//!   another component (RFC 8445 §6.1.2.6), and that one was held up by losses for one of the two reasons above.
+//!
+//! **No connection.** Every way there could have been is out of the question for one of the reasons above, without the
+//! limit of a nomination (for a relay also because the other side's address could not be learned, so that no permission
+//! was asked for it), or every check or every nomination of a side was lost, or consent ended because for 30 s every
+//! request or its answer was lost (RFC 7675 §5.1).
 
 use core::time::Duration;
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-};
 
 use floe_agent::Event;
 use floe_pair::{CandidateType, ComponentId, StreamId};
-use floe_stun::{
-    AttributeType, Class, Instant, Message, Method, TransactionId, attribute::XorRelayedAddress,
-};
+use floe_stun::{Instant, Method};
 
-use super::{Excuse, GateKind, Scenario, build::server_address, outcome::Part};
-use crate::net::{Content, Dependence, Entry, Fate};
+use super::{
+    Excuse, Scenario,
+    evidence::{Access, Deal, Evidence, Try},
+    outcome::Part,
+};
+use crate::net::Entry;
 
 /// Slots after which a step that was ready has begun: as many as an agent waits before it nominates what it has.
 const SLOTS: u32 = 20;
-
-/// One transaction of an agent.
-#[derive(Debug)]
-struct Deal {
-    side: usize,
-    method: Method,
-    /// The socket it left from.
-    from: SocketAddr,
-    /// It was a check by way of a relay, of either side.
-    relayed: bool,
-    to_server: bool,
-    nominates: bool,
-    begun: Instant,
-    /// When transmissions of the request or the answer were lost.
-    lost: Vec<Instant>,
-    /// When a success response reached the sender.
-    done: Option<Instant>,
-}
-
-/// What can be known of a session from outside.
-struct Evidence<'a> {
-    scenario: &'a Scenario,
-    deals: BTreeMap<TransactionId, Deal>,
-    /// Which component a socket of an agent serves.
-    parts: BTreeMap<SocketAddr, Part>,
-    /// When each side had said that it has all its candidates: what comes later is of no use (RFC 8838 §14).
-    gathered: [Instant; 2],
-}
+/// A check of a pair under way may be repeated no sooner than so long after the one before.
+const FRESH: Duration = Duration::from_millis(150);
+/// Consent ends so long after the last answer, and until then a request leaves each 4 to 6 s (RFC 7675 §5.1).
+const EXPIRY: Duration = Duration::from_secs(30);
+const LOST_CONSENT: usize = 4;
 
 /// The excuse of a session that is not connected, or connected by a relay, if there is one.
 pub(super) fn find(
@@ -56,134 +55,118 @@ pub(super) fn find(
     events: &[(Instant, usize, Event)],
     connected: bool,
 ) -> Option<Excuse> {
-    let evidence = Evidence::collect(scenario, steps, events);
+    let trial = Trial { scenario, evidence: Evidence::collect(scenario, steps, events) };
     let parts = (0..scenario.streams).flat_map(|stream| {
         (1..=scenario.components)
             .filter_map(ComponentId::new)
             .map(move |component| (StreamId(stream), component))
     });
-    if let Some((_, side, _)) = events.iter().find(|(.., event)| matches!(event, Event::ConsentLost { .. })) {
-        // That it was not given up early has been watched.
-        return Some(Excuse::Consent(*side));
-    }
     if connected {
-        // One component that had to take the relay is enough.
-        return parts.into_iter().find_map(|part| evidence.why_not_direct(part));
+        return trial.why_relayed(&parts.filter(|part| is_relayed(events, *part)).collect::<Vec<_>>());
     }
-    let missing = |part: &Part| {
-        let selected = |side: usize| {
-            events.iter().any(|(_, of, event)| {
-                *of == side
-                    && matches!(event, Event::Selected { stream, component, .. } if (*stream, *component) == *part)
-            })
-        };
-        !selected(0) || !selected(1)
-    };
-    parts.into_iter().filter(missing).find_map(|part| evidence.why_not_connected(part))
+    if let Some((at, side, _)) = events.iter().find(|(.., event)| matches!(event, Event::ConsentLost { .. }))
+    {
+        return trial.is_consent_lost(*at, *side).then_some(Excuse::Consent(*side));
+    }
+    let missing = |part: &Part| (0..2).any(|side| last_selected(events, side, *part).is_none());
+    parts.into_iter().filter(missing).find_map(|part| trial.why_not_connected(part))
 }
 
-impl<'a> Evidence<'a> {
-    fn collect(scenario: &'a Scenario, steps: &[Entry], events: &[(Instant, usize, Event)]) -> Self {
-        let mut parts = BTreeMap::new();
-        let mut own: [Vec<IpAddr>; 2] = Default::default();
-        let mut relays = BTreeMap::new();
-        let mut gathered = [Instant::from_nanos(u64::MAX); 2];
-        for (at, side, event) in events {
-            if matches!(event, Event::GatheringComplete) {
-                gathered.iter_mut().skip(*side).take(1).for_each(|end| *end = *at);
-            }
-            let Event::LocalCandidate { stream, candidate } = event else { continue };
-            let part = (*stream, candidate.component);
-            if candidate.kind == CandidateType::Host {
-                parts.insert(candidate.address.socket_addr(), part);
-                own.get_mut(*side).into_iter().for_each(|ips| ips.push(candidate.address.ip()));
-            } else if candidate.kind == CandidateType::Relayed {
-                relays.insert(candidate.address.socket_addr(), part);
-            }
-        }
-        // A relay-only agent tells no host candidate: its own addresses are where its questions leave from.
-        let mut evidence = Self { scenario, deals: BTreeMap::new(), parts, gathered };
-        for step in steps {
-            evidence.note(step, &own, &relays);
-        }
-        evidence
-    }
-
-    fn note(&mut self, step: &Entry, own: &[Vec<IpAddr>; 2], relays: &BTreeMap<SocketAddr, Part>) {
-        let Content::Datagram(bytes) = &step.content else { return };
-        let Some((message, wrapped)) = innermost(bytes) else { return };
-        let id = message.transaction_id();
-        let side_of = |ip: IpAddr| own.iter().position(|ips| ips.contains(&ip));
-        if message.class() == Class::Request
-            && !self.deals.contains_key(&id)
-            && let Some(side) = side_of(step.from.ip())
+/// The types of the pair that a side has selected last for a component.
+fn last_selected(events: &[(Instant, usize, Event)], side: usize, part: Part) -> Option<[CandidateType; 2]> {
+    events.iter().rev().find_map(|(_, of, event)| match event {
+        Event::Selected { stream, component, local, remote }
+            if (*of, (*stream, *component)) == (side, part) =>
         {
-            let relayed = wrapped || (self.is_server(step.to.ip()) && !self.is_listening(step.to));
-            self.deals.insert(
-                id,
-                Deal {
-                    side,
-                    method: message.method(),
-                    from: step.from,
-                    relayed,
-                    to_server: !wrapped && self.is_listening(step.to),
-                    nominates: message.raw(AttributeType::USE_CANDIDATE).is_some(),
-                    begun: step.at,
-                    lost: Vec::new(),
-                    done: None,
-                },
-            );
+            Some([local.kind, remote.kind])
         }
-        let Some(deal) = self.deals.get_mut(&id) else { return };
-        if step.fate == Fate::Lost {
-            deal.lost.push(step.at);
-        }
-        let home = step.fate == Fate::Delivered && step.to == deal.from;
-        if home && message.class() == Class::Success {
-            deal.done.get_or_insert(step.at);
-            if let (Method::ALLOCATE, Ok(Some(XorRelayedAddress(relay)))) =
-                (deal.method, message.get::<XorRelayedAddress>())
-                && let Some(part) = relays.get(&relay)
-            {
-                self.parts.insert(deal.from, *part);
-            }
-        }
-    }
+        _ => None,
+    })
+}
 
-    fn is_server(&self, ip: IpAddr) -> bool {
-        (0..self.scenario.servers.len())
-            .any(|index| [false, true].iter().any(|six| server_address(index, *six).ip() == ip))
-    }
+fn is_relayed(events: &[(Instant, usize, Event)], part: Part) -> bool {
+    (0..2).any(|side| {
+        last_selected(events, side, part).is_some_and(|types| types.contains(&CandidateType::Relayed))
+    })
+}
 
-    fn is_listening(&self, address: SocketAddr) -> bool {
-        (0..self.scenario.servers.len())
-            .any(|index| [false, true].iter().any(|six| server_address(index, *six) == address))
-    }
+/// The rules, and what they are held against.
+struct Trial<'a> {
+    scenario: &'a Scenario,
+    evidence: Evidence<'a>,
+}
 
-    /// Transactions of a component, those of sockets that never got one included.
+impl Trial<'_> {
     fn of(&self, part: Part) -> impl Iterator<Item = &Deal> {
-        self.deals.values().filter(move |deal| self.parts.get(&deal.from).is_none_or(|known| *known == part))
+        self.evidence.of(part)
     }
 
-    /// Why the component is on a relay.
+    /// At least as many consent requests as leave in that time were lost, or their answers; that no answer came is
+    /// watched while the session runs.
+    fn is_consent_lost(&self, at: Instant, side: usize) -> bool {
+        let lost = self.evidence.all().filter(|deal| {
+            deal.side == side
+                && is_check(deal)
+                && at.since(deal.begun) <= EXPIRY
+                && deal.lost().next().is_some()
+        });
+        lost.count() >= LOST_CONSENT
+    }
+
+    /// Why these components are on relays: each has to have a reason.
+    fn why_relayed(&self, parts: &[Part]) -> Option<Excuse> {
+        let reasons: Option<Vec<Excuse>> = parts.iter().map(|part| self.why_not_direct(*part)).collect();
+        reasons?.first().copied()
+    }
+
     fn why_not_direct(&self, part: Part) -> Option<Excuse> {
-        let nominated =
-            self.of(part).filter(|deal| deal.relayed && deal.nominates).map(|deal| deal.begun).min()?;
-        self.direct_broken(part, nominated)
+        let nominations = self.of(part).filter(|deal| deal.relayed && deal.nominates);
+        let first = nominations.min_by_key(|deal| deal.begun)?;
+        if let Some(side) = self.reflexive_missing(part, first.begun) {
+            return Some(Excuse::Reflexive(side));
+        }
+        if self.is_direct_lost(part, first.side, first.begun) {
+            return Some(Excuse::Checks(first.side));
+        }
+        [(0, 1), (1, 0)].into_iter().find_map(|(side, other)| {
+            let end = self.last_closed_try(part, other, first.begun).unwrap_or(first.begun);
+            self.held_up(part, side, end)
+        })
+    }
+
+    /// Why a side had not even tried the direct path of a component in time.
+    fn held_up(&self, part: Part, side: usize, end: Instant) -> Option<Excuse> {
+        let in_time = before(end, self.turn());
+        let tried = |deal: &Deal| deal.side == side && is_direct(deal) && deal.begun < in_time;
+        if self.of(part).any(tried) {
+            return None;
+        }
+        let (stream, _) = part;
+        let others = (1..=self.scenario.components).filter_map(ComponentId::new);
+        others.map(|component| (stream, component)).filter(|other| *other != part).find_map(|other| {
+            let missing = self.reflexive_missing(other, end).map(Excuse::Reflexive);
+            let lost = || {
+                [end, in_time]
+                    .into_iter()
+                    .find(|end| self.is_direct_lost(other, side, *end))
+                    .map(|_| Excuse::Checks(side))
+            };
+            missing.or_else(lost)
+        })
     }
 
     fn why_not_connected(&self, part: Part) -> Option<Excuse> {
-        let end = Instant::from_nanos(u64::MAX);
+        let end = END;
         for side in [0, 1] {
             let own = || self.of(part).filter(move |deal| deal.side == side && is_check(deal));
-            if is_broken(own(), end) {
+            if self.is_broken(own(), end) {
                 return Some(Excuse::Checks(side));
             }
-            if is_broken(own().filter(|deal| deal.nominates), end) {
+            if self.is_broken(own().filter(|deal| deal.nominates), end) {
                 return Some(Excuse::Nomination(side));
             }
         }
-        let direct = if self.scenario.expect.direct { Some(self.direct_broken(part, end)?) } else { None };
+        let direct = if self.scenario.expect.direct { Some(self.direct_broken(part)?) } else { None };
         // Every relay there could have been has to be out of the question as well.
         let mut relay = None;
         for (side, _) in (0..).zip(&self.scenario.sides).filter(|(_, side)| !side.turn.is_empty()) {
@@ -192,62 +175,136 @@ impl<'a> Evidence<'a> {
         direct.or(relay)
     }
 
-    /// The step of the direct way that was not made before `end`.
-    fn direct_broken(&self, part: Part, end: Instant) -> Option<Excuse> {
-        let in_time = Instant::from_nanos(
-            end.as_nanos().saturating_sub(u64::try_from(self.slack().as_nanos()).unwrap_or(u64::MAX)),
-        );
-        let reflexive = |side: usize| {
-            let asked = self.of(part).filter(move |deal| {
-                deal.side == side
-                    && deal.to_server
-                    && matches!(deal.method, Method::BINDING | Method::ALLOCATE)
-            });
-            // An Allocate tells the reflexive address of another socket, which is of no use here.
-            is_broken(asked.filter(|deal| deal.method == Method::BINDING), in_time.min(self.gathered(side)))
-        };
-        // To reach the other side first, a side needs what its gates want.
-        let needs = |from: usize, to: usize| match self.access(to) {
-            Access::Open => vec![],
-            Access::Known => vec![to],
-            Access::Invited => {
-                let mut needed = vec![to];
-                needed.extend(Some(from).filter(|from| self.access(*from) != Access::Open));
-                needed
-            }
-        };
-        let blocked = |from, to| needs(from, to).into_iter().find(|side| reflexive(*side));
-        if let (Some(side), Some(_)) = (blocked(0, 1), blocked(1, 0)) {
+    fn direct_broken(&self, part: Part) -> Option<Excuse> {
+        if let Some(side) = self.reflexive_missing(part, END) {
             return Some(Excuse::Reflexive(side));
         }
-        let tries = || self.of(part).filter(|deal| is_check(deal) && !deal.relayed);
-        let lost = tries().any(|deal| deal.lost.iter().any(|at| *at < end));
-        (0..2)
-            .find(|side| {
-                let done = |deal: &Deal| deal.side == *side && deal.done.is_some_and(|at| at < end);
-                lost && !tries().any(done)
-            })
-            .map(Excuse::Checks)
+        [0, 1].into_iter().find(|side| self.is_direct_lost(part, *side, END)).map(Excuse::Checks)
     }
 
-    fn gathered(&self, side: usize) -> Instant {
-        self.gathered.get(side).copied().unwrap_or_default()
+    /// A side whose reflexive address the direct way needed, and that had not learned it in time.
+    fn reflexive_missing(&self, part: Part, end: Instant) -> Option<usize> {
+        let access = |side| self.evidence.access(side);
+        // To reach the other side first, a side needs to be told of it; and so does the other side where it has to open
+        // the way.
+        let blocked = |from: usize, to: usize| match access(to) {
+            Access::Open | Access::Known => Some(to).filter(|side| self.is_untold(part, *side, end)),
+            Access::InvitedHost | Access::Invited => {
+                let end = self.last_closed_try(part, from, end).unwrap_or(end);
+                [to, from].into_iter().find(|side| self.is_untold(part, *side, end))
+            }
+        };
+        // Nobody can be the first to send to a side whose mappings differ by whom they are for.
+        let mut found = None;
+        for (from, to) in [(0, 1), (1, 0)].into_iter().filter(|(_, to)| self.evidence.is_predictable(*to)) {
+            found = Some(blocked(from, to)?);
+        }
+        found
+    }
+
+    /// The last direct try of a side before `end`, if none of them could get through.
+    fn last_closed_try(&self, part: Part, side: usize, end: Instant) -> Option<Instant> {
+        let mut last = None;
+        for deal in self.of(part).filter(|deal| deal.side == side && is_direct(deal)) {
+            for one in deal.tries.iter().filter(|one| !one.answer && one.at < end) {
+                if self.evidence.is_real(deal, one) {
+                    return None;
+                }
+                last = last.max(Some(one.at));
+            }
+        }
+        last
+    }
+
+    /// What a side has to tell of itself was held up by losses beyond `end`, or for so long that too little time was left.
+    fn is_untold(&self, part: Part, side: usize, end: Instant) -> bool {
+        let gathered = self.evidence.gathered(side);
+        let asks = |deal: &&Deal| deal.side == side && deal.to_server;
+        [end, before(end, self.slack())].into_iter().any(|end| {
+            let reflexive = || self.of(part).filter(asks).filter(|deal| deal.method == Method::BINDING);
+            if self.evidence.access(side) != Access::Open && self.is_broken(reflexive(), end.min(gathered)) {
+                return true;
+            }
+            // Told in one: each question holds up all.
+            let holds_up = |deal: &Deal| self.is_broken([deal].into_iter(), end);
+            !self.scenario.signalling.trickle
+                && gathered >= end
+                && self.evidence.all().filter(asks).any(holds_up)
+        })
+    }
+
+    /// Every direct try that could have given a side its valid pair before `end` was lost, and there was one.
+    fn is_direct_lost(&self, part: Part, side: usize, end: Instant) -> bool {
+        let tries = || self.of(part).filter(|deal| is_direct(deal));
+        let own = || tries().filter(|deal| deal.side == side);
+        if own().any(|deal| deal.done.is_some_and(|at| at < end)) {
+            return false;
+        }
+        let one_way = self.scenario.weather.delay;
+        let invited = tries()
+            .filter(|deal| deal.side != side)
+            .filter_map(|deal| deal.accepted)
+            .filter(|at| at.after(self.turn()) < end)
+            .min();
+        // A loss counts if what was lost would have led to an answer before the end, so many ways later.
+        let counts = |deal: &Deal, loss: &Try, ways: u32| {
+            loss.at.after(one_way.saturating_mul(ways)) <= end && self.evidence.is_real(deal, loss)
+        };
+        let own_lost = |since: Instant| {
+            own().any(|deal| {
+                deal.lost()
+                    .any(|loss| loss.at >= since && counts(deal, loss, if loss.answer { 1 } else { 2 }))
+            })
+        };
+        // A request would have arrived, and made this side try as well; a refusal would have made the other one try again.
+        let other_lost = || {
+            tries().filter(|deal| deal.side != side).any(|deal| {
+                let matters = |one: &&Try| one.refusal || !one.answer;
+                deal.lost().filter(matters).any(|loss| counts(deal, loss, if loss.refusal { 4 } else { 3 }))
+            })
+        };
+        match invited {
+            Some(at) => own_lost(at),
+            None => own_lost(Instant::ORIGIN) || other_lost(),
+        }
     }
 
     fn relay_broken(&self, part: Part, side: usize, end: Instant) -> Option<Excuse> {
         let asked = |method| self.of(part).filter(move |deal| deal.side == side && deal.method == method);
-        if is_broken(asked(Method::ALLOCATE), end.min(self.gathered(side)))
-            || is_broken(asked(Method::CREATE_PERMISSION), end)
+        if self.is_broken(asked(Method::ALLOCATE), end.min(self.evidence.gathered(side)))
+            || self.is_broken(asked(Method::CREATE_PERMISSION), end)
         {
             return Some(Excuse::Relay(side));
         }
+        // A permission is asked for what the other side has told of itself.
+        let other = 1_usize.saturating_sub(side);
+        if self.is_untold(part, other, end) {
+            return Some(Excuse::Reflexive(other));
+        }
         let checks =
             |of: usize| self.of(part).filter(move |deal| deal.side == of && is_check(deal) && deal.relayed);
-        [0, 1].into_iter().find(|of| is_broken(checks(*of), end)).map(Excuse::Checks)
+        [0, 1].into_iter().find(|of| self.is_broken(checks(*of), end)).map(Excuse::Checks)
+    }
+
+    /// A real try was lost before `end`, and nothing got through.
+    fn is_broken<'a>(&self, deals: impl Iterator<Item = &'a Deal>, end: Instant) -> bool {
+        let mut lost = false;
+        for deal in deals {
+            if deal.done.is_some_and(|at| at < end) {
+                return false;
+            }
+            lost |= deal.lost().any(|loss| loss.at < end && self.evidence.is_real(deal, loss));
+        }
+        lost
     }
 
     /// What a step before the checks leaves them: signalling, two round trips, and a turn among all that wants a slot.
     fn slack(&self) -> Duration {
+        self.scenario.signalling.delay.saturating_add(self.turn())
+    }
+
+    /// Two round trips, and a turn among all that wants a slot.
+    fn turn(&self) -> Duration {
         let links = |side: &super::Side| {
             let delays = side
                 .interfaces
@@ -260,66 +317,21 @@ impl<'a> Evidence<'a> {
         let one_way =
             [weather.delay, weather.jitter, weather.hold, links(a), links(b)].into_iter().sum::<Duration>();
         let ta = a.ta.max(b.ta);
-        self.scenario
-            .signalling
-            .delay
-            .saturating_add(one_way.saturating_mul(4))
-            .saturating_add(ta.saturating_mul(SLOTS))
-    }
-
-    /// What the gates of a side want of whoever comes first.
-    fn access(&self, side: usize) -> Access {
-        let mut strictest = Access::Open;
-        let mut next = self.scenario.sides.get(side).and_then(|side| side.interfaces.first()?.gate);
-        while let Some(gate) = next.and_then(|index| self.scenario.gates.get(index)) {
-            let access = match gate.kind {
-                GateKind::Nat { filtering: Dependence::EndpointIndependent, .. } | GateKind::Prefix => {
-                    Access::Known
-                }
-                _ => Access::Invited,
-            };
-            strictest = strictest.max(access);
-            next = gate.outer;
-        }
-        strictest
+        one_way.saturating_mul(4).saturating_add(ta.saturating_mul(SLOTS)).saturating_add(FRESH)
     }
 }
 
-/// What it takes to be the first to send to a host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Access {
-    /// Its own address.
-    Open,
-    /// Its reflexive address.
-    Known,
-    /// That, and that it has sent something there before.
-    Invited,
+/// The end of time: for what has no limit.
+const END: Instant = Instant::from_nanos(u64::MAX);
+
+fn before(at: Instant, time: Duration) -> Instant {
+    Instant::from_nanos(at.as_nanos().saturating_sub(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)))
 }
 
 fn is_check(deal: &Deal) -> bool {
     deal.method == Method::BINDING && !deal.to_server
 }
 
-/// Something was lost before `end`, and nothing got through.
-fn is_broken<'a>(deals: impl Iterator<Item = &'a Deal>, end: Instant) -> bool {
-    let mut lost = false;
-    for deal in deals {
-        if deal.done.is_some_and(|at| at < end) {
-            return false;
-        }
-        lost |= deal.lost.iter().any(|at| *at < end);
-    }
-    lost
-}
-
-/// The message that agents exchange, without what a relay needs; whether there was something round it.
-fn innermost(bytes: &[u8]) -> Option<(Message<'_>, bool)> {
-    if let [0x40..=0x4f, _, _, _, inner @ ..] = bytes {
-        return Some((Message::parse(inner).ok()?, true));
-    }
-    let message = Message::parse(bytes).ok()?;
-    match message.method() {
-        Method::SEND | Method::DATA => Some((Message::parse(message.raw(AttributeType::DATA)?).ok()?, true)),
-        _ => Some((message, false)),
-    }
+fn is_direct(deal: &Deal) -> bool {
+    is_check(deal) && !deal.relayed
 }

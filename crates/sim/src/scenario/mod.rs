@@ -15,6 +15,7 @@
 //! ```
 
 mod build;
+mod evidence;
 mod excuse;
 mod outcome;
 mod run;

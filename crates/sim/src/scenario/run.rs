@@ -150,8 +150,10 @@ impl<'a> Run<'a> {
     /// What has come of it, and whether the end is as it should be; `None` if something was broken.
     pub(super) fn judge(&mut self) -> Option<Found> {
         let states = self.world.session.states(&self.world.network);
-        let connected = states == [Some(State::Completed); 2];
-        let types = if connected { self.judge_agreement()? } else { Vec::new() };
+        let completed = states == [Some(State::Completed); 2];
+        let types = if completed { self.judge_agreement()? } else { Vec::new() };
+        // A failed data stream is no part of what is completed (RFC 8445 §6.1.3); of a connection it is.
+        let connected = completed && types.len() == self.parts().count();
         self.close()?;
         Some(Found { states, connected, types, datagrams: 0 })
     }
@@ -297,7 +299,7 @@ impl<'a> Run<'a> {
         Some(())
     }
 
-    /// The types of the selected pairs; `None` if the two sides do not agree.
+    /// The types of the selected pairs of each component that has one; `None` if the two sides do not agree.
     fn judge_agreement(&mut self) -> Option<Vec<[CandidateType; 2]>> {
         let [a, b] = self.world.agents;
         let role = |id| self.world.network.agent(id).map(floe_agent::Agent::role);
@@ -308,23 +310,29 @@ impl<'a> Run<'a> {
             return None;
         }
         let mut types = Vec::new();
-        for (stream, component) in self.parts() {
+        let mut shared = Vec::new();
+        for part @ (stream, component) in self.parts() {
             let selected = [a, b]
                 .map(|id| self.world.network.agent(id).and_then(|agent| agent.selected(stream, component)));
-            let pairs =
-                selected.each_ref().map(|pair| pair.as_ref().map(|pair| (pair.local.address, pair.remote)));
-            let agree =
-                matches!(pairs, [Some((own, to)), Some((theirs, back))] if own == back && to == theirs);
+            let agree = match &selected {
+                [Some(one), Some(other)] => {
+                    (one.local.address, one.remote) == (other.remote, other.local.address)
+                }
+                [None, None] => continue,
+                _ => false,
+            };
             if !agree {
+                let pairs = selected.map(|pair| pair.map(|pair| (pair.local.address, pair.remote)));
                 self.break_it(None, Invariant::Agree, Breach::DifferentPairs { stream, component, pairs });
                 return None;
             }
             if let [Some(one), Some(other)] = selected {
                 types.push([one.local.kind, other.local.kind]);
+                shared.push(part);
             }
         }
         self.world.network.set_calm(true);
-        for (stream, component) in self.parts() {
+        for (stream, component) in shared {
             let arrived = self.world.session.carries_data(&mut self.world.network, stream, component, PROBE);
             if arrived != [true, true] {
                 self.break_it(None, Invariant::Agree, Breach::NoData { stream, component, arrived });

@@ -112,8 +112,10 @@ fn random_of(seed: u64) -> Random {
     Random::from_seed(bytes)
 }
 
+/// In whole microseconds: that is what a scenario that is written down holds.
 fn millis(random: &mut Random, from: u64, to: u64) -> Duration {
-    random.duration_between(Duration::from_millis(from), Duration::from_millis(to))
+    let drawn = random.duration_between(Duration::from_millis(from), Duration::from_millis(to));
+    Duration::from_micros(u64::try_from(drawn.as_micros()).unwrap_or(u64::MAX))
 }
 
 fn weather(random: &mut Random, loss: u32) -> Way {

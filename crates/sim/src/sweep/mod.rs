@@ -6,9 +6,11 @@
 
 mod case;
 mod tally;
+mod traces;
 
 pub use case::{Case, LOSSES};
-pub use tally::{CellReport, LossReport, Percentiles, Report, Tally};
+pub use tally::{BOUNDS, CellReport, Counts, LossReport, Percentiles, Report, Tally};
+pub use traces::TraceSum;
 
 #[cfg(test)]
 mod tests;

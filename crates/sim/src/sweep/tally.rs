@@ -6,24 +6,64 @@ use std::collections::BTreeMap;
 use floe_pair::CandidateType;
 use serde::{Deserialize, Serialize};
 
-use super::{Case, LOSSES};
+use super::{Case, LOSSES, TraceSum};
 use crate::{
     expectation::{NatKind, direct_is_possible},
     invariants::{Breach, Invariant},
     scenario::{Cause, Failure, Outcome},
 };
 
+/// How many of a thousand connectable sessions may fail to connect at most, excused as they are, by loss in percent.
+pub const BOUNDS: [(u32, u64); 2] = [(10, 1), (30, 80)];
+
+/// A share of fewer sessions than would give this many says nothing: it is a matter of luck.
+const FEWEST: u64 = 2;
+
 /// Counts of times in whole milliseconds.
 type Histogram = BTreeMap<u32, u64>;
+
+/// What came of sessions that have something in common.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Sessions run.
+    pub sessions: u64,
+    /// Those that could connect.
+    pub connectable: u64,
+    /// Those that did.
+    pub connected: u64,
+    /// Those that could connect directly.
+    pub direct_possible: u64,
+    /// Those that did.
+    pub direct: u64,
+    /// Those that could connect and did not, and whose trace shows why.
+    pub excused_not_connected: u64,
+    /// Those that connected by a relay where a direct path was possible, and whose trace shows why.
+    pub excused_not_direct: u64,
+}
+
+impl Counts {
+    fn merge(&mut self, other: &Self) {
+        let add = |to: &mut u64, from: u64| *to = to.saturating_add(from);
+        add(&mut self.sessions, other.sessions);
+        add(&mut self.connectable, other.connectable);
+        add(&mut self.connected, other.connected);
+        add(&mut self.direct_possible, other.direct_possible);
+        add(&mut self.direct, other.direct);
+        add(&mut self.excused_not_connected, other.excused_not_connected);
+        add(&mut self.excused_not_direct, other.excused_not_direct);
+    }
+
+    /// Those that came to less than was possible, and whose trace shows why.
+    pub fn excused(&self) -> u64 {
+        self.excused_not_connected.saturating_add(self.excused_not_direct)
+    }
+}
 
 /// What came of the sessions of one cell.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Cell {
-    sessions: u64,
-    connectable: u64,
-    connected: u64,
-    direct_possible: u64,
-    direct: u64,
+    counts: Counts,
     usable: Histogram,
     selected: Histogram,
     /// How often a component's pair had these types at its ends.
@@ -31,22 +71,10 @@ struct Cell {
     types: BTreeMap<[CandidateType; 2], u64>,
 }
 
-/// What came of the sessions of one loss.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct ByLoss {
-    sessions: u64,
-    connectable: u64,
-    connected: u64,
-    direct_possible: u64,
-    direct: u64,
-    excused: u64,
-}
-
 /// What came of many sessions. Parts of a sweep are [merged](Tally::merge).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     sessions: u64,
-    excused: u64,
     stuck: u64,
     disagreeing: u64,
     panics: u64,
@@ -54,10 +82,9 @@ pub struct Tally {
     broken: BTreeMap<usize, u64>,
     #[serde(with = "entries")]
     cells: BTreeMap<(NatKind, NatKind), Cell>,
-    losses: BTreeMap<u32, ByLoss>,
+    losses: BTreeMap<u32, Counts>,
     datagrams: u64,
-    /// Sum of the hashes of all traces.
-    traces: u64,
+    traces: TraceSum,
 }
 
 /// Three percentiles in milliseconds; none of nothing.
@@ -99,23 +126,18 @@ pub struct CellReport {
 }
 
 /// What came of the sessions of one loss.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LossReport {
     /// Loss in percent.
     pub loss: u32,
-    /// Sessions run.
-    pub sessions: u64,
-    /// Those that could connect.
-    pub connectable: u64,
-    /// Those that did.
-    pub connected: u64,
-    /// Those that could connect directly.
-    pub direct_possible: u64,
-    /// Those that did.
-    pub direct: u64,
-    /// Those that came to less than was possible, and whose trace shows why.
-    pub excused: u64,
+    /// What came of them.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// Percentage of the connectable sessions that did not connect, each excused.
+    pub excused_not_connected_percent: f64,
+    /// Percentage of the connectable sessions that are on a relay where a direct path was possible, each excused.
+    pub excused_not_direct_percent: f64,
 }
 
 /// A sweep in numbers: what `floe sim --json` prints.
@@ -138,6 +160,10 @@ pub struct Report {
     pub panics: u64,
     /// On the machine it was made on, all cores together.
     pub sessions_per_second: f64,
+    /// Which traces the sessions had.
+    pub trace: TraceSum,
+    /// All losses that had sessions, the least first.
+    pub losses: Vec<LossReport>,
     /// All cells that had sessions.
     pub cells: Vec<CellReport>,
 }
@@ -146,34 +172,24 @@ impl Tally {
     /// Adds what came of a session.
     pub fn add(&mut self, case: &Case, result: &Result<Outcome, Box<Failure>>) {
         let expect = case.scenario.expect;
-        let direct_possible = u64::from(direct_is_possible(case.a, case.b));
-        let connectable = u64::from(expect.connect);
         bump(&mut self.sessions);
         let cell = self.cells.entry((case.a, case.b)).or_default();
-        let loss = self.losses.entry(case.loss).or_default();
-        for (sessions, could, directly) in [
-            (&mut cell.sessions, &mut cell.connectable, &mut cell.direct_possible),
-            (&mut loss.sessions, &mut loss.connectable, &mut loss.direct_possible),
-        ] {
-            bump(sessions);
-            *could = could.saturating_add(connectable);
-            *directly = directly.saturating_add(direct_possible);
-        }
+        let mut counts = Counts {
+            sessions: 1,
+            connectable: u64::from(expect.connect),
+            direct_possible: u64::from(direct_is_possible(case.a, case.b)),
+            ..Counts::default()
+        };
         match result {
             Ok(outcome) => {
-                let (connected, direct) = (u64::from(outcome.connected), u64::from(outcome.direct));
-                for (all, near) in
-                    [(&mut cell.connected, &mut cell.direct), (&mut loss.connected, &mut loss.direct)]
-                {
-                    *all = all.saturating_add(connected);
-                    *near = near.saturating_add(direct);
-                }
+                counts.connected = u64::from(outcome.connected);
+                counts.direct = u64::from(outcome.direct);
                 if outcome.excuse.is_some() {
-                    bump(&mut self.excused);
-                    bump(&mut loss.excused);
+                    counts.excused_not_connected = u64::from(!outcome.connected);
+                    counts.excused_not_direct = u64::from(outcome.connected);
                 }
                 self.datagrams = self.datagrams.saturating_add(outcome.datagrams);
-                self.traces = self.traces.wrapping_add(outcome.hash);
+                self.traces.add(case.seed, outcome.hash);
                 note(&mut cell.usable, outcome.both_usable());
                 note(&mut cell.selected, outcome.both_selected());
                 for types in &outcome.types {
@@ -183,12 +199,16 @@ impl Tally {
             Err(failure) => {
                 // Connected it is, only not as it should be.
                 if matches!(&failure.cause, Cause::Violation(broken) if broken.breach == Breach::NotDirect) {
-                    bump(&mut cell.connected);
-                    bump(&mut loss.connected);
+                    counts.connected = 1;
                 }
+                self.traces.add(case.seed, failure_mark(failure));
                 self.add_failure(failure);
             }
         }
+        if let Some(cell) = self.cells.get_mut(&(case.a, case.b)) {
+            cell.counts.merge(&counts);
+        }
+        self.losses.entry(case.loss).or_default().merge(&counts);
     }
 
     /// Adds a session that panicked.
@@ -213,22 +233,17 @@ impl Tally {
     pub fn merge(&mut self, other: &Self) {
         let add = |to: &mut u64, from: u64| *to = to.saturating_add(from);
         add(&mut self.sessions, other.sessions);
-        add(&mut self.excused, other.excused);
         add(&mut self.stuck, other.stuck);
         add(&mut self.disagreeing, other.disagreeing);
         add(&mut self.panics, other.panics);
         add(&mut self.datagrams, other.datagrams);
-        self.traces = self.traces.wrapping_add(other.traces);
+        self.traces.merge(other.traces);
         for (number, count) in &other.broken {
             add(self.broken.entry(*number).or_default(), *count);
         }
         for (kinds, from) in &other.cells {
             let to = self.cells.entry(*kinds).or_default();
-            add(&mut to.sessions, from.sessions);
-            add(&mut to.connectable, from.connectable);
-            add(&mut to.connected, from.connected);
-            add(&mut to.direct_possible, from.direct_possible);
-            add(&mut to.direct, from.direct);
+            to.counts.merge(&from.counts);
             for (to, from) in [(&mut to.usable, &from.usable), (&mut to.selected, &from.selected)] {
                 for (ms, count) in from {
                     add(to.entry(*ms).or_default(), *count);
@@ -239,13 +254,7 @@ impl Tally {
             }
         }
         for (loss, from) in &other.losses {
-            let to = self.losses.entry(*loss).or_default();
-            add(&mut to.sessions, from.sessions);
-            add(&mut to.connectable, from.connectable);
-            add(&mut to.connected, from.connected);
-            add(&mut to.direct_possible, from.direct_possible);
-            add(&mut to.direct, from.direct);
-            add(&mut to.excused, from.excused);
+            self.losses.entry(*loss).or_default().merge(from);
         }
     }
 
@@ -259,9 +268,8 @@ impl Tally {
         self.datagrams
     }
 
-    /// The hashes of all traces, added up: two sweeps of the same seeds have the same sum, however they were built, and
-    /// on however many cores and machines they ran.
-    pub fn traces(&self) -> u64 {
+    /// Which traces all sessions had.
+    pub fn traces(&self) -> TraceSum {
         self.traces
     }
 
@@ -270,24 +278,33 @@ impl Tally {
         self.broken.iter().map(|(number, count)| (*number, *count))
     }
 
-    /// Whether every session came to what was possible, or has an excuse.
+    /// Whether every session came to what was possible or has an excuse, and no more have excuses than
+    /// [may have](BOUNDS).
     pub fn is_clean(&self) -> bool {
-        self.broken.is_empty() && self.stuck == 0 && self.panics == 0
+        self.broken.is_empty() && self.stuck == 0 && self.panics == 0 && self.exceeded().next().is_none()
     }
 
-    /// What came of each loss, the least first.
-    pub fn losses(&self) -> Vec<LossReport> {
+    /// Losses with more excused sessions that did not connect than [may be](BOUNDS): the loss in percent, how many there
+    /// are, how many there may be. Losses with too few sessions to tell are left out.
+    pub fn exceeded(&self) -> impl Iterator<Item = (u32, u64, u64)> {
+        BOUNDS.into_iter().filter_map(|(loss, per_mille)| {
+            let counts = self.losses.get(&loss)?;
+            let most = counts.connectable.saturating_mul(per_mille).checked_div(1_000)?;
+            let found = counts.excused_not_connected;
+            (most >= FEWEST && found > most).then_some((loss, found, most))
+        })
+    }
+
+    fn loss_reports(&self) -> Vec<LossReport> {
         let report = |loss: &u32| {
-            let ByLoss { sessions, connectable, connected, direct_possible, direct, excused } =
-                self.losses.get(loss).copied()?;
+            let counts = self.losses.get(loss).copied()?;
+            #[allow(clippy::cast_precision_loss, reason = "a percentage for people to read")]
+            let percent = |part: u64| part as f64 * 100.0 / counts.connectable.max(1) as f64;
             Some(LossReport {
                 loss: *loss,
-                sessions,
-                connectable,
-                connected,
-                direct_possible,
-                direct,
-                excused,
+                counts,
+                excused_not_connected_percent: percent(counts.excused_not_connected),
+                excused_not_direct_percent: percent(counts.excused_not_direct),
             })
         };
         LOSSES.iter().filter_map(report).collect()
@@ -296,18 +313,32 @@ impl Tally {
     /// Everything in numbers.
     pub fn report(&self, sessions_per_second: f64) -> Report {
         let cells: Vec<CellReport> = self.cells.iter().map(|((a, b), cell)| cell.report(*a, *b)).collect();
-        let sum = |of: fn(&CellReport) -> u64| cells.iter().map(of).fold(0, u64::saturating_add);
+        let mut all = Counts::default();
+        self.cells.values().for_each(|cell| all.merge(&cell.counts));
         Report {
             sessions: self.sessions,
-            connectable: sum(|cell| cell.connectable),
-            connected: sum(|cell| cell.connected),
-            excused: self.excused,
+            connectable: all.connectable,
+            connected: all.connected,
+            excused: all.excused(),
             stuck: self.stuck,
             disagreeing: self.disagreeing,
             panics: self.panics,
             sessions_per_second,
+            trace: self.traces,
+            losses: self.loss_reports(),
             cells,
         }
+    }
+}
+
+/// What a failed session leaves in the sum: which invariant was broken when.
+fn failure_mark(failure: &Failure) -> u64 {
+    match &failure.cause {
+        Cause::Violation(violation) => violation
+            .at
+            .as_nanos()
+            .wrapping_add(u64::try_from(violation.invariant.number()).unwrap_or_default()),
+        Cause::Build(_) => 0,
     }
 }
 
@@ -318,11 +349,11 @@ impl Cell {
         CellReport {
             a,
             b,
-            sessions: self.sessions,
-            connectable: self.connectable,
-            connected: self.connected,
-            direct_possible: self.direct_possible,
-            direct: self.direct,
+            sessions: self.counts.sessions,
+            connectable: self.counts.connectable,
+            connected: self.counts.connected,
+            direct_possible: self.counts.direct_possible,
+            direct: self.counts.direct,
             usable_ms: percentiles(&self.usable),
             selected_ms: percentiles(&self.selected),
             types,

@@ -101,6 +101,40 @@ fn invariant_1_excuses_only_what_was_lost() {
 }
 
 #[test]
+fn invariant_1_takes_only_tries_that_gates_let_pass_for_lost_ones() {
+    // No try can pass these gates: whatever is lost, a session that was to be direct has no excuse for its checks.
+    let mut scenario = Scenario::between(NatKind::ApdmApdf, NatKind::ApdmApdf);
+    scenario.expect.direct = true;
+    scenario.weather.loss = Probability::percent(15);
+    let mut seen = 0;
+    for seed in 0..12 {
+        match scenario.run(seed) {
+            Ok(outcome) => assert!(!matches!(outcome.excuse, Some(Excuse::Checks(_))), "{seed}: {outcome:?}"),
+            Err(failure) => {
+                assert!(
+                    matches!(&failure.cause, Cause::Violation(found) if found.breach == Breach::NotDirect),
+                    "{failure}"
+                );
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 6, "{seen}");
+}
+
+#[test]
+fn invariant_1_excuses_a_relay_when_every_try_was_lost() {
+    // Cells in which one side has to try again after the other has opened the way, at 30 %.
+    let cases = (18..60_000).step_by(49).filter(|seed| seed / 49 % 7 == 6).map(crate::sweep::Case::of);
+    let excused = cases.filter(crate::sweep::Case::has_relay).any(|case| {
+        case.scenario.run(case.seed).is_ok_and(|outcome| {
+            outcome.connected && !outcome.direct && matches!(outcome.excuse, Some(Excuse::Checks(_)))
+        })
+    });
+    assert!(excused);
+}
+
+#[test]
 fn invariant_2_sees_other_pairs_equal_roles_and_data_that_does_not_arrive() {
     let scenario = Scenario::between(NatKind::EimApdf, NatKind::EimApdf);
     let same = spoiled(&scenario, |run| {

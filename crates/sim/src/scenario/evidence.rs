@@ -1,0 +1,255 @@
+//! What the trace of a session says about the transactions of its agents.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
+
+use floe_agent::Event;
+use floe_pair::CandidateType;
+use floe_stun::{
+    AttributeType, Class, Instant, Message, Method, TransactionId, attribute::XorRelayedAddress,
+};
+
+use super::{GateKind, Scenario, build::server_address, outcome::Part};
+use crate::net::{Content, Dependence, Entry, Fate, RealmId};
+
+/// One transaction of an agent.
+#[derive(Debug)]
+pub(super) struct Deal {
+    pub(super) side: usize,
+    pub(super) method: Method,
+    /// The socket it left from.
+    from: SocketAddr,
+    /// It was a check by way of a relay, of either side.
+    pub(super) relayed: bool,
+    pub(super) to_server: bool,
+    pub(super) nominates: bool,
+    pub(super) begun: Instant,
+    /// Transmissions of the request that reached the public address space, and all that was lost.
+    pub(super) tries: Vec<Try>,
+    /// When the other end first answered it with success, whatever became of the answer.
+    pub(super) accepted: Option<Instant>,
+    /// When a success response reached the sender.
+    pub(super) done: Option<Instant>,
+}
+
+/// A transmission on its way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Try {
+    pub(super) at: Instant,
+    /// Of the answer, not of the request.
+    pub(super) answer: bool,
+    /// The answer says no: what asked has to try again, in its new role (RFC 8445 §7.2.5.1).
+    pub(super) refusal: bool,
+    /// A link has lost it.
+    pub(super) lost: bool,
+    /// From where and to where it crossed the public address space; `None`: it was lost elsewhere.
+    crossing: Option<(SocketAddr, SocketAddr)>,
+}
+
+impl Deal {
+    pub(super) fn lost(&self) -> impl Iterator<Item = &Try> {
+        self.tries.iter().filter(|one| one.lost)
+    }
+}
+
+/// What can be known of a session from outside.
+pub(super) struct Evidence<'a> {
+    scenario: &'a Scenario,
+    deals: BTreeMap<TransactionId, Deal>,
+    /// Which component a socket of an agent serves.
+    parts: BTreeMap<SocketAddr, Part>,
+    /// When something first crossed the public address space from here to there.
+    openings: BTreeMap<(SocketAddr, SocketAddr), Instant>,
+    /// When each side had said that it has all its candidates: what comes later is of no use (RFC 8838 §14).
+    gathered: [Instant; 2],
+}
+
+/// What it takes to be the first to send to a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Access {
+    /// Its own address.
+    Open,
+    /// Its reflexive address.
+    Known,
+    /// That, and that it has sent something from there to any port of the sender's address before.
+    InvitedHost,
+    /// That, and that it has sent something from there to the sender's address and port before.
+    Invited,
+}
+
+impl<'a> Evidence<'a> {
+    pub(super) fn collect(
+        scenario: &'a Scenario,
+        steps: &[Entry],
+        events: &[(Instant, usize, Event)],
+    ) -> Self {
+        let mut parts = BTreeMap::new();
+        let mut own: [Vec<IpAddr>; 2] = Default::default();
+        let mut relays = BTreeMap::new();
+        let mut gathered = [Instant::from_nanos(u64::MAX); 2];
+        for (at, side, event) in events {
+            if matches!(event, Event::GatheringComplete) {
+                gathered.iter_mut().skip(*side).take(1).for_each(|end| *end = *at);
+            }
+            let Event::LocalCandidate { stream, candidate } = event else { continue };
+            let part = (*stream, candidate.component);
+            if candidate.kind == CandidateType::Host {
+                parts.insert(candidate.address.socket_addr(), part);
+                own.get_mut(*side).into_iter().for_each(|ips| ips.push(candidate.address.ip()));
+            } else if candidate.kind == CandidateType::Relayed {
+                relays.insert(candidate.address.socket_addr(), part);
+            }
+        }
+        // A relay-only agent tells no host candidate: its own addresses are where its questions leave from.
+        let openings = BTreeMap::new();
+        let mut evidence = Self { scenario, deals: BTreeMap::new(), parts, openings, gathered };
+        for step in steps {
+            evidence.note(step, &own, &relays);
+        }
+        evidence
+    }
+
+    fn note(&mut self, step: &Entry, own: &[Vec<IpAddr>; 2], relays: &BTreeMap<SocketAddr, Part>) {
+        let Content::Datagram(bytes) = &step.content else { return };
+        // What is lost between two gates has left the first one all the same.
+        let crosses = step.realm == RealmId::PUBLIC && matches!(step.fate, Fate::Sent | Fate::Lost);
+        if crosses {
+            self.openings.entry((step.from, step.to)).or_insert(step.at);
+        }
+        let Some((message, wrapped)) = innermost(bytes) else { return };
+        let id = message.transaction_id();
+        let side_of = |ip: IpAddr| own.iter().position(|ips| ips.contains(&ip));
+        if message.class() == Class::Request
+            && !self.deals.contains_key(&id)
+            && let Some(side) = side_of(step.from.ip())
+        {
+            let relayed = wrapped || (self.is_server(step.to.ip()) && !self.is_listening(step.to));
+            self.deals.insert(
+                id,
+                Deal {
+                    side,
+                    method: message.method(),
+                    from: step.from,
+                    relayed,
+                    to_server: !wrapped && self.is_listening(step.to),
+                    nominates: message.raw(AttributeType::USE_CANDIDATE).is_some(),
+                    begun: step.at,
+                    tries: Vec::new(),
+                    accepted: None,
+                    done: None,
+                },
+            );
+        }
+        let Some(deal) = self.deals.get_mut(&id) else { return };
+        let (answer, lost) = (message.class() != Class::Request, step.fate == Fate::Lost);
+        if lost || crosses && !answer {
+            let crossing = crosses.then_some((step.from, step.to));
+            let refusal = message.class() == Class::Error;
+            deal.tries.push(Try { at: step.at, answer, refusal, lost, crossing });
+        }
+        if message.class() != Class::Success {
+            return;
+        }
+        deal.accepted.get_or_insert(step.at);
+        if step.fate == Fate::Delivered && step.to == deal.from {
+            deal.done.get_or_insert(step.at);
+            if let (Method::ALLOCATE, Ok(Some(XorRelayedAddress(relay)))) =
+                (deal.method, message.get::<XorRelayedAddress>())
+                && let Some(part) = relays.get(&relay)
+            {
+                self.parts.insert(deal.from, *part);
+            }
+        }
+    }
+
+    fn is_server(&self, ip: IpAddr) -> bool {
+        (0..self.scenario.servers.len())
+            .any(|index| [false, true].iter().any(|six| server_address(index, *six).ip() == ip))
+    }
+
+    fn is_listening(&self, address: SocketAddr) -> bool {
+        (0..self.scenario.servers.len())
+            .any(|index| [false, true].iter().any(|six| server_address(index, *six) == address))
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Deal> {
+        self.deals.values()
+    }
+
+    /// Transactions of a component, those of sockets that never got one included.
+    pub(super) fn of(&self, part: Part) -> impl Iterator<Item = &Deal> {
+        self.all().filter(move |deal| self.parts.get(&deal.from).is_none_or(|known| *known == part))
+    }
+
+    pub(super) fn gathered(&self, side: usize) -> Instant {
+        self.gathered.get(side).copied().unwrap_or_default()
+    }
+
+    /// Whether a transmission comes through the gates of the other side, or would have if it had not been lost.
+    pub(super) fn is_real(&self, deal: &Deal, one: &Try) -> bool {
+        // Servers have no gates; an answer goes back the way that its request has opened; what goes by way of a relay is
+        // sent when the permission is there.
+        if deal.to_server || deal.relayed || one.answer {
+            return true;
+        }
+        let Some((from, to)) = one.crossing else { return true };
+        // It arrives that much later, at the earliest.
+        let arrives = one.at.after(self.scenario.weather.delay);
+        let other = 1_usize.saturating_sub(deal.side);
+        let opened = |peer: SocketAddr| self.openings.get(&(to, peer)).is_some_and(|at| *at <= arrives);
+        match self.access(other) {
+            Access::Open | Access::Known => true,
+            Access::InvitedHost => {
+                let ports = (to, SocketAddr::new(from.ip(), 0))..=(to, SocketAddr::new(from.ip(), u16::MAX));
+                self.openings.range(ports).any(|(_, at)| *at <= arrives)
+            }
+            Access::Invited => opened(from),
+        }
+    }
+
+    /// The gates of a side, the innermost first.
+    fn gates(&self, side: usize) -> impl Iterator<Item = GateKind> {
+        let first = self.scenario.sides.get(side).and_then(|side| side.interfaces.first()?.gate);
+        let gate = |index: Option<usize>| self.scenario.gates.get(index?);
+        core::iter::successors(gate(first), move |inner| gate(inner.outer)).map(|gate| gate.kind)
+    }
+
+    /// Whether what a side sends to one comes from where what it sends to another does.
+    pub(super) fn is_predictable(&self, side: usize) -> bool {
+        self.gates(side).all(|gate| match gate {
+            GateKind::Nat { mapping, .. } => mapping == Dependence::EndpointIndependent,
+            _ => true,
+        })
+    }
+
+    /// What the gates of a side want of whoever comes first.
+    pub(super) fn access(&self, side: usize) -> Access {
+        let of = |gate| match gate {
+            GateKind::Nat { filtering: Dependence::EndpointIndependent, .. } | GateKind::Prefix => {
+                Access::Known
+            }
+            GateKind::Nat { filtering: Dependence::AddressDependent, .. }
+            | GateKind::Nat64 { filtering: Dependence::AddressDependent | Dependence::EndpointIndependent }
+            | GateKind::Firewall {
+                filtering: Dependence::AddressDependent | Dependence::EndpointIndependent,
+                ..
+            } => Access::InvitedHost,
+            _ => Access::Invited,
+        };
+        self.gates(side).map(of).max().unwrap_or(Access::Open)
+    }
+}
+
+/// The message that agents exchange, without what a relay needs; whether there was something round it.
+fn innermost(bytes: &[u8]) -> Option<(Message<'_>, bool)> {
+    if let [0x40..=0x4f, _, _, _, inner @ ..] = bytes {
+        return Some((Message::parse(inner).ok()?, true));
+    }
+    let message = Message::parse(bytes).ok()?;
+    match message.method() {
+        Method::SEND | Method::DATA => Some((Message::parse(message.raw(AttributeType::DATA)?).ok()?, true)),
+        _ => Some((message, false)),
+    }
+}
