@@ -22,7 +22,7 @@ const PATIENCE_SLOTS: u32 = 20;
 const RESORT_TRIES: u32 = 3;
 /// Retransmission timeouts that the peer may be ahead of us: it can begin when it knows of us, and its answer may be
 /// long in coming. Of one that sends for longer the next retransmission is not waited for.
-const AHEAD_TIMEOUTS: u32 = 3;
+const AHEAD_TIMEOUTS: u32 = 7;
 /// What is allowed for a candidate of ours to be signalled to the peer.
 const SIGNALLING: Duration = Duration::from_millis(250);
 /// Fresh checks that a better pair is given once something authenticated has come over it: the way is open, and at

@@ -128,9 +128,13 @@ impl Trial<'_> {
         if self.is_direct_lost(part, first.side, first.begun) {
             return Some(Excuse::Checks(first.side));
         }
+        self.either_held_up(part, first.begun)
+    }
+
+    /// Why a side had not even tried the direct path of a component before the other side's last try came to nothing.
+    fn either_held_up(&self, part: Part, end: Instant) -> Option<Excuse> {
         [(0, 1), (1, 0)].into_iter().find_map(|(side, other)| {
-            let end = self.last_closed_try(part, other, first.begun).unwrap_or(first.begun);
-            self.held_up(part, side, end)
+            self.held_up(part, side, self.last_closed_try(part, other, end).unwrap_or(end))
         })
     }
 
@@ -179,7 +183,8 @@ impl Trial<'_> {
         if let Some(side) = self.reflexive_missing(part, END) {
             return Some(Excuse::Reflexive(side));
         }
-        [0, 1].into_iter().find(|side| self.is_direct_lost(part, *side, END)).map(Excuse::Checks)
+        let lost = [0, 1].into_iter().find(|side| self.is_direct_lost(part, *side, END)).map(Excuse::Checks);
+        lost.or_else(|| self.either_held_up(part, END))
     }
 
     /// A side whose reflexive address the direct way needed, and that had not learned it in time.
