@@ -23,7 +23,7 @@ impl ChecklistSet {
             for component in &mut checklist.components {
                 component.hold = None;
                 if let Some(id) = component.nomination.or(component.selected) {
-                    outlook.direct |= self.pairs.get(id).is_some_and(|pair| !pair.relayed);
+                    outlook.direct = outlook.direct.max(direct_since(&self.pairs, id));
                 }
                 if component.nomination.is_some() {
                     continue;
@@ -52,7 +52,7 @@ impl ChecklistSet {
                     }
                     Timing::Now => {
                         component.nomination = Some(id);
-                        outlook.direct |= !best.relayed;
+                        outlook.direct = outlook.direct.max(Some(valid.since).filter(|_| !best.relayed));
                         // RFC 8445 §8.1.1: the check that produced the valid pair is the one that is repeated.
                         if let Some(pair) = self.pairs.get_mut(id) {
                             pair.nominating = true;
@@ -74,7 +74,7 @@ impl ChecklistSet {
             extended: self.extended_at,
             listed: u32::try_from(listed).unwrap_or(u32::MAX),
             held: None,
-            direct: false,
+            direct: None,
         }
     }
 
@@ -215,6 +215,13 @@ fn worthiest(pairs: &PairTable, stream: StreamId, component: ComponentId) -> Opt
         pair.listed && valid_producer(pairs, pair).is_some_and(|producer| !producer.nomination_failed)
     };
     pairs.most_worthy(stream, component, fit)
+}
+
+/// When a pair that needs no relay became valid, by its own check or another's.
+fn direct_since(pairs: &PairTable, id: PairId) -> Option<Instant> {
+    let direct = pairs.get(id).filter(|pair| !pair.relayed)?;
+    let valid = direct.valid.as_ref().or_else(|| pairs.proved_by(id)?.valid.as_ref())?;
+    Some(valid.since)
 }
 
 /// The pair whose check is repeated when `pair` is nominated.

@@ -19,7 +19,7 @@ const PATIENCE_SLOTS: u32 = 20;
 /// Retransmission timeouts, each with an answer, that a direct pair is given at most before a relay is nominated: its
 /// first transmission meets the peer's filter closed, the peer's ours, and the next goes through; or it stood behind
 /// the same of another component.
-const RESORT_TRIES: u32 = 3;
+const RESORT_TRIES: u32 = 4;
 /// Retransmission timeouts that the peer may be ahead of us: it can begin when it knows of us, and its answer may be
 /// long in coming. Of one that sends for longer the next retransmission is not waited for.
 const AHEAD_TIMEOUTS: u32 = 7;
@@ -54,8 +54,8 @@ pub(crate) struct Outlook {
     pub listed: u32,
     /// Until when components before this one wait for better pairs of theirs.
     pub held: Option<Instant>,
-    /// A component before this one has a direct pair: what was Frozen behind it has its turn yet.
-    pub direct: bool,
+    /// When a component before this one got its direct pair: what was Frozen behind it has its turn yet.
+    pub direct: Option<Instant>,
 }
 
 /// The pair of a component that would be nominated.
@@ -79,8 +79,8 @@ pub(crate) struct Prospect<'a> {
 ///   has been followed by others;
 /// - where the valid pair needs a relay and the better one does not, a filter may stand in the way that opens only when
 ///   both have sent. The better one has a transmission of ours after the peer has had its turn, one of the peer's after
-///   ours, and the time for its answer: at most until P + 3 (RTO + RTT + Ta), RTO being 1 s, counted from when the
-///   peer's checks began if that was later. That is the bound, however many black holes there are;
+///   ours, and the time for its answer: at most until P + 4 (RTO + RTT + Ta), RTO being 1 s, counted from when the
+///   peer's checks began if that was later, or another component got its direct pair. That is the bound, however many black holes there are;
 /// - one that is Frozen has for as long as those that would unfreeze it.
 #[derive(Clone, Copy, Debug)]
 struct Waits {
@@ -105,7 +105,7 @@ impl Waits {
         let resort = patience.saturating_add(MAX_RTO.saturating_add(answered).saturating_mul(RESORT_TRIES));
         // What the peer does not know of it cannot check.
         let informed = extended.map(|extended| extended.after(SIGNALLING));
-        let begun = began.unwrap_or(since).max(since).max(informed.unwrap_or(since));
+        let begun = [began, informed, outlook.direct].into_iter().flatten().fold(since, Instant::max);
         let turn = began.map(|began| began.max(informed.unwrap_or(began)).after(ta.saturating_mul(listed)));
         Self {
             relayed: best.relayed,
@@ -161,7 +161,7 @@ pub(crate) fn timing(outlook: Outlook, prospect: Prospect<'_>, pairs: &[Pair]) -
         let mates = pairs.iter().filter(|mate| mate.foundation == frozen.foundation && mate.listed);
         let tried = mates.filter(|mate| matches!(mate.state, PairState::Waiting | PairState::InProgress));
         match tried.map(|mate| waits.until(mate)).max() {
-            Some(until) if !outlook.direct => until.max(outlook.held),
+            Some(until) if outlook.direct.is_none() => until.max(outlook.held),
             _ => waits.until(frozen),
         }
     };

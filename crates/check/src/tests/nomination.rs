@@ -154,8 +154,8 @@ fn however_many_black_holes_there_are_a_relay_is_nominated_within_the_bound() {
         world.signal();
         assert!(world.run_to_selection(ms(20_000)));
         let [left, _] = &world.sides;
-        // P + 3 (RTO + RTT + Ta), counted from the valid pair; and a round trip for the nomination.
-        let bound = millis(4 * 50 + 3 * (1_000 + 50 + 5) + 50 + 5);
+        // P + 4 (RTO + RTT + Ta), counted from the valid pair; and a round trip for the nomination.
+        let bound = millis(4 * 50 + 4 * (1_000 + 50 + 5) + 50 + 5);
         let (usable, selected) = (left.usable_at().expect("valid"), left.selected_at().expect("selected"));
         assert!(selected.since(usable) <= bound, "{usable:?} {selected:?}");
     }

@@ -105,7 +105,7 @@ fn a_relay_waits_for_a_peer_that_has_not_begun() {
     assert!(is_nominating(&begun));
     waiting.wait(1_500);
     assert!(!is_nominating(&waiting), "nothing was heard from it yet");
-    waiting.wait(2_000);
+    waiting.wait(3_000);
     assert!(is_nominating(&waiting), "but not for ever");
 }
 
