@@ -65,6 +65,7 @@ impl TransportAddress {
     }
 
     /// The IP address.
+    #[inline]
     pub const fn ip(self) -> IpAddr {
         let [.., a, b, c, d] = self.octets;
         match self.family {
@@ -74,8 +75,16 @@ impl TransportAddress {
     }
 
     /// The port.
+    #[inline]
     pub const fn port(self) -> u16 {
         self.port
+    }
+
+    /// The last four octets of the IP address, as a short key for tables.
+    #[inline]
+    pub const fn low_bits(self) -> u32 {
+        let [.., a, b, c, d] = self.octets;
+        u32::from_be_bytes([a, b, c, d])
     }
 
     /// The scope (interface index) of a link-local address; 0 where there is none or it is not known.

@@ -1,7 +1,6 @@
 //! Username fragment and password (RFC 8839 §5.4).
 
 use alloc::boxed::Box;
-use alloc::string::String;
 use core::fmt;
 use core::str::FromStr;
 
@@ -16,8 +15,8 @@ pub(crate) const fn is_ice_char(byte: u8) -> bool {
 }
 
 /// The byte itself if it is an ice-char, else a letter that takes its place.
-const fn to_ice_char(byte: u8) -> char {
-    if is_ice_char(byte) { byte as char } else { (b'a' | (byte & 0x0F)) as char }
+const fn to_ice_char(byte: u8) -> u8 {
+    if is_ice_char(byte) { byte } else { b'a' | (byte & 0x0F) }
 }
 
 /// Checks alphabet and length; the text is handed back only when both hold.
@@ -57,7 +56,9 @@ impl Ufrag {
     pub fn random(mut fill: impl FnMut(&mut [u8])) -> Self {
         let mut bytes = [0; 8];
         fill(&mut bytes);
-        Self(bytes.iter().copied().map(to_ice_char).collect())
+        let bytes = bytes.map(to_ice_char);
+        // Ice-chars are ASCII: the conversion cannot fail.
+        Self(str::from_utf8(&bytes).unwrap_or_default().into())
     }
 
     /// The text.
@@ -114,10 +115,11 @@ impl Pwd {
     pub fn random(mut fill: impl FnMut(&mut [u8])) -> Self {
         let mut bytes = Zeroizing::new([0; 24]);
         fill(&mut *bytes);
-        // Collected into its exact size, so that no copy of it is left behind.
-        let mut text = String::with_capacity(bytes.len());
-        text.extend(bytes.iter().copied().map(to_ice_char));
-        Self(Zeroizing::new(text.into()))
+        for byte in bytes.iter_mut() {
+            *byte = to_ice_char(*byte);
+        }
+        // Ice-chars are ASCII: the conversion cannot fail. It copies into the exact size, so that nothing is left behind.
+        Self(Zeroizing::new(str::from_utf8(&*bytes).unwrap_or_default().into()))
     }
 
     /// The secret text, for signalling it and for deriving the integrity key.

@@ -158,6 +158,10 @@ impl Foundations {
             Some(index) => index,
             None if self.known.len() == Self::MAX_KNOWN => return self.unique(),
             None => {
+                if self.known.is_empty() {
+                    // Most agents have one interface and no server.
+                    self.known.reserve_exact(1);
+                }
                 self.known.push(key);
                 self.known.len().saturating_sub(1)
             }

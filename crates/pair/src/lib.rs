@@ -4,6 +4,8 @@
 //! Everything is checked once, where it is made: a [`Priority`] lies in its range, a [`Foundation`] holds only
 //! ice-chars, a [`TransportAddress`] is never an IPv4-mapped IPv6 address.
 //!
+//! [`sdp`] reads and writes what offers, answers and trickled messages say of ICE, with the rules for them.
+//!
 //! ```
 //! use floe_pair::{Candidate, CandidateLine, PairPriority, Role, can_pair};
 //!
@@ -39,6 +41,7 @@ mod parse;
 mod priority;
 mod prune;
 mod role;
+pub mod sdp;
 #[cfg(feature = "serde")]
 mod serde_text;
 #[cfg(test)]

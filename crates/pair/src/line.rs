@@ -185,8 +185,9 @@ impl From<&Candidate> for CandidateLine {
     fn from(candidate: &Candidate) -> Self {
         // RFC 6544 §4.5: an active candidate is signalled with the discard port, since nothing connects to it.
         let active = candidate.transport == Transport::Tcp(TcpType::Active);
-        // RFC 8839 §5.1: a host candidate has no related address.
-        let related = candidate.related.filter(|_| candidate.kind != CandidateType::Host);
+        // RFC 8839 §5.1: a host candidate has no related address, all others have one. What is not known is hidden.
+        let related = (candidate.kind != CandidateType::Host)
+            .then(|| candidate.related.unwrap_or(candidate.address.concealed()));
         Self {
             component: candidate.component,
             kind: candidate.kind,

@@ -16,16 +16,21 @@ impl IceOptions {
     pub const TRICKLE: &'static str = "trickle";
     /// The controlling agent may change its nomination (renomination draft of 2026).
     pub const RENOMINATION2: &'static str = "renomination2";
+    /// The same in its older form (draft 02), which is spoken only where it is configured.
+    pub const RENOMINATION: &'static str = "renomination";
 
     /// Longest text in bytes. Known tags are a tenth of it; the rest is room for tags to come.
     pub const MAX_LENGTH: usize = 512;
+    /// Most tags. A dozen are known; each is compared with all others.
+    pub const MAX_TAGS: usize = 64;
 
     /// Options of these tags, in order, each once.
     ///
     /// # Errors
-    /// A tag that is empty or has a character that is not visible ASCII; more text than [`Self::MAX_LENGTH`].
+    /// A tag that is empty or has a character that is not visible ASCII; more text than [`Self::MAX_LENGTH`] or more
+    /// tags than [`Self::MAX_TAGS`].
     pub fn from_tags<'a>(tags: impl IntoIterator<Item = &'a str>) -> Result<Self, IceOptionsError> {
-        let mut text = String::new();
+        let (mut text, mut count) = (String::new(), 0_usize);
         for tag in tags {
             // More than ice-chars is accepted: `google-ice` is a tag that browsers have sent.
             if tag.is_empty() || !tag.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -38,7 +43,8 @@ impl IceOptions {
                 text.push(' ');
             }
             text.push_str(tag);
-            if text.len() > Self::MAX_LENGTH {
+            count = count.saturating_add(1);
+            if text.len() > Self::MAX_LENGTH || count > Self::MAX_TAGS {
                 return Err(IceOptionsError::TooLong);
             }
         }
@@ -64,7 +70,11 @@ impl IceOptions {
 
     /// Adds a known tag. Without room for it the options stay as they are, which costs only an extension.
     fn with(self, tag: &str) -> Self {
-        Self::from_tags(self.tags().chain([tag])).unwrap_or(self)
+        if self.has(tag) || self.0.len().saturating_add(tag.len()) >= Self::MAX_LENGTH {
+            return self;
+        }
+        let space = if self.is_empty() { "" } else { " " };
+        Self([self.as_str(), space, tag].concat().into())
     }
 
     /// Whether the tag is among the options. Case counts.
@@ -109,7 +119,7 @@ impl fmt::Display for IceOptions {
 pub enum IceOptionsError {
     /// A tag is empty or has a character that is not visible ASCII.
     NotATag,
-    /// All tags together are longer than [`IceOptions::MAX_LENGTH`].
+    /// All tags together are longer than [`IceOptions::MAX_LENGTH`], or more than [`IceOptions::MAX_TAGS`].
     TooLong,
 }
 
@@ -117,7 +127,7 @@ impl fmt::Display for IceOptionsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotATag => "an option tag is empty or has an invisible character",
-            Self::TooLong => "the option tags are too long",
+            Self::TooLong => "the option tags are too long or too many",
         })
     }
 }

@@ -12,6 +12,7 @@ mod line_property;
 mod local_preference;
 mod priority;
 mod prune;
+mod sdp;
 #[cfg(feature = "serde")]
 mod serde_text;
 
@@ -109,7 +110,7 @@ prop_compose! {
             address: address.with_port(if active { 9 } else { port }),
             priority: Priority::new(priority).expect("in range"),
             foundation: foundation.parse().expect("ice-chars"),
-            related: related.filter(|_| kind != CandidateType::Host),
+            related: (kind != CandidateType::Host).then(|| related.unwrap_or(address.concealed())),
         }
     }
 }

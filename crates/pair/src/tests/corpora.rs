@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::println;
 use std::string::{String, ToString};
 
+use crate::sdp::{Description, IceUse, SdpFault, SessionUse};
 use crate::{CandidateLine, IceOptions, Pwd, Ufrag};
 
 /// The folder of test data, if there is one: named by the environment, or beside the workspace.
@@ -68,4 +69,34 @@ fn p10_every_file_of_candidates_is_read_or_refused() {
         }
     }
     assert!(files > 0);
+}
+
+#[test]
+fn p10_descriptions_of_another_project_are_read() {
+    let Some(folder) = folder() else {
+        println!("skipped: no folder of test data (FLOE_CORPORA)");
+        return;
+    };
+    let mut found = [0; 3];
+    for file in fs::read_dir(folder.join("sdp/pjsip")).expect("a folder") {
+        let bytes = fs::read(file.expect("an entry").path()).expect("a file");
+        let text = String::from_utf8_lossy(&bytes);
+        // They know nothing of ICE; one of them has broken lines.
+        match text.parse::<Description>() {
+            Ok(read) => {
+                assert_eq!(read.session_use(), SessionUse::NoIce(IceUse::Unsupported), "{text}");
+                assert_eq!(
+                    read.to_string().parse::<Description>().map(|again| again.to_string()),
+                    Ok(read.to_string())
+                );
+                found[0] += 1;
+                found[1] += read.media.len();
+            }
+            Err(error) => {
+                assert_eq!(error.fault, SdpFault::MediaLine, "{text}");
+                found[2] += 1;
+            }
+        }
+    }
+    assert_eq!(found, [4, 8, 1], "read, with so many sections, and refused");
 }

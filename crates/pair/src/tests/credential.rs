@@ -114,6 +114,12 @@ fn ice_options_of_our_own() {
 fn s03_ice_options_have_a_bound() {
     let tags = (0..400).map(|number| format!("t{number}")).collect::<Vec<_>>().join(" ");
     assert_eq!(tags.parse::<IceOptions>(), Err(IceOptionsError::TooLong));
+    let tags = |count: u8| (0..count).map(|number| format!("t{number}")).collect::<Vec<_>>().join(" ");
+    assert_eq!(
+        tags(64).parse::<IceOptions>().map(|options| options.tags().count()),
+        Ok(IceOptions::MAX_TAGS)
+    );
+    assert_eq!(tags(65).parse::<IceOptions>(), Err(IceOptionsError::TooLong));
     let full: IceOptions = "a".repeat(IceOptions::MAX_LENGTH).parse().expect("as long as it may be");
     assert_eq!(full.clone().with_trickle(), full);
 }
