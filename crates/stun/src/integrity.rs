@@ -24,15 +24,17 @@ pub enum Algorithm {
     Sha256,
 }
 
-/// A key for MESSAGE-INTEGRITY and MESSAGE-INTEGRITY-SHA256, scheduled once: what is kept are the states of
-/// both hashes after the key's first block, so that a message costs no key schedule.
+/// A key for MESSAGE-INTEGRITY and MESSAGE-INTEGRITY-SHA256. For the former it is scheduled once: what is kept are the
+/// states of the hash after the key's first block, so that a message costs no key schedule. Most keys never meet the
+/// latter: for it the schedule is made for each message.
 ///
 /// Secret: `Debug` shows nothing, it wipes itself on drop, and there is no `PartialEq`, because what is
 /// compared is authentication tags, in constant time.
 #[derive(Clone)]
 pub struct IntegrityKey {
     sha1: Midstates<5>,
-    sha256: Midstates<8>,
+    /// The key as the first block of HMAC-SHA256 takes it.
+    sha256: [u8; BLOCK],
 }
 
 impl IntegrityKey {
@@ -40,7 +42,7 @@ impl IntegrityKey {
     /// for ICE the password as it was signalled.
     #[must_use]
     pub fn new(key: &[u8]) -> Self {
-        Self { sha1: Midstates::new::<Sha1>(key), sha256: Midstates::new::<Sha256>(key) }
+        Self { sha1: Midstates::new::<Sha1>(&block::<5, Sha1>(key)), sha256: *block::<8, Sha256>(key) }
     }
 
     /// Whether the integrity attribute that `protection` begins with is that of the bytes it covers, whose
@@ -59,7 +61,7 @@ impl IntegrityKey {
             }
             Algorithm::Sha256 => {
                 let claimed = words(protection).ok_or(IntegrityError::Truncated)?;
-                tags_are_equal(&self.sha256.mac::<Sha256>(covered, SHA256_BYTES), claimed)
+                tags_are_equal(&self.schedule_sha256().mac::<Sha256>(covered, SHA256_BYTES), claimed)
             }
         };
         if equal { Ok(()) } else { Err(IntegrityError::Mismatch) }
@@ -71,15 +73,21 @@ impl IntegrityKey {
     pub(crate) fn sign(&self, algorithm: Algorithm, covered: &[u8], out: &mut [u8]) {
         match algorithm {
             Algorithm::Sha1 => put_words(&self.sha1.mac::<Sha1>(covered, SHA1_BYTES), out),
-            Algorithm::Sha256 => put_words(&self.sha256.mac::<Sha256>(covered, SHA256_BYTES), out),
+            Algorithm::Sha256 => {
+                put_words(&self.schedule_sha256().mac::<Sha256>(covered, SHA256_BYTES), out);
+            }
         }
+    }
+
+    fn schedule_sha256(&self) -> Zeroizing<Midstates<8>> {
+        Zeroizing::new(Midstates::new::<Sha256>(&self.sha256))
     }
 }
 
 impl Drop for IntegrityKey {
     fn drop(&mut self) {
-        self.sha1.wipe();
-        self.sha256.wipe();
+        self.sha1.zeroize();
+        self.sha256.zeroize();
     }
 }
 
@@ -146,14 +154,8 @@ struct Midstates<const N: usize> {
 }
 
 impl<const N: usize> Midstates<N> {
-    fn new<H: Hash<N>>(key: &[u8]) -> Self {
-        let mut block = Zeroizing::new([0; BLOCK]);
-        if key.len() > BLOCK {
-            H::shorten(key, &mut block);
-        } else {
-            copy(block.as_mut_slice(), key);
-        }
-        Self { inner: keyed::<N, H>(&block, 0x36), outer: keyed::<N, H>(&block, 0x5C) }
+    fn new<H: Hash<N>>(key: &[u8; BLOCK]) -> Self {
+        Self { inner: keyed::<N, H>(key, 0x36), outer: keyed::<N, H>(key, 0x5C) }
     }
 
     /// HMAC of the covered bytes with their length field set. RFC 8489 §14.5, §14.6: it counts up to the end
@@ -211,11 +213,24 @@ impl<const N: usize> Midstates<N> {
         H::compress(&mut state, &[block]);
         state
     }
+}
 
-    fn wipe(&mut self) {
+impl<const N: usize> Zeroize for Midstates<N> {
+    fn zeroize(&mut self) {
         self.inner.zeroize();
         self.outer.zeroize();
     }
+}
+
+/// The key as RFC 2104 wants it: a whole block, its hash where it is longer.
+fn block<const N: usize, H: Hash<N>>(key: &[u8]) -> Zeroizing<[u8; BLOCK]> {
+    let mut block = Zeroizing::new([0; BLOCK]);
+    if key.len() > BLOCK {
+        H::shorten(key, &mut block);
+    } else {
+        copy(block.as_mut_slice(), key);
+    }
+    block
 }
 
 /// State of the hash after the key's block, each byte of it XORed with RFC 2104's pad.
