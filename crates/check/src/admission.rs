@@ -9,6 +9,7 @@ use floe_stun::Instant;
 
 use crate::ChecklistSet;
 use crate::event::{Event, Limit};
+use crate::lean::push_lean;
 use crate::limits::PEERS_PER_BASE;
 use crate::pairs::{Failure, PairId};
 use crate::state::PairState;
@@ -77,13 +78,24 @@ impl Bases {
 
     pub(crate) fn add(&mut self, id: BaseId, admission: Admission) {
         if !self.contains(id) {
-            self.list.push(Base { id, admission, owner: None, peers: Vec::new() });
+            push_lean(&mut self.list, Base { id, admission, owner: None, peers: Vec::new() });
         }
     }
 
     pub(crate) fn remove(&mut self, id: BaseId) {
         self.list.retain(|base| base.id != id);
         self.count_wanted();
+    }
+
+    /// The bases of this component serve none any more; they are returned.
+    pub(crate) fn disown(&mut self, owner: (StreamId, ComponentId)) -> Vec<BaseId> {
+        let mut disowned = Vec::new();
+        for base in self.list.iter_mut().filter(|base| base.owner == Some(owner)) {
+            (base.owner, base.peers) = (None, Vec::new());
+            disowned.push(base.id);
+        }
+        self.count_wanted();
+        disowned
     }
 
     pub(crate) fn set_owner(&mut self, id: BaseId, owner: (StreamId, ComponentId)) {
@@ -146,6 +158,14 @@ impl Bases {
         })
     }
 
+    /// Nobody waits for what was not answered yet.
+    pub(crate) fn forget_pending(&mut self) {
+        for base in &mut self.list {
+            base.peers.retain(|peer| matches!(peer.answer, Answer::Admitted | Answer::Refused));
+        }
+        self.wanted = 0;
+    }
+
     fn pending(&self) -> impl Iterator<Item = (BaseId, &Peer)> {
         self.list.iter().flat_map(|base| {
             let open = |peer: &&Peer| matches!(peer.answer, Answer::Wanted | Answer::Asked);
@@ -176,6 +196,12 @@ impl ChecklistSet {
         self.bases.remove(base);
         self.fail_where(Failure::BaseRemoved, |pair| pair.base == base);
         self.early.retain(|early| early.base != base);
+        self.spent.retain(|(spent, _)| *spent != base);
+        // What stood on it and can be seen no more.
+        let (pairs, candidates) = (&self.pairs, &mut self.candidates);
+        candidates
+            .locals
+            .retain(|local| local.base != base || pairs.iter().any(|pair| pair.stands_on(local.id)));
         self.settle(now);
     }
 

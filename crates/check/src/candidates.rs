@@ -8,6 +8,9 @@ use floe_pair::{
     TransportAddress,
 };
 
+use crate::lean::push_lean;
+use crate::packed::Packed;
+
 /// Name of a local candidate within a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct LocalId(pub u32);
@@ -45,6 +48,8 @@ pub(crate) struct Remote {
 pub(crate) struct Candidates {
     pub locals: Vec<Local>,
     pub remotes: Vec<Remote>,
+    /// Remote candidates that no pair stands on.
+    pub packed: Vec<Packed>,
     next: u32,
     foundations: Foundations,
 }
@@ -122,10 +127,9 @@ impl Candidates {
         let Some(learned) = self.remote(id).filter(|remote| remote.learned) else { return false };
         let ip = learned.candidate.address.ip();
         let mut own = self
-            .remotes
-            .iter()
-            .filter(|remote| !remote.learned && remote.candidate.kind != CandidateType::Relayed)
-            .map(|remote| remote.candidate.address.ip())
+            .signalled()
+            .filter(|(kind, _)| *kind != CandidateType::Relayed)
+            .map(|(_, own)| own)
             .filter(|own| own.is_ipv4() == ip.is_ipv4() && !is_private(*own))
             .peekable();
         !is_private(ip) && own.peek().is_some() && own.all(|own| own != ip)
@@ -135,14 +139,14 @@ impl Candidates {
         let id = self.next_id();
         let same = self.locals.iter().find(|local| local.candidate.foundation == candidate.foundation);
         let foundation = same.map_or(id, |local| local.foundation);
-        self.locals.push(Local { id: LocalId(id), stream, candidate, base, foundation });
+        push_lean(&mut self.locals, Local { id: LocalId(id), stream, candidate, base, foundation });
         LocalId(id)
     }
 
     pub(crate) fn add_remote(&mut self, stream: StreamId, candidate: Candidate, learned: bool) -> RemoteId {
         let id = self.next_id();
         let foundation = self.remote_foundation(&candidate.foundation).unwrap_or(id);
-        self.remotes.push(Remote { id: RemoteId(id), stream, candidate, foundation, learned });
+        push_lean(&mut self.remotes, Remote { id: RemoteId(id), stream, candidate, foundation, learned });
         RemoteId(id)
     }
 
@@ -181,6 +185,10 @@ impl Candidates {
         self.add_local(stream, candidate, base)
     }
 
+    pub(crate) fn unique_foundation(&mut self) -> Foundation {
+        self.foundations.unique()
+    }
+
     fn peer_reflexive(
         &mut self,
         component: ComponentId,
@@ -188,7 +196,7 @@ impl Candidates {
         address: TransportAddress,
         priority: Priority,
     ) -> Candidate {
-        let foundation = self.foundations.unique();
+        let foundation = self.unique_foundation();
         let kind = CandidateType::PeerReflexive;
         Candidate { component, kind, transport, address, priority, foundation, related: None }
     }
@@ -196,6 +204,7 @@ impl Candidates {
     pub(crate) fn release_memory(&mut self) {
         self.locals.shrink_to_fit();
         self.remotes.shrink_to_fit();
+        self.packed.shrink_to_fit();
     }
 }
 

@@ -9,11 +9,9 @@ use floe_stun::Instant;
 
 use crate::ChecklistSet;
 use crate::config::ConsentConfig;
-use crate::event::{Event, State};
-use crate::pairs::PairId;
-
-/// How often it is looked whether roles are settled, after the linger time.
-const SETTLE_INTERVAL: Duration = Duration::from_secs(1);
+use crate::event::{Event, RestartReason, State};
+use crate::pairs::{Pair, PairId};
+use crate::renominate::Moves;
 
 /// One component of a data stream.
 #[derive(Debug)]
@@ -35,12 +33,17 @@ pub(crate) struct Component {
     pub overruled: Vec<TieBreaker>,
     /// The peer has answered a consent request of the present tenure: the roles are settled.
     pub settled: bool,
-    /// Consent on the selected pair has ended.
+    /// Consent on the selected pair has ended, and there is no other.
     pub consent_lost: bool,
+    /// Renomination: values, moves and what is suggested where there is none.
+    pub moves: Moves,
+    /// The pair that the application nominated last.
+    pub commanded: Option<PairId>,
     /// When the liveness time of the selected pair is over.
     pub dead_at: Option<Instant>,
     pub state: State,
     reported_selected: Option<PairId>,
+    reported_once: bool,
     reported_lost: bool,
 }
 
@@ -57,9 +60,12 @@ impl Component {
             overruled: Vec::new(),
             settled: false,
             consent_lost: false,
+            moves: Moves::default(),
+            commanded: None,
             dead_at: None,
             state: State::New,
             reported_selected: None,
+            reported_once: false,
             reported_lost: false,
         }
     }
@@ -81,6 +87,8 @@ pub(crate) struct Checklist {
     pub remote_components: Option<ComponentId>,
     /// RFC 8445 §8.1.2: Completed, a nominated pair for each component.
     pub completed: bool,
+    /// Patience of what was added after the peer's parameters were known.
+    pub patient_until: Option<Instant>,
     pub state: State,
     reported_state: State,
 }
@@ -96,6 +104,7 @@ impl Checklist {
             remote_complete: false,
             remote_components: None,
             completed: false,
+            patient_until: None,
             state: State::New,
             reported_state: State::New,
         }
@@ -131,8 +140,17 @@ impl Checklist {
             if component.selected != component.reported_selected {
                 component.reported_selected = component.selected;
                 if component.selected.is_some() {
+                    if !core::mem::replace(&mut component.reported_once, true) {
+                        component.moves.told = None;
+                    }
                     return Some(Event::Selected { stream, component: id });
                 }
+            }
+            if let Some(reason) = component.moves.told.take() {
+                return Some(Event::Moved { stream, component: id, reason });
+            }
+            if let Some(reason) = component.moves.poll_suggestion() {
+                return Some(Event::RestartSuggested { stream, component: id, reason });
             }
             if component.consent_lost != component.reported_lost {
                 component.reported_lost = component.consent_lost;
@@ -150,14 +168,24 @@ impl Checklist {
 }
 
 impl ChecklistSet {
-    /// A selected pair that is no longer valid is selected no more.
+    /// A selected pair that is no longer valid is selected no more. Where there is a standby pair, data goes over that
+    /// one, until it or another is nominated.
     pub(crate) fn settle_selected(&mut self) {
-        let pairs = &self.pairs;
-        for component in self.streams.iter_mut().flat_map(|checklist| &mut checklist.components) {
-            let Some(id) = component.selected else { continue };
-            if pairs.get(id).is_none_or(|pair| pair.valid.is_none()) {
-                component.selected = None;
-                component.consent_lost = true;
+        let (pairs, renominates) = (&self.pairs, self.is_renominating() && !self.retired);
+        for checklist in &mut self.streams {
+            let stream = checklist.stream;
+            for component in checklist.components.iter_mut().filter(|component| !component.consent_lost) {
+                let lost = |id| pairs.get(id).is_none_or(|pair: &Pair| pair.valid.is_none());
+                if component.selected.is_some_and(lost) {
+                    component.selected = None;
+                } else if component.selected.is_some() || !component.concluded {
+                    continue;
+                }
+                let standby = pairs.valid(stream, component.id).any(|(pair, _)| pair.listed);
+                component.consent_lost = !(renominates && standby);
+                if component.consent_lost {
+                    component.moves.suggest(RestartReason::Lost);
+                }
             }
         }
     }
@@ -165,12 +193,14 @@ impl ChecklistSet {
     /// States as levels, from what the pairs are now.
     pub(crate) fn settle_states(&mut self, now: Instant) {
         let known = self.peer.is_some();
-        let patience_over = self.patient_until.is_some_and(|until| until <= now);
+        let (passive, wait, patience) = (self.is_passive(), self.config.patience, self.patient_until);
         let (pairs, liveness) =
             (&self.pairs, self.config.consent.map(|consent: ConsentConfig| consent.liveness));
         for checklist in &mut self.streams {
             // RFC 8863 §4: nothing fails while the timer runs, even with an empty checklist.
-            let may_fail = known && patience_over && !checklist.expects_candidates(now, self.patient_until);
+            let patience = patience.max(checklist.patient_until);
+            let patience_over = patience.is_some_and(|until| until <= now);
+            let may_fail = known && patience_over && !checklist.expects_candidates(now, patience);
             let stream = checklist.stream;
             for component in &mut checklist.components {
                 component.dead_at = None;
@@ -178,10 +208,11 @@ impl ChecklistSet {
                     State::New
                 } else if let Some(pair) = component.selected.and_then(|id| pairs.get(id)) {
                     let consent = pair.valid.as_ref().and_then(|valid| valid.consent.as_ref());
-                    component.dead_at = consent
-                        .zip(liveness)
-                        .map(|(consent, liveness)| consent.last_answer().after(liveness));
-                    if component.dead_at.is_some_and(|at| at <= now) {
+                    component.dead_at =
+                        consent.zip(liveness).and_then(|(consent, liveness)| consent.dead_at(liveness));
+                    if !component.concluded {
+                        State::Connected
+                    } else if component.dead_at.is_some_and(|at| at <= now) {
                         State::Disconnected
                     } else {
                         State::Completed
@@ -189,11 +220,16 @@ impl ChecklistSet {
                 } else if component.consent_lost {
                     State::Disconnected
                 } else {
-                    let mut own =
-                        pairs.iter().filter(|pair| pair.stream == stream && pair.component == component.id);
+                    let mut own = pairs.iter().filter(|pair| pair.is_of(stream, component.id));
+                    if passive {
+                        // A lite agent can but wait: the peer that has checked a pair may yet nominate it.
+                        let heard = own.clone().filter_map(|pair| pair.last_request).max();
+                        component.hold = heard.map(|at| at.after(wait));
+                    }
+                    let open = |pair: &Pair| !passive && !pair.state.is_settled();
                     if own.clone().any(|pair| pair.valid.is_some()) {
                         State::Connected
-                    } else if may_fail && own.all(|pair| pair.state.is_settled()) {
+                    } else if may_fail && component.hold.is_none_or(|until| until <= now) && !own.any(open) {
                         State::Failed
                     } else {
                         State::Checking
@@ -208,7 +244,12 @@ impl ChecklistSet {
 
     /// RFC 8445 §8.3.1: three seconds after all is completed, what was not selected may go.
     fn settle_completion(&mut self, now: Instant) {
-        let linger = self.config.linger;
+        if self.retired {
+            return;
+        }
+        // RFC 8445 §8.3.2: a lite agent may free at once; not where a peer of RFC 5245 may still change its mind.
+        let at_once = self.local.lite && self.peer.as_ref().is_some_and(|peer| peer.regular);
+        let linger = if at_once { Duration::ZERO } else { self.config.linger };
         let mut newly = false;
         for checklist in self.streams.iter_mut().filter(|checklist| !checklist.completed) {
             let mut counted = checklist.components.iter().filter(|component| checklist.counts(component));
@@ -226,47 +267,102 @@ impl ChecklistSet {
         if self.free_at.is_none_or(|at| now < at) {
             return;
         }
-        // A role conflict that shows only now may yet move a selected pair: the first answer to a consent request tells
-        // that there is none.
-        let unsettled = |component: &Component| component.selected.is_some() && !component.settled;
-        if self.config.consent.is_some()
-            && self
-                .streams
-                .iter()
-                .any(|checklist| checklist.completed && checklist.components.iter().any(unsettled))
-        {
-            self.free_at = Some(now.after(SETTLE_INTERVAL));
+        if self.are_roles_open() {
+            (self.free_at, self.free_later) = (None, true);
             return;
+        }
+        let components: Vec<_> = self
+            .streams
+            .iter()
+            .filter(|checklist| checklist.completed)
+            .flat_map(|checklist| {
+                checklist.components.iter().map(|component| (checklist.stream, component.id))
+            })
+            .collect();
+        for (stream, component) in components {
+            self.trim(now, stream, component);
         }
         for checklist in self.streams.iter().filter(|checklist| checklist.completed) {
             self.events.push(Event::CandidatesFree { stream: checklist.stream });
         }
-        let (streams, transactions) = (&self.streams, &self.transactions);
+        let (streams, bases) = (&self.streams, &self.bases);
+        let transactions = &mut self.transactions;
         let completed =
             |stream| streams.iter().any(|checklist| checklist.stream == stream && checklist.completed);
-        // RFC 8445 §8.1.2: answers to cancelled transactions are awaited for as long as they may come.
-        self.pairs.retain(|pair| pair.listed || !completed(pair.stream) || transactions.concerns(pair.id));
-        let waiting = transactions.iter().filter_map(|check| check.transaction.poll_timeout()).max();
-        self.free_at = waiting.filter(|_| self.pairs.iter().any(|pair| !pair.listed));
-        if self.free_at.is_some() {
-            return;
+        for pair in self.pairs.iter().filter(|pair| !pair.listed && completed(pair.stream)) {
+            transactions.cancel(pair.id);
         }
-        let pairs = &self.pairs;
-        let remains =
-            |stream, used: &dyn Fn(&crate::pairs::Pair) -> bool| !completed(stream) || pairs.iter().any(used);
-        self.candidates.remotes.retain(|remote| remains(remote.stream, &|pair| pair.remote == remote.id));
-        self.candidates.locals.retain(|local| {
-            remains(local.stream, &|pair| {
-                pair.local == local.id || pair.valid.as_ref().is_some_and(|valid| valid.local == local.id)
-            })
+        let transactions = &self.transactions;
+        self.pairs.retain(|pair| {
+            pair.listed
+                || !completed(pair.stream)
+                // RFC 7675 §5.1: a pair whose consent was lost is remembered for as long as its base lives.
+                || (pair.revoked && bases.contains(pair.base))
+                // RFC 8445 §8.1.2: answers to cancelled transactions are awaited for as long as they may come.
+                || transactions.concerns(pair.id)
         });
+        let waiting = transactions.iter().filter_map(|check| check.transaction.poll_timeout()).max();
+        let checking = self.is_still_checking();
+        let leaving = self.pairs.iter().any(|pair| !pair.listed && !pair.revoked);
+        self.free_at = waiting.filter(|_| leaving);
+        self.free_later = checking && self.free_at.is_none();
+        if self.free_at.is_none() && !checking {
+            self.free_memory();
+        }
+    }
+
+    /// What was to be freed and could not be: the roles are settled now, and all checks have ended.
+    pub(crate) fn settle_freeing(&mut self, now: Instant) {
+        if self.free_later && !self.are_roles_open() && !self.is_still_checking() {
+            (self.free_at, self.free_later) = (Some(now), false);
+        }
+    }
+
+    /// A role conflict that shows only now may yet move a selected pair: the first answer to a consent request tells that
+    /// there is none.
+    fn are_roles_open(&self) -> bool {
+        let open = |component: &Component| component.selected.is_some() && !component.settled;
+        // A lite agent asks for no consent; its role is settled by what it is.
+        self.config.consent.is_some()
+            && !self.local.lite
+            && self.streams.iter().any(|list| list.completed && list.components.iter().any(open))
+    }
+
+    /// What completed checklists need no more. The peer's candidates stay for the life of the generation: a new base of
+    /// ours is paired with them.
+    fn free_memory(&mut self) {
+        let streams = &self.streams;
+        let completed =
+            |stream| streams.iter().any(|checklist| checklist.stream == stream && checklist.completed);
+        let (pairs, bases, renominates) = (&self.pairs, &self.bases, self.is_renominating());
+        self.candidates.remotes.retain(|remote| {
+            !completed(remote.stream)
+                || !remote.learned
+                || renominates
+                || pairs.iter().any(|pair| pair.remote == remote.id)
+        });
+        self.candidates.locals.retain(|local| {
+            !completed(local.stream)
+                || (renominates && bases.contains(local.base))
+                || pairs.iter().any(|pair| pair.stands_on(local.id))
+        });
+        self.candidates
+            .pack(|remote| completed(remote.stream) && !pairs.iter().any(|pair| pair.remote == remote.id));
+        for checklist in self.streams.iter_mut().filter(|checklist| checklist.completed) {
+            checklist.triggered = VecDeque::new();
+        }
+        self.release_memory();
+    }
+
+    pub(crate) fn release_memory(&mut self) {
         self.candidates.release_memory();
         self.transactions.release_memory();
         self.events.release_memory();
         self.outbox.release_memory();
-        for checklist in self.streams.iter_mut().filter(|checklist| checklist.completed) {
-            checklist.triggered = VecDeque::new();
-        }
+    }
+
+    pub(crate) fn patience_of(&self, checklist: &Checklist) -> Option<Instant> {
+        self.patient_until.max(checklist.patient_until)
     }
 }
 

@@ -4,8 +4,10 @@ use core::time::Duration;
 
 use floe_pair::DEFAULT_PAIR_LIMIT;
 
+use crate::policy::PairPolicy;
+
 /// Settings, fixed when the set is made. Values outside their range are taken as the nearest one inside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Our proposal for Ta, 5 to 500 ms (RFC 8445 §14.2). In force is the higher one of both proposals.
     pub ta: Duration,
@@ -22,6 +24,13 @@ pub struct Config {
     /// For how long candidates that were not selected are kept after all components have a selected pair
     /// (RFC 8445 §8.3.1).
     pub linger: Duration,
+    /// Which remote addresses are checked, and which pairs are preferred.
+    pub policy: PairPolicy,
+    /// Where renomination is negotiated: valid pairs of each component that are kept beside the selected one, 0 to 2. The
+    /// first is the best on another base, the second the best over a relay.
+    pub standby: u8,
+    /// Renomination in the older form (draft 02, option `renomination`) with peers that do not know `renomination2`.
+    pub legacy_renomination: bool,
 }
 
 impl Config {
@@ -31,11 +40,14 @@ impl Config {
     pub const MAX_TA: Duration = Duration::from_millis(500);
     /// The least Tr (RFC 8445 §11).
     pub const MIN_KEEPALIVE: Duration = Duration::from_secs(15);
+    /// The most standby pairs of a component: each costs a consent request each 5 s.
+    pub const MAX_STANDBY: u8 = 2;
 
     pub(crate) fn bounded(mut self) -> Self {
         self.ta = self.ta.clamp(Self::MIN_TA, Self::MAX_TA);
         self.pair_limit = self.pair_limit.max(1);
         self.remote_limit = self.remote_limit.max(1);
+        self.standby = self.standby.min(Self::MAX_STANDBY);
         self.keepalive = self.keepalive.max(Self::MIN_KEEPALIVE);
         self.consent = self.consent.map(ConsentConfig::bounded);
         self
@@ -52,6 +64,9 @@ impl Default for Config {
             patience: Duration::from_millis(39_500),
             keepalive: Self::MIN_KEEPALIVE,
             linger: Duration::from_secs(3),
+            policy: PairPolicy::default(),
+            standby: Self::MAX_STANDBY,
+            legacy_renomination: false,
         }
     }
 }
@@ -64,6 +79,10 @@ pub struct ConsentConfig {
     pub interval: Duration,
     /// How long after the last answer a component counts as disconnected, at most the 30 s in which consent ends.
     pub liveness: Duration,
+    /// Requests stop while the application sends nothing (RFC 7675 §5.1), as
+    /// [`ChecklistSet::data_sent`](crate::ChecklistSet::data_sent) tells. After 30 s nothing may be sent until consent
+    /// is regained, which takes a round trip; the mappings of NATs are kept by keepalives.
+    pub suspend: bool,
 }
 
 impl ConsentConfig {
@@ -82,6 +101,6 @@ impl ConsentConfig {
 
 impl Default for ConsentConfig {
     fn default() -> Self {
-        Self { interval: Self::MIN_INTERVAL, liveness: Duration::from_secs(25) }
+        Self { interval: Self::MIN_INTERVAL, liveness: Duration::from_secs(25), suspend: false }
     }
 }

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use floe_pair::{ComponentId, StreamId};
 use floe_stun::{Instant, Random, TransactionId};
 
 use crate::ChecklistSet;
@@ -18,6 +19,19 @@ pub(crate) struct OpenConsent {
     pub tenure: u32,
 }
 
+/// How consent on a pair is kept up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Upkeep {
+    /// A request each interval.
+    Kept,
+    /// The application has sent nothing for an interval: no request, as long as consent lasts anyway.
+    Idle,
+    /// As before, until after the end of consent: nothing may be sent now, and nothing is asked for.
+    Dormant,
+    /// The application wants to send again, since then: a request each interval, until one is answered.
+    Regaining(Instant),
+}
+
 /// Consent on one valid pair. It begins with the answer that made the pair valid (RFC 7675 §5).
 #[derive(Debug)]
 pub(crate) struct Consent {
@@ -25,17 +39,25 @@ pub(crate) struct Consent {
     next: Instant,
     open: [Option<OpenConsent>; OPEN_CONSENT_LIMIT],
     place: usize,
+    upkeep: Upkeep,
+    /// When the latest request was sent; the interval is kept also where requests were suspended.
+    asked: Instant,
+    /// The application has sent something since.
+    wanted: bool,
 }
 
 impl Consent {
     fn new(now: Instant, config: ConsentConfig, rng: &mut Random) -> Self {
         let next = now.after(interval(config, rng));
-        Self { last_answer: now, next, open: [None; OPEN_CONSENT_LIMIT], place: 0 }
-    }
-
-    /// When the last authenticated answer came.
-    pub(crate) fn last_answer(&self) -> Instant {
-        self.last_answer
+        Self {
+            last_answer: now,
+            next,
+            open: [None; OPEN_CONSENT_LIMIT],
+            place: 0,
+            upkeep: Upkeep::Kept,
+            asked: now,
+            wanted: true,
+        }
     }
 
     /// RFC 7675 §5.1: consent ends 30 s after the last authenticated answer; nothing else counts.
@@ -43,12 +65,73 @@ impl Consent {
         self.last_answer.after(ConsentConfig::EXPIRY)
     }
 
-    pub(crate) fn next_timeout(&self) -> Instant {
-        self.next.min(self.deadline())
+    /// When consent that is kept up is lost for good: nobody has answered for 30 s, while we asked.
+    fn lost_at(&self) -> Option<Instant> {
+        match self.upkeep {
+            Upkeep::Kept | Upkeep::Idle => Some(self.deadline()),
+            Upkeep::Dormant => None,
+            Upkeep::Regaining(since) => Some(since.after(ConsentConfig::EXPIRY)),
+        }
+    }
+
+    /// Whether nothing has been answered for so long, although it was asked.
+    pub(crate) fn is_silent(&self, now: Instant, for_: Duration) -> bool {
+        self.upkeep == Upkeep::Kept && self.last_answer.after(for_) <= now
+    }
+
+    /// When the peer counts as gone; `None` while it is not asked.
+    pub(crate) fn dead_at(&self, liveness: Duration) -> Option<Instant> {
+        match self.upkeep {
+            Upkeep::Kept => Some(self.last_answer.after(liveness)),
+            Upkeep::Regaining(since) => Some(since.max(self.last_answer).after(liveness)),
+            Upkeep::Idle | Upkeep::Dormant => None,
+        }
+    }
+
+    /// When a request is due, or the decision on one.
+    pub(crate) fn next_request(&self) -> Instant {
+        self.next
+    }
+
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        self.lost_at().map(|lost_at| self.next.min(lost_at))
     }
 
     pub(crate) fn renew(&mut self, now: Instant) {
         self.last_answer = now;
+        if matches!(self.upkeep, Upkeep::Regaining(_)) {
+            self.upkeep = Upkeep::Kept;
+        }
+    }
+
+    /// Whether the request that is due is left out, since the application sends nothing.
+    fn suspend(&mut self, now: Instant, config: ConsentConfig) -> bool {
+        // RFC 7675 §5.1: consent that was asked for and not given is lost. Only one that was given last may rest.
+        let unanswered = self.last_answer < self.asked || matches!(self.upkeep, Upkeep::Regaining(_));
+        if !config.suspend || self.wanted || unanswered {
+            return false;
+        }
+        // One interval before consent ends the application has its last chance to keep it without a gap.
+        let last = self.last_answer.after(ConsentConfig::EXPIRY.saturating_sub(longest(config)));
+        if now < last {
+            (self.upkeep, self.next) = (Upkeep::Idle, last);
+        } else {
+            (self.upkeep, self.next) = (Upkeep::Dormant, Instant::from_nanos(u64::MAX));
+            // RFC 7675 §5.1: at expiry the open transactions are dropped; only an answer to a new request counts.
+            self.open = [None; OPEN_CONSENT_LIMIT];
+        }
+        true
+    }
+
+    /// The application sends: requests go on, the first as soon as the interval allows.
+    fn resume(&mut self, now: Instant, config: ConsentConfig) {
+        self.wanted = true;
+        let earliest = now.max(self.asked.after(shortest(config)));
+        match self.upkeep {
+            Upkeep::Idle => (self.upkeep, self.next) = (Upkeep::Kept, self.next.min(earliest)),
+            Upkeep::Dormant => (self.upkeep, self.next) = (Upkeep::Regaining(now), earliest),
+            Upkeep::Kept | Upkeep::Regaining(_) => {}
+        }
     }
 
     /// RFC 7675 §5.1: a new transaction id each time, sent once. An answer to an earlier one counts as well.
@@ -58,6 +141,7 @@ impl Consent {
             *open = Some(OpenConsent { id, sent: now, tenure });
         }
         self.place = self.place.saturating_add(1).checked_rem(OPEN_CONSENT_LIMIT).unwrap_or(0);
+        (self.asked, self.wanted) = (now, false);
         // From start to start, so that slow answers do not stretch it.
         self.next = now.after(interval(config, rng));
         id
@@ -76,8 +160,15 @@ impl Consent {
 
 /// RFC 7675 §5.1: each interval is drawn from 0.8 to 1.2 times the mean, so that sessions do not fall into step.
 fn interval(config: ConsentConfig, rng: &mut Random) -> Duration {
-    let fifth = config.interval.checked_div(5).unwrap_or_default();
-    rng.duration_between(config.interval.saturating_sub(fifth), config.interval.saturating_add(fifth))
+    rng.duration_between(shortest(config), longest(config))
+}
+
+fn shortest(config: ConsentConfig) -> Duration {
+    config.interval.saturating_sub(config.interval.checked_div(5).unwrap_or_default())
+}
+
+fn longest(config: ConsentConfig) -> Duration {
+    config.interval.saturating_add(config.interval.checked_div(5).unwrap_or_default())
 }
 
 impl ChecklistSet {
@@ -86,6 +177,24 @@ impl ChecklistSet {
         match self.config.consent {
             Some(config) => (Some(Consent::new(now, config, rng)), None),
             None => (None, Some(now.after(self.config.keepalive))),
+        }
+    }
+
+    /// The application has sent data of this component: where consent is suspended otherwise
+    /// ([`ConsentConfig::suspend`]), requests go on. After a longer silence nothing may be sent until the first of them is
+    /// answered. May be told as coarsely as once for each [`poll_timeout`](Self::poll_timeout).
+    pub fn data_sent(&mut self, now: Instant, stream: StreamId, component: ComponentId) {
+        let Some(config) = self.config.consent.filter(|config| config.suspend) else { return };
+        let now = self.advance(now);
+        let selected = self.component(stream, component).and_then(|component| component.selected);
+        let Some(valid) = selected.and_then(|id| self.pairs.get_mut(id)?.valid.as_mut()) else { return };
+        let Some(consent) = &mut valid.consent else { return };
+        let before = consent.upkeep;
+        consent.resume(now, config);
+        if consent.upkeep != before {
+            // RFC 7675 §4: where requests are sent, there are no keepalives.
+            valid.keepalive = None;
+            self.settle(now);
         }
     }
 
@@ -106,15 +215,28 @@ impl ChecklistSet {
     /// Requests that are due, and consents that have ended.
     pub(crate) fn run_consent(&mut self, now: Instant, rng: &mut Random) {
         self.expire_consents(now);
+        self.trim_before_consent(now);
         let (role, tenure) = (self.standing.role, self.standing.tenure);
         let (config, keepalive) = (self.config.consent, self.config.keepalive);
         let known = self.peer.is_some();
+        let streams = &self.streams;
+        let selected = |pair: &Pair| {
+            let list = streams.iter().find(|checklist| checklist.stream == pair.stream);
+            list.and_then(|list| list.component(pair.component)?.selected) == Some(pair.id)
+        };
         for pair in self.pairs.iter_mut().filter(|pair| pair.listed && known) {
+            // Standby pairs are there for the moment at which they are needed: they are kept up in any case.
+            let may_suspend = config.is_some_and(|config| config.suspend) && selected(pair);
             let Pair { id: pair_id, valid: Some(valid), requests_sent, .. } = pair else { continue };
             let Valid { consent, keepalive: next, .. } = &mut **valid;
             if let (Some(consent), Some(config)) = (consent, config)
                 && consent.next <= now
             {
+                if may_suspend && consent.suspend(now, config) {
+                    // RFC 7675 §5.1: the mappings on the way are kept by other means.
+                    *next = (consent.upkeep == Upkeep::Dormant).then(|| now.after(keepalive));
+                    continue;
+                }
                 let id = consent.begin(now, config, tenure, rng);
                 *requests_sent = requests_sent.saturating_add(1);
                 self.outbox.push(Outgoing::Consent { pair: *pair_id, id, role });
@@ -136,8 +258,13 @@ impl ChecklistSet {
     /// RFC 7675 §5.1: at expiry nothing may be sent any more, the open transactions are forgotten, and the
     /// credentials of this generation are never used on the pair again.
     pub(crate) fn expire_consents(&mut self, now: Instant) {
-        while let Some(id) = self.pairs.iter().find(|pair| consent_over(pair, now)).map(|pair| pair.id) {
+        while let Some(pair) = self.pairs.iter().find(|pair| consent_over(pair, now)) {
+            let (id, kept) = (pair.id, pair.listed);
             self.revoke(id, Failure::ConsentExpired);
+            // What was not asked for is not lost: the peer may nominate the pair, and it is checked again.
+            if let Some(pair) = self.pairs.get_mut(id) {
+                pair.revoked = kept;
+            }
         }
     }
 
@@ -155,5 +282,8 @@ impl ChecklistSet {
 
 fn consent_over(pair: &Pair, now: Instant) -> bool {
     let consent = pair.valid.as_ref().and_then(|valid| valid.consent.as_ref());
-    consent.is_some_and(|consent| consent.deadline() <= now)
+    consent.is_some_and(|consent| {
+        let over = if pair.listed { consent.lost_at() } else { Some(consent.deadline()) };
+        over.is_some_and(|over| over <= now)
+    })
 }

@@ -54,6 +54,25 @@ pub enum Event {
         /// The component.
         component: ComponentId,
     },
+    /// The component's data goes over another pair than before: told after [`Event::Selected`].
+    Moved {
+        /// The data stream.
+        stream: StreamId,
+        /// The component.
+        component: ComponentId,
+        /// Why.
+        reason: MoveReason,
+    },
+    /// The component would be better off with another pair, which only a restart can bring (RFC 8445 §8.1.1). Told once
+    /// for each reason.
+    RestartSuggested {
+        /// The data stream.
+        stream: StreamId,
+        /// The component.
+        component: ComponentId,
+        /// Why.
+        reason: RestartReason,
+    },
     /// Consent on the selected pair has ended: nothing may be sent on it, and only a restart helps.
     ConsentLost {
         /// The data stream.
@@ -74,6 +93,15 @@ pub enum Event {
     State(State),
     /// The peer was seen at an address it has not signalled.
     RemoteLearned {
+        /// The data stream.
+        stream: StreamId,
+        /// The component.
+        component: ComponentId,
+        /// The address.
+        address: TransportAddress,
+    },
+    /// The policy denies an address that the peer has signalled: no pair is made with it.
+    RemoteDenied {
         /// The data stream.
         stream: StreamId,
         /// The component.
@@ -107,6 +135,38 @@ pub enum Event {
     },
     /// So many events were lost because they were not polled.
     EventsLost(u32),
+}
+
+/// Why a component moved to another pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum MoveReason {
+    /// A pair of higher priority became valid.
+    Better,
+    /// A pair that needs no relay became valid.
+    Direct,
+    /// Another pair of the same kind has answered in less than half the time for a while.
+    Faster,
+    /// The selected pair was lost: its consent ended, or its base went.
+    Lost,
+    /// The application ranks, pins, vetoes or nominates pairs.
+    Policy,
+    /// The peer, which controls, has nominated another pair.
+    Peer,
+}
+
+/// What a restart would cure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum RestartReason {
+    /// A pair of higher priority is valid, and is not the selected one.
+    Better,
+    /// A relay carries the data, and a pair without one is valid.
+    Direct,
+    /// Consent on the selected pair has ended, or its base is gone, and there is no other.
+    Lost,
+    /// The application prefers another pair, or vetoes the selected one.
+    Policy,
 }
 
 /// A bound that was met.
@@ -155,6 +215,8 @@ pub enum DropReason {
     Overload,
     /// The answer came after consent had ended (RFC 7675 §5.1).
     Late,
+    /// The policy denies the address it came from.
+    Denied,
 }
 
 impl fmt::Display for DropReason {
@@ -168,6 +230,7 @@ impl fmt::Display for DropReason {
             Self::Refused => "refused with an error answer",
             Self::Overload => "queue of answers full",
             Self::Late => "too late",
+            Self::Denied => "address denied by the policy",
         })
     }
 }

@@ -1,13 +1,12 @@
 //! Candidates become pairs (RFC 8445 §6.1.2, RFC 8838 §10 to §12).
 
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use floe_pair::{BaseId, Candidate, CandidateType, PairPriority, StreamId, can_pair};
 use floe_stun::Instant;
 
 use crate::ChecklistSet;
-use crate::candidates::{FoundationKey, LocalId, RemoteId};
+use crate::candidates::{LocalId, RemoteId};
 use crate::event::{Event, Limit};
 use crate::freeze;
 use crate::limits::LOCAL_CANDIDATE_LIMIT;
@@ -27,8 +26,14 @@ impl ChecklistSet {
     ) {
         let now = self.advance(now);
         let component = candidate.component;
-        let open = self.component(stream, component).is_some_and(|component| !component.concluded);
-        if !open || !self.bases.contains(base) || self.candidates.locals.len() >= LOCAL_CANDIDATE_LIMIT {
+        let Some(found) = self.component(stream, component) else { return };
+        // After nomination only what stands on a new base is of use: that is another way to the peer.
+        let open = !found.concluded || (!self.local.lite && self.bases.owner(base).is_none());
+        if !open
+            || self.retired
+            || !self.bases.contains(base)
+            || self.candidates.locals.len() >= LOCAL_CANDIDATE_LIMIT
+        {
             return;
         }
         self.bases.set_owner(base, (stream, component));
@@ -71,10 +76,18 @@ impl ChecklistSet {
         let now = self.advance(now);
         let component = candidate.component;
         let Some(checklist) = self.checklist(stream) else { return };
-        if checklist.remote_complete || checklist.component(component).is_none() {
+        if self.retired || checklist.remote_complete || checklist.component(component).is_none() {
             return;
         }
-        let open = checklist.component(component).is_some_and(|component| !component.concluded);
+        let open = !checklist.component(component).is_some_and(|component| component.concluded)
+            || (self.is_renominating() && !self.local.lite);
+        if !self.config.policy.allows(candidate.address, candidate.kind) {
+            self.events.push(Event::RemoteDenied { stream, component, address: candidate.address });
+            return;
+        }
+        if self.candidates.packed_at(stream, component, candidate.address).is_some() {
+            self.candidates.unpack(stream, component);
+        }
         if let Some(known) = self.candidates.remote_at(stream, component, candidate.address) {
             let (id, learned) = (known.id, known.learned);
             if learned {
@@ -83,22 +96,25 @@ impl ChecklistSet {
             }
             return;
         }
-        if !open {
-            return;
-        }
-        if self.candidates.remotes.len() >= self.config.remote_limit
+        if self.candidates.remote_counts().0 >= self.config.remote_limit
             && !self.evict_remote(Limit::RemoteCandidates, stream, &candidate, |_| true)
         {
             return;
         }
         let id = self.candidates.add_remote(stream, candidate, false);
         self.explain(stream);
-        self.form_for_remote(stream, id);
+        // Without renomination one that comes after nomination is kept for a base of ours that may be added.
+        if open {
+            self.form_for_remote(stream, id);
+        }
         self.settle(now);
     }
 
     /// Pairs a base that is new with all candidates the peer has signalled.
     fn form_for_base(&mut self, stream: StreamId, base: BaseId, local: LocalId) {
+        if let Some((stream, component)) = self.bases.owner(base) {
+            self.candidates.unpack(stream, component);
+        }
         let remotes: Vec<RemoteId> = self
             .candidates
             .remotes
@@ -108,7 +124,7 @@ impl ChecklistSet {
             .map(|remote| remote.id)
             .collect();
         for remote in remotes {
-            self.insert_pair(local, remote, base);
+            self.form_pair(local, remote, base);
         }
     }
 
@@ -126,7 +142,7 @@ impl ChecklistSet {
             // RFC 8445 §6.1.2.4: reflexive candidates are replaced by their base, so that a base is paired once.
             if let Some(local) = self.candidates.local_on(base) {
                 let id = local.id;
-                self.insert_pair(id, remote, base);
+                self.form_pair(id, remote, base);
             }
         }
     }
@@ -174,61 +190,52 @@ impl ChecklistSet {
         if !near.candidate.transport.sends_checks()
             || !can_pair(&near.candidate, &far.candidate)
             || self.pairs.find(base, to).is_some()
+            || self.spent.contains(&(base, to))
         {
             return None;
         }
-        let (local_priority, remote_priority) = (near.candidate.priority, far.candidate.priority);
-        let check_priority = near.candidate.peer_reflexive_priority();
-        let relayed = is_relayed(&near.candidate) || self.may_be_relayed(remote);
-        let foundation = FoundationKey(near.foundation, far.foundation);
-        let priority = PairPriority::new(self.standing.role, local_priority, remote_priority);
-        if !self.make_room(order, priority) {
+        let late = self.component(stream, component).is_some_and(|component| component.concluded);
+        let ranks = self.config.policy.ranks;
+        let mut pair = Pair::new(self.pairs.next_id(), near, far, base, self.standing.role, ranks);
+        pair.relayed |= self.may_be_relayed(remote);
+        if !self.make_room(order, pair.priority) {
             self.events.push(Event::LimitReached { limit: Limit::Pairs, stream, remote: to });
             return None;
         }
-        let id = self.pairs.next_id();
-        let mut pair = Pair {
-            id,
-            state: PairState::Frozen,
-            listed: true,
-            queued: false,
-            admitted: self.bases.is_admitted(base, to.ip()),
-            heard: false,
-            started_heard: false,
-            nominating: false,
-            nomination_failed: false,
-            peer_nominated: false,
-            relayed,
-            revoked: false,
-            fresh_used: 0,
-            order,
-            stream,
-            component,
-            base,
-            to,
-            foundation,
-            priority,
-            local,
-            remote,
-            local_priority,
-            remote_priority,
-            check_priority,
-            first_check: None,
-            last_start: None,
-            rto: Duration::ZERO,
-            fresh_at: None,
-            rtt: None,
-            valid: None,
-            failure: None,
-            requests_sent: 0,
-            responses_received: 0,
-            requests_received: 0,
-        };
+        (pair.order, pair.late, pair.admitted) = (order, late, self.bases.is_admitted(base, to.ip()));
+        let id = pair.id;
         if self.started && freeze::joins_waiting(self.pairs.as_slice(), &pair) {
             pair.step(PairEvent::Unfreeze);
         }
         self.pairs.push(pair);
+        if late {
+            let linger = self.now.after(self.config.linger);
+            self.free_at.get_or_insert(linger);
+        }
         Some(id)
+    }
+
+    /// Whether a pair that comes after nomination could be used: with renomination any may be moved to or kept; without,
+    /// one that is better is a reason to suggest a restart.
+    fn is_of_use(&self, local: LocalId, remote: RemoteId) -> bool {
+        let (Some(near), Some(far)) = (self.candidates.local(local), self.candidates.remote(remote)) else {
+            return false;
+        };
+        let of = self.component(near.stream, near.candidate.component).filter(|of| of.concluded);
+        let selected = of.and_then(|of| of.selected);
+        let Some(selected) = selected.and_then(|id| self.pairs.get(id)) else { return true };
+        let (near, far) = (&near.candidate, &far.candidate);
+        let rank = self.config.policy.ranks.of_pair(near.kind, far.kind);
+        let priority = PairPriority::new(self.standing.role, near.priority, far.priority);
+        let worth = (false, rank, !(is_relayed(near) || is_relayed(far)), priority);
+        self.is_renominating() || worth > selected.worth()
+    }
+
+    /// Makes a pair, if one may come of it.
+    fn form_pair(&mut self, local: LocalId, remote: RemoteId, base: BaseId) {
+        if self.is_of_use(local, remote) {
+            self.insert_pair(local, remote, base);
+        }
     }
 
     /// RFC 8445 §6.1.2.5, RFC 8838 §10: where the set is full, a failed pair goes, else the lowest of the longest

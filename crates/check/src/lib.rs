@@ -23,20 +23,27 @@ mod consent;
 mod event;
 mod forming;
 mod freeze;
+mod lean;
 mod limits;
+mod lite;
 #[cfg(test)]
 #[path = "../model/mod.rs"]
 mod model;
 mod nominate;
 mod outbox;
+mod packed;
 mod pairs;
+mod policy;
 mod reflexive;
+mod renominate;
 mod report;
 mod request;
 mod response;
+mod retire;
 mod role;
 mod schedule;
 mod set;
+mod standby;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -46,14 +53,16 @@ mod usage;
 
 pub use admission::Admission;
 pub use config::{Config, ConsentConfig};
-pub use event::{DropReason, Event, Limit, Outcome, State};
+pub use event::{DropReason, Event, Limit, MoveReason, Outcome, RestartReason, State};
 pub use limits::{
-    EARLY_CHECK_LIMIT, EVENT_LIMIT, FRESH_LIMIT, LOCAL_CANDIDATE_LIMIT, PEER_REFLEXIVE_LIMIT, PEERS_PER_BASE,
-    RESPONSE_LIMIT, ROLE_SWITCH_LIMIT, STREAM_LIMIT, TRANSACTION_LIMIT,
+    EARLY_CHECK_LIMIT, EVENT_LIMIT, FRESH_LIMIT, KEPT_LIMIT, LOCAL_CANDIDATE_LIMIT, PEER_REFLEXIVE_LIMIT,
+    PEERS_PER_BASE, RESPONSE_LIMIT, ROLE_SWITCH_LIMIT, STREAM_LIMIT, TRANSACTION_LIMIT,
 };
 pub use outbox::{CheckTransmit, TransmitKind};
 pub use pairs::{Failure, PairId};
-pub use report::{PairReport, SelectedPair};
+pub use policy::{AddressPrefix, NominateError, PairPolicy, RemoteRule, TypeRanks, Verdict};
+pub use renominate::Renomination;
+pub use report::{PairReport, Route, SelectedPair};
 pub use role::{RoleVerdict, judge_role};
 pub use schedule::Urgency;
 pub use set::ChecklistSet;

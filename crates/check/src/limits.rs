@@ -16,6 +16,17 @@ pub const PEERS_PER_BASE: usize = 64;
 /// Answers waiting to be sent. The owner drains after each input, so that one is usual; when full, an answer is
 /// dropped as if the network had lost it.
 pub const RESPONSE_LIMIT: usize = 64;
+/// Pairs of a component that the application keeps beside the selected one. Each costs a consent request each 5 s.
+pub const KEPT_LIMIT: usize = 4;
+/// Valid pairs of a component up to which a check of the peer leads to another one, after a pair was selected: what
+/// either side keeps, twice.
+pub(crate) const BESIDE_LIMIT: usize = 16;
+/// Pairs of a component that are kept because the peer, which controls, checks them: as many as it may keep itself, and
+/// some of those it has just left.
+pub(crate) const PEER_KEPT_LIMIT: usize = 8;
+/// Pairs of removed components whose consent was lost. Components that are removed, lost and added again and again are
+/// none of this crate's cases; when full, the oldest is forgotten.
+pub(crate) const SPENT_LIMIT: usize = 32;
 /// Fresh transactions of one pair in one generation, after the first. At the shortest interval that is four seconds
 /// of trying, in which 40 losses in a row do not happen.
 pub const FRESH_LIMIT: u8 = 40;

@@ -4,6 +4,7 @@ use floe_pair::{ComponentId, Role, StreamId, TieBreaker};
 use floe_stun::Instant;
 
 use crate::ChecklistSet;
+use crate::event::MoveReason;
 use crate::limits::ROLE_SWITCH_LIMIT;
 use crate::pairs::{Pair, PairId, PairTable};
 use crate::state::PairState;
@@ -45,7 +46,8 @@ impl ChecklistSet {
                 let unexplained = self.candidates.is_unexplained(best.remote);
                 let prospect = Prospect { best, since: valid.since, growing, unexplained };
                 let id = valid.producer;
-                match timing(outlook, prospect, self.pairs.as_slice()) {
+                let timing = timing(outlook, prospect, self.pairs.as_slice());
+                match self.config.policy.bound(timing, valid.since, now) {
                     Timing::Hold(until) => {
                         component.hold = Some(until);
                         outlook.held = outlook.held.max(component.hold);
@@ -94,7 +96,7 @@ impl ChecklistSet {
         if let Some(pair) = self.pairs.get_mut(id) {
             (pair.nominating, pair.peer_nominated) = (false, false);
         }
-        self.conclude(stream, component);
+        self.conclude(stream, component, ours);
         if let Some(component) = self.component_mut(stream, component) {
             component.confirmed |= ours;
             if ours {
@@ -104,25 +106,42 @@ impl ChecklistSet {
     }
 
     /// RFC 8445 §8.1.2: a nominated pair concludes its component.
-    fn conclude(&mut self, stream: StreamId, component: ComponentId) {
+    fn conclude(&mut self, stream: StreamId, component: ComponentId, ours: bool) {
         // RFC 8445 §8.1.1: of several nominated pairs the one of highest priority is used.
         let nominated = |pair: &Pair| pair.valid.as_ref().is_some_and(|valid| valid.nominated);
         let Some(selected) = self.pairs.best_valid(stream, component, nominated).map(|pair| pair.id) else {
             return;
         };
+        let renominates = self.is_renominating();
+        let linger = self.now.after(self.config.linger);
+        let now = self.now;
         let Some(found) = self.component_mut(stream, component) else { return };
+        let moved = found.concluded && found.selected != Some(selected);
+        if moved {
+            let reason = found.moves.reason.filter(|_| ours).unwrap_or(MoveReason::Peer);
+            (found.moves.told, found.moves.at) = (Some(reason), Some(now));
+        }
+        found.moves.reason = None;
         found.selected = Some(selected);
         (found.concluded, found.consent_lost) = (true, false);
         (found.nomination, found.hold) = (None, None);
-        let several =
-            self.standing.role == Role::Controlled && self.peer.as_ref().is_some_and(|peer| !peer.regular);
-        let priority = self.pairs.get(selected).map(|pair| pair.priority);
+        if renominates {
+            // What else there is goes on and stays, until the linger time is over and it is known what is worth keeping;
+            // data on the pair that was left is accepted meanwhile.
+            self.free_at = if moved { Some(linger) } else { self.free_at };
+            return;
+        }
+        let several = self.follows_rfc5245();
         for pair in self.pairs.iter_mut().filter(|pair| pair.stream == stream && pair.component == component)
         {
-            pair.listed = pair.id == selected;
-            // Of a peer that nominates several pairs a better one may come true yet, and is used then.
-            let better = several && pair.peer_nominated && Some(pair.priority) > priority;
-            if !pair.listed && !better {
+            // RFC 8445 §8.1.1: a peer that nominates several pairs may send on any of them: there are agents that take
+            // the one that was nominated last. What it then keeps is seen when the rest is freed.
+            let nominated = several && pair.valid.as_ref().is_some_and(|valid| valid.nominated);
+            // What the application keeps is kept up by consent, and by nothing else.
+            let kept = nominated || (pair.wish.kept && pair.valid.is_some());
+            pair.listed = pair.id == selected || kept;
+            let pending = several && pair.peer_nominated;
+            if !pair.listed && !pending {
                 // RFC 8445 §8.1.2: out of the checklist and the queue; a check under way is cancelled and its answer
                 // still counts.
                 (pair.queued, pair.nominating, pair.peer_nominated, pair.fresh_at) =
@@ -136,6 +155,11 @@ impl ChecklistSet {
         }
     }
 
+    /// Whether the peer controls and may nominate several pairs of a component, as RFC 5245 let it.
+    pub(crate) fn follows_rfc5245(&self) -> bool {
+        self.standing.role == Role::Controlled && self.peer.as_ref().is_some_and(|peer| !peer.regular)
+    }
+
     /// Our nomination was not accepted: the next valid pair has its turn.
     pub(crate) fn nomination_failed(&mut self, id: PairId) {
         let Some(pair) = self.pairs.get_mut(id) else { return };
@@ -144,7 +168,9 @@ impl ChecklistSet {
         if let Some(component) = self.component_mut(stream, component)
             && component.nomination == Some(id)
         {
-            component.nomination = None;
+            (component.nomination, component.moves.reason) = (None, None);
+            // The peer may have accepted it all the same: it is told again which pair is the selected one.
+            component.confirmed = false;
         }
     }
 
@@ -168,6 +194,7 @@ impl ChecklistSet {
             // RFC 8445 §8.1.1: a peer of RFC 5245 may nominate several pairs. §8.3.1: that settles within three
             // seconds, after which nothing moves the selected pair.
             return self.free_at.is_some()
+                || self.free_later
                 || self.checklist(stream).is_some_and(|checklist| !checklist.completed);
         }
         // RFC 8445 §8.1.1: one nomination. After a role conflict each side may have accepted one of the other: what
@@ -182,6 +209,7 @@ impl ChecklistSet {
     pub(crate) fn note_nomination(&mut self, id: PairId, nominator: TieBreaker) {
         let Some(pair) = self.pairs.get(id) else { return };
         let (stream, component, state) = (pair.stream, pair.component, pair.state);
+        let mut void = self.is_renominating();
         if let Some(found) = self.component_mut(stream, component)
             && found.nominator != Some(nominator)
         {
@@ -189,12 +217,11 @@ impl ChecklistSet {
             if found.overruled.len() < usize::from(ROLE_SWITCH_LIMIT) {
                 found.overruled.extend(before);
             }
-            // What the peer nominated before its role was settled is void.
-            for pair in
-                self.pairs.iter_mut().filter(|pair| pair.stream == stream && pair.component == component)
-            {
-                pair.peer_nominated = false;
-            }
+            void = true;
+        }
+        // What the peer nominated before its role was settled is void, and so is what it has renominated since.
+        for pair in self.pairs.iter_mut().filter(|pair| void && pair.is_of(stream, component)) {
+            pair.peer_nominated = false;
         }
         if state == PairState::Succeeded {
             self.set_nominated(id, false);
@@ -212,7 +239,9 @@ fn worthiest(pairs: &PairTable, stream: StreamId, component: ComponentId) -> Opt
         return None;
     }
     let fit = |pair: &Pair| {
-        pair.listed && valid_producer(pairs, pair).is_some_and(|producer| !producer.nomination_failed)
+        pair.listed
+            && !pair.wish.vetoed
+            && valid_producer(pairs, pair).is_some_and(|producer| !producer.nomination_failed)
     };
     pairs.most_worthy(stream, component, fit)
 }

@@ -4,14 +4,15 @@ use alloc::collections::VecDeque;
 
 use floe_pair::{BaseId, Role, TieBreaker, TransportAddress};
 use floe_stun::attribute::{
-    ErrorCode, IceControlled, IceControlling, Priority, UnknownAttributes, UseCandidate, Username,
-    XorMappedAddress,
+    ErrorCode, IceControlled, IceControlling, LegacyNomination, Nomination, Priority, UnknownAttributes,
+    UseCandidate, Username, XorMappedAddress,
 };
 use floe_stun::{Algorithm, AttributeType, Class, MessageWriter, Method, TransactionId, WriteError};
 
 use crate::ChecklistSet;
 use crate::limits::{RESPONSE_LIMIT, UNKNOWN_LISTED};
 use crate::pairs::PairId;
+use crate::renominate::Renomination;
 use crate::set::Peer;
 
 /// One datagram to send: the first `len` bytes of the buffer.
@@ -112,6 +113,7 @@ struct Request<'a> {
     tiebreaker: TieBreaker,
     priority: u32,
     use_candidate: bool,
+    value: Option<u32>,
 }
 
 impl ChecklistSet {
@@ -141,6 +143,7 @@ impl ChecklistSet {
             tiebreaker: check.tiebreaker,
             priority: check.priority.get(),
             use_candidate: check.use_candidate,
+            value: check.value,
         };
         let len = request.write(buffer).ok()?;
         let transmit = CheckTransmit { from: check.base, to: check.to, len, kind: TransmitKind::Check };
@@ -161,7 +164,7 @@ impl ChecklistSet {
         let pair = self.pairs.get(pair)?;
         let (peer, tiebreaker, priority) =
             (self.peer.as_ref()?, self.standing.tiebreaker, pair.check_priority.get());
-        let request = Request { id, peer, role, tiebreaker, priority, use_candidate: false };
+        let request = Request { id, peer, role, tiebreaker, priority, use_candidate: false, value: None };
         let len = request.write(buffer).ok()?;
         Some(CheckTransmit { from: pair.base, to: pair.to, len, kind: TransmitKind::Consent })
     }
@@ -205,6 +208,15 @@ impl ChecklistSet {
 }
 
 impl Request<'_> {
+    /// Renomination draft §3.3: with every USE-CANDIDATE, once it was negotiated.
+    fn write_value(&self, writer: &mut MessageWriter<'_>) -> Result<(), WriteError> {
+        match (self.peer.renomination, self.value) {
+            (Renomination::Renomination2, Some(value)) => writer.put(&Nomination(value)),
+            (Renomination::Legacy, Some(value)) => writer.put(&LegacyNomination(value)),
+            (Renomination::Off, _) | (_, None) => Ok(()),
+        }
+    }
+
     /// RFC 8445 §7.2.4: a Binding request with short-term credentials and FINGERPRINT.
     fn write(&self, buffer: &mut [u8]) -> Result<usize, WriteError> {
         let mut writer = MessageWriter::new(buffer, Class::Request, Method::BINDING, self.id)?;
@@ -218,6 +230,7 @@ impl Request<'_> {
                 // RFC 8445 §7.1.2: the controlled agent never sends it.
                 if self.use_candidate {
                     writer.put(&UseCandidate)?;
+                    self.write_value(&mut writer)?;
                 }
             }
             Role::Controlled => writer.put(&IceControlled(self.tiebreaker.0))?,

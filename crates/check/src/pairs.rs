@@ -3,15 +3,19 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
+use core::net::IpAddr;
 use core::time::Duration;
 
 use floe_pair::{BaseId, ComponentId, PairPriority, Priority, Role, StreamId, TransportAddress};
 use floe_stun::Instant;
 
-use crate::candidates::{FoundationKey, LocalId, RemoteId};
+use crate::candidates::{FoundationKey, Local, LocalId, Remote, RemoteId};
 use crate::consent::Consent;
+use crate::forming::is_relayed;
 use crate::freeze::Freezable;
+use crate::lean::push_lean;
 use crate::limits::FRESH_LIMIT;
+use crate::policy::{TypeRanks, Wish};
 use crate::state::{PairEvent, PairState};
 
 /// Name of a candidate pair, never given twice in one set.
@@ -52,11 +56,18 @@ pub(crate) struct Valid {
     /// The pair whose check proved this one; nominations repeat that check.
     pub producer: PairId,
     pub nominated: bool,
+    /// Answers in a row that came much faster than those of the selected pair.
+    pub faster: u8,
+    /// Left for its silence: so many answers are wanted before it is gone back to.
+    pub doubt: u8,
     pub since: Instant,
     pub consent: Option<Consent>,
     /// Where there is no consent: when the next keepalive goes.
     pub keepalive: Option<Instant>,
 }
+
+/// Pinned, rank, direct, priority: the greater is nominated.
+pub(crate) type Worth = (bool, i32, bool, PairPriority);
 
 /// One candidate pair. Its local candidate is a base: reflexive ones are replaced when pairs are formed.
 #[derive(Debug)]
@@ -82,6 +93,12 @@ pub(crate) struct Pair {
     pub peer_nominated: bool,
     /// A relay carries it, ours or the peer's.
     pub relayed: bool,
+    /// Formed after its component had a selected pair.
+    pub late: bool,
+    /// Left for a pair of its kind that answers much faster.
+    pub slow: bool,
+    /// Kept beside the selected pair.
+    pub standby: bool,
     /// Consent on it has ended: the credentials of this generation are spent for it (RFC 7675 §5.1).
     pub revoked: bool,
     pub fresh_used: u8,
@@ -108,12 +125,73 @@ pub(crate) struct Pair {
     /// Apart, so that the many pairs that are not valid stay small.
     pub valid: Option<Box<Valid>>,
     pub failure: Option<Failure>,
+    /// What the application wants of it.
+    pub wish: Wish,
+    /// Rank by the types of its candidates.
+    pub type_rank: i32,
+    /// When the peer's latest request came over it.
+    pub last_request: Option<Instant>,
     pub requests_sent: u32,
     pub responses_received: u32,
     pub requests_received: u32,
 }
 
 impl Pair {
+    /// A Frozen pair of two candidates of one component, in no checklist's order yet and not admitted.
+    pub(crate) fn new(
+        id: PairId,
+        near: &Local,
+        far: &Remote,
+        base: BaseId,
+        role: Role,
+        ranks: TypeRanks,
+    ) -> Self {
+        let (local_priority, remote_priority) = (near.candidate.priority, far.candidate.priority);
+        Self {
+            id,
+            state: PairState::Frozen,
+            listed: true,
+            queued: false,
+            admitted: false,
+            heard: false,
+            started_heard: false,
+            nominating: false,
+            nomination_failed: false,
+            peer_nominated: false,
+            relayed: is_relayed(&near.candidate) || is_relayed(&far.candidate),
+            late: false,
+            slow: false,
+            standby: false,
+            revoked: false,
+            fresh_used: 0,
+            order: 0,
+            stream: near.stream,
+            component: near.candidate.component,
+            base,
+            to: far.candidate.address,
+            foundation: FoundationKey(near.foundation, far.foundation),
+            priority: PairPriority::new(role, local_priority, remote_priority),
+            local: near.id,
+            remote: far.id,
+            local_priority,
+            remote_priority,
+            check_priority: near.candidate.peer_reflexive_priority(),
+            first_check: None,
+            last_start: None,
+            rto: Duration::ZERO,
+            fresh_at: None,
+            rtt: None,
+            valid: None,
+            failure: None,
+            wish: Wish::default(),
+            type_rank: ranks.of_pair(near.candidate.kind, far.candidate.kind),
+            last_request: None,
+            requests_sent: 0,
+            responses_received: 0,
+            requests_received: 0,
+        }
+    }
+
     /// Moves along one of the arrows. Any other move is a mistake of this crate and changes nothing.
     pub(crate) fn step(&mut self, event: PairEvent) {
         match self.state.on(event) {
@@ -124,8 +202,27 @@ impl Pair {
 
     /// Order of what is nominated. A relay's address that was learned from a check has a priority above its type's
     /// (RFC 8838 §11 4.A), and is a relay all the same once it is known to be one.
-    pub(crate) fn worth(&self) -> (bool, PairPriority) {
-        (!self.relayed, self.priority)
+    pub(crate) fn worth(&self) -> Worth {
+        self.worth_at(self.priority)
+    }
+
+    /// [`worth`](Self::worth) as an entry of the valid list, whose priority may be another.
+    pub(crate) fn worth_at(&self, priority: PairPriority) -> Worth {
+        (self.wish.pinned, self.preference(), !self.relayed, priority)
+    }
+
+    /// What the policy and the application hold of it.
+    pub(crate) fn preference(&self) -> i32 {
+        self.type_rank.saturating_add(self.wish.rank)
+    }
+
+    pub(crate) fn is_of(&self, stream: StreamId, component: ComponentId) -> bool {
+        self.stream == stream && self.component == component
+    }
+
+    /// Whether this local candidate is that of the pair, or the one that the peer sees.
+    pub(crate) fn stands_on(&self, local: LocalId) -> bool {
+        self.local == local || self.valid.as_ref().is_some_and(|valid| valid.local == local)
     }
 
     /// Whether another transaction may follow the ones there were.
@@ -200,7 +297,23 @@ impl Freezable for Pair {
 #[derive(Debug, Default)]
 pub(crate) struct PairTable {
     list: Vec<Pair>,
+    /// What base and remote address of each pair come to, in the same order: pairs are looked for by them with every
+    /// datagram, and this fits into a few cache lines.
+    marks: Vec<u32>,
     next: u32,
+}
+
+/// Equal for equal routes, and seldom for others.
+fn mark(base: BaseId, to: TransportAddress) -> u32 {
+    let port = u32::from(to.port());
+    let ip = match to.ip() {
+        IpAddr::V4(ip) => ip.to_bits(),
+        IpAddr::V6(ip) => {
+            let [.., a, b, c, d] = ip.octets();
+            u32::from_be_bytes([a, b, c, d])
+        }
+    };
+    ip ^ port.rotate_left(16) ^ base.0.rotate_left(8)
 }
 
 impl PairTable {
@@ -211,7 +324,8 @@ impl PairTable {
     }
 
     pub(crate) fn push(&mut self, pair: Pair) {
-        self.list.push(pair);
+        push_lean(&mut self.marks, mark(pair.base, pair.to));
+        push_lean(&mut self.list, pair);
     }
 
     pub(crate) fn get(&self, id: PairId) -> Option<&Pair> {
@@ -228,7 +342,17 @@ impl PairTable {
 
     /// The pair of this base and remote address. A base serves one component, so that there is at most one.
     pub(crate) fn find(&self, base: BaseId, to: TransportAddress) -> Option<&Pair> {
-        self.list.iter().find(|pair| pair.base == base && pair.to == to)
+        let mark = mark(base, to);
+        let mut from = 0_usize;
+        loop {
+            let next = self.marks.get(from..)?.iter().position(|known| *known == mark)?;
+            let index = from.saturating_add(next);
+            let found = self.list.get(index).filter(|pair| pair.base == base && pair.to == to);
+            if found.is_some() {
+                return found;
+            }
+            from = index.saturating_add(1);
+        }
     }
 
     pub(crate) fn iter(&self) -> core::slice::Iter<'_, Pair> {
@@ -250,6 +374,7 @@ impl PairTable {
     pub(crate) fn remove(&mut self, id: PairId) {
         if let Some(index) = self.position(id) {
             self.list.remove(index);
+            self.marks.remove(index);
         }
     }
 
@@ -258,6 +383,7 @@ impl PairTable {
         self.list.retain(keep);
         if self.list.len() < before {
             self.list.shrink_to_fit();
+            self.marks = self.list.iter().map(|pair| mark(pair.base, pair.to)).collect();
         }
     }
 
@@ -291,14 +417,18 @@ impl PairTable {
     ) -> Option<&Pair> {
         self.valid(stream, component)
             .filter(|(pair, _)| accept(pair))
-            .max_by_key(|(pair, valid)| (!pair.relayed, valid.priority, Reverse(pair.id)))
+            .max_by_key(|(pair, valid)| (pair.worth_at(valid.priority), Reverse(pair.id)))
             .map(|(pair, _)| pair)
     }
 
-    fn valid(&self, stream: StreamId, component: ComponentId) -> impl Iterator<Item = (&Pair, &Valid)> {
+    pub(crate) fn valid(
+        &self,
+        stream: StreamId,
+        component: ComponentId,
+    ) -> impl Iterator<Item = (&Pair, &Valid)> {
         self.list
             .iter()
-            .filter(move |pair| pair.stream == stream && pair.component == component)
             .filter_map(|pair| pair.valid.as_deref().map(|valid| (pair, valid)))
+            .filter(move |(pair, _)| pair.is_of(stream, component))
     }
 }

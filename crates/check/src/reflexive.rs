@@ -23,14 +23,17 @@ impl ChecklistSet {
         address: TransportAddress,
         priority: Priority,
     ) -> Option<RemoteId> {
+        if self.candidates.packed_at(stream, component, address).is_some() {
+            self.candidates.unpack(stream, component);
+        }
         if let Some(known) = self.candidates.remote_at(stream, component, address) {
             return Some(known.id);
         }
-        let learned = self.candidates.remotes.iter().filter(|remote| remote.learned).count();
+        let (count, learned) = self.candidates.remote_counts();
         let full = if learned >= PEER_REFLEXIVE_LIMIT {
             Some(Limit::PeerReflexive)
         } else {
-            (self.candidates.remotes.len() >= self.config.remote_limit).then_some(Limit::RemoteCandidates)
+            (count >= self.config.remote_limit).then_some(Limit::RemoteCandidates)
         };
         let id = self.candidates.learn_remote(stream, component, transport, address, priority);
         if let Some(limit) = full {
@@ -70,7 +73,8 @@ impl ChecklistSet {
     /// A learned candidate is signalled: it gets its type, foundation and priority. Pairs there are go on as they
     /// are; pairs with the other bases are made where the component is `open` for them.
     pub(crate) fn take_over(&mut self, id: RemoteId, candidate: Candidate, open: bool) {
-        let relayed = is_relayed(&candidate);
+        let (relayed, kind) = (is_relayed(&candidate), candidate.kind);
+        let ranks = self.config.policy.ranks;
         // RFC 8445 §7.3.1.3: the signalled foundation is the actual one.
         let foundation = self.candidates.remote_foundation(&candidate.foundation).unwrap_or(id.0);
         let Some(remote) = self.candidates.remote_mut(id) else { return };
@@ -82,6 +86,9 @@ impl ChecklistSet {
         for pair in self.pairs.iter_mut().filter(|pair| pair.remote == id) {
             pair.foundation.1 = foundation;
             let near = candidates.local(pair.local);
+            if let Some(near) = near {
+                pair.type_rank = ranks.of_pair(near.candidate.kind, kind);
+            }
             pair.relayed = relayed || near.is_some_and(|local| is_relayed(&local.candidate));
             if pair.state == PairState::Succeeded {
                 proved.push(pair.foundation);

@@ -30,6 +30,17 @@ pub struct SelectedPair {
     pub rtt: Option<Duration>,
 }
 
+/// Where the data of a component goes: what of a [`SelectedPair`] is looked at after each input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Where data leaves from.
+    pub base: BaseId,
+    /// Where data goes.
+    pub remote: TransportAddress,
+    /// As in [`SelectedPair::valid_until`].
+    pub valid_until: Instant,
+}
+
 /// A pair, for reports and statistics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "independent facts of one pair, for people to read")]
@@ -58,6 +69,8 @@ pub struct PairReport {
     pub selected: bool,
     /// Whether it still stands in its checklist: after nomination the others of the component have left.
     pub listed: bool,
+    /// Whether it is kept beside the selected pair as a standby pair.
+    pub standby: bool,
     /// Why it failed, if it did.
     pub failure: Option<Failure>,
     /// Measured round-trip time.
@@ -72,6 +85,8 @@ pub struct PairReport {
     pub responses_received: u32,
     /// Authenticated requests received.
     pub requests_received: u32,
+    /// When the latest of them came.
+    pub last_request: Option<Instant>,
 }
 
 impl ChecklistSet {
@@ -79,6 +94,11 @@ impl ChecklistSet {
     /// asks before.
     pub fn pairs(&self) -> impl Iterator<Item = PairReport> {
         self.pairs.iter().filter_map(|pair| self.report(pair))
+    }
+
+    /// Stream, state and failure of all pairs, for counting them.
+    pub fn pair_states(&self) -> impl Iterator<Item = (StreamId, PairState, Option<Failure>)> {
+        self.pairs.iter().map(|pair| (pair.stream, pair.state, pair.failure))
     }
 
     /// One pair.
@@ -92,27 +112,51 @@ impl ChecklistSet {
         self.usable(self.pairs.get(id)?)
     }
 
+    /// The route of the selected pair.
+    pub fn selected_route(&self, stream: StreamId, component: ComponentId) -> Option<Route> {
+        let id = self.component(stream, component)?.selected?;
+        self.route_of(self.pairs.get(id)?)
+    }
+
+    /// The route of the pair that [`best_valid`](Self::best_valid) names.
+    pub fn route(&self, stream: StreamId, component: ComponentId) -> Option<Route> {
+        self.route_of(self.sending(stream, component)?)
+    }
+
     /// The pair to send data on: the selected one, before selection the valid one of highest priority
     /// (RFC 8445 §12.1).
     pub fn best_valid(&self, stream: StreamId, component: ComponentId) -> Option<SelectedPair> {
+        self.usable(self.sending(stream, component)?)
+    }
+
+    pub(crate) fn sending(&self, stream: StreamId, component: ComponentId) -> Option<&Pair> {
         let found = self.component(stream, component)?;
         // RFC 8445 §12.1: once a pair was selected, data goes there or nowhere.
         if found.selected.is_some() || found.consent_lost {
-            return self.selected(stream, component);
+            return self.pairs.get(found.selected?).filter(|pair| pair.valid.is_some());
         }
-        let best = self.pairs.best_valid(stream, component, |_| true)?;
-        self.usable(best)
+        // The states are levels of what is valid: most of the time before the first answer there is nothing to look for.
+        if matches!(found.state, State::New | State::Checking | State::Failed) {
+            return None;
+        }
+        let order = |(pair, valid): &(&Pair, &crate::pairs::Valid)| {
+            (pair.wish.pinned, pair.preference(), valid.priority, core::cmp::Reverse(pair.id))
+        };
+        let fit = |(pair, _): &(&Pair, _)| !pair.wish.vetoed && (pair.listed || !found.concluded);
+        self.pairs.valid(stream, component).filter(fit).max_by_key(order).map(|(pair, _)| pair)
     }
 
     /// When consent ends on the pair that [`best_valid`](Self::best_valid) names.
     pub fn consent_deadline(&self, stream: StreamId, component: ComponentId) -> Option<Instant> {
-        self.best_valid(stream, component).map(|pair| pair.valid_until)
+        self.route(stream, component).map(|route| route.valid_until)
     }
 
     /// Whether data from this source on this base is accepted: there is a valid pair, selected or not.
     pub fn is_valid(&self, base: BaseId, source: TransportAddress) -> Option<(StreamId, ComponentId)> {
         let pair = self.pairs.find(base, source)?;
-        pair.valid.as_ref().map(|_| (pair.stream, pair.component))
+        // A lite agent does not check: what the peer has checked it may use, and data may come before it nominates.
+        let valid = pair.valid.is_some() || (self.local.lite && pair.heard && !pair.revoked);
+        valid.then_some((pair.stream, pair.component))
     }
 
     /// Whether something authenticated came from this source on this base in this generation, so that data from it
@@ -129,22 +173,26 @@ impl ChecklistSet {
         if known { self.bases.owner(base) } else { None }
     }
 
-    fn usable(&self, pair: &Pair) -> Option<SelectedPair> {
+    fn route_of(&self, pair: &Pair) -> Option<Route> {
         let valid = pair.valid.as_ref()?;
         // RFC 8445 §12.1: where one component ends without a pair, nothing is sent for the whole stream.
-        if self.stream_state(pair.stream) == Some(State::Failed) {
+        if self.stream_state(pair.stream) == Some(State::Failed) || !self.is_sending_allowed(pair.stream) {
             return None;
         }
+        let forever = Instant::from_nanos(u64::MAX);
+        let valid_until = valid.consent.as_ref().map_or(forever, crate::consent::Consent::deadline);
+        Some(Route { base: pair.base, remote: pair.to, valid_until })
+    }
+
+    fn usable(&self, pair: &Pair) -> Option<SelectedPair> {
+        let Route { base, remote, valid_until } = self.route_of(pair)?;
         Some(SelectedPair {
             id: pair.id,
-            base: pair.base,
-            remote: pair.to,
-            local: self.candidates.local(valid.local)?.candidate.clone(),
+            base,
+            remote,
+            local: self.candidates.local(pair.valid.as_ref()?.local)?.candidate.clone(),
             remote_candidate: self.candidates.remote(pair.remote)?.candidate.clone(),
-            valid_until: valid
-                .consent
-                .as_ref()
-                .map_or(Instant::from_nanos(u64::MAX), crate::consent::Consent::deadline),
+            valid_until,
             rtt: pair.rtt,
         })
     }
@@ -165,6 +213,7 @@ impl ChecklistSet {
             nominated: pair.valid.as_ref().is_some_and(|valid| valid.nominated),
             selected: selected == Some(pair.id),
             listed: pair.listed,
+            standby: pair.standby,
             failure: pair.failure,
             rtt: pair.rtt,
             first_check: pair.first_check,
@@ -172,6 +221,7 @@ impl ChecklistSet {
             requests_sent: pair.requests_sent,
             responses_received: pair.responses_received,
             requests_received: pair.requests_received,
+            last_request: pair.last_request,
         })
     }
 }

@@ -2,7 +2,9 @@
 
 use alloc::vec::Vec;
 
-use floe_pair::{BaseId, ComponentId, Priority, Role, StreamId, TieBreaker, TransportAddress, Ufrag};
+use floe_pair::{
+    BaseId, CandidateType, ComponentId, Priority, Role, StreamId, TieBreaker, TransportAddress, Ufrag,
+};
 use floe_stun::attribute::ErrorCode;
 use floe_stun::binding::{BindingRequest, Claim};
 use floe_stun::{Algorithm, AttributeType, Class, Instant, Message, Method, Random};
@@ -12,6 +14,7 @@ use crate::event::{DropReason, Outcome};
 use crate::limits::{EARLY_CHECK_LIMIT, UNKNOWN_LISTED};
 use crate::outbox::{Answer, Body, Outgoing};
 use crate::pairs::PairId;
+use crate::renominate::Nominates;
 use crate::role::RoleVerdict;
 use crate::set::Early;
 use crate::state::PairState;
@@ -27,8 +30,8 @@ struct Accepted {
     algorithm: Algorithm,
     priority: Priority,
     ufrag: Option<Ufrag>,
-    /// USE-CANDIDATE that counts, with the peer's tiebreaker.
-    nominate: Option<TieBreaker>,
+    /// USE-CANDIDATE that counts.
+    nominate: Option<Nominates>,
 }
 
 impl ChecklistSet {
@@ -52,6 +55,9 @@ impl ChecklistSet {
         // RFC 8445 §7.3: FINGERPRINT must be used. Without it this may be anything that looks like STUN.
         if message.verify_fingerprint().is_err() {
             return Outcome::Dropped(DropReason::Fingerprint);
+        }
+        if self.denies(base, source) {
+            return Outcome::Dropped(DropReason::Denied);
         }
         let answered = match self.judge_request(base, source, message) {
             Err(refusal) => Err(refusal),
@@ -139,11 +145,13 @@ impl ChecklistSet {
         }
         // RFC 8445 §7.1.2: from a controlled agent, and to a controlling one, USE-CANDIDATE means nothing; agents
         // that send it all the same are answered.
-        let nominate = match request.claim {
+        let by = match request.claim {
             Some(Claim::Controlled(_)) => None,
             Some(Claim::Controlling(value)) => Some(TieBreaker(value)),
             None => Some(TieBreaker(0)),
         };
+        let (value, legacy) = (request.nomination, request.legacy_nomination);
+        let nominate = by.map(|by| Nominates { by, value, legacy });
         let nominate = nominate.filter(|_| request.use_candidate && self.standing.role == Role::Controlled);
         Ok(Accepted { algorithm, priority, ufrag, nominate })
     }
@@ -171,6 +179,10 @@ impl ChecklistSet {
             Some(Claim::Controlled(value)) => (Role::Controlled, TieBreaker(value)),
             None => return true,
         };
+        if self.local.lite && claimed.0 == Role::Controlling && self.standing.fix(Role::Controlled) {
+            // RFC 8445 §6.1.1: who sends checks to a lite agent is full, and controls.
+            self.follow_role();
+        }
         match self.standing.hear(claimed) {
             RoleVerdict::NoConflict => true,
             RoleVerdict::Answer487 => false,
@@ -198,7 +210,7 @@ impl ChecklistSet {
             self.enqueue(id);
         }
         for component in self.streams.iter_mut().flat_map(|checklist| &mut checklist.components) {
-            (component.nomination, component.hold) = (None, None);
+            (component.nomination, component.hold, component.moves.reason) = (None, None, None);
             (component.confirmed, component.settled) = (false, false);
         }
     }
@@ -226,7 +238,7 @@ impl ChecklistSet {
             }
             // A fragment that is none at all can be that of no agent.
             None if self.pairs.find(base, source).is_none() => nominate.is_none(),
-            _ => self.learn_from(base, source, priority, nominate),
+            _ => self.learn_from(base, source, priority, nominate, false),
         };
         // RFC 8445 §7.3.1.5: a nomination that is not accepted is refused.
         if accepted {
@@ -260,7 +272,7 @@ impl ChecklistSet {
             let early = self.early.remove(index);
             if early.ufrag == fragment {
                 let nominate = early.nominate.filter(|_| self.standing.role == Role::Controlled);
-                self.learn_from(early.base, early.source, early.priority, nominate);
+                self.learn_from(early.base, early.source, early.priority, nominate, true);
             }
         }
         if self.early.is_empty() {
@@ -274,17 +286,25 @@ impl ChecklistSet {
         base: BaseId,
         source: TransportAddress,
         priority: Priority,
-        nominate: Option<TieBreaker>,
+        nominate: Option<Nominates>,
+        early: bool,
     ) -> bool {
         let Some((stream, component)) = self.bases.owner(base) else { return nominate.is_none() };
         let known = self.pairs.find(base, source).map(|pair| pair.id);
-        let acceptable =
-            nominate.filter(|nominator| self.accepts_nomination(stream, component, known, *nominator));
-        let concluded = self.component(stream, component).is_none_or(|component| component.concluded);
+        // Renomination draft §3.3: a nomination that is not newer than what was accepted is a check like any other.
+        let newer = nominate.and_then(|nominate| self.is_newer(stream, component, nominate, early));
+        let nominate = nominate.filter(|_| newer != Some(false));
+        let acceptable = nominate.filter(|nominate| {
+            !self.is_vetoed(stream, component, known)
+                && (newer == Some(true) || self.accepts_nomination(stream, component, known, nominate.by))
+        });
+        let closed = self.is_closed(stream, component);
         let id = match known {
             Some(id) => id,
             // RFC 8445 §11: after ICE has concluded a check is answered and leads to nothing.
-            None if concluded && acceptable.is_none() => return nominate.is_none(),
+            None if (closed || self.is_stale(stream, component, source)) && acceptable.is_none() => {
+                return nominate.is_none();
+            }
             None => match self.pair_for(base, source, stream, component, priority) {
                 Some(id) => id,
                 None => return nominate.is_none(),
@@ -292,18 +312,56 @@ impl ChecklistSet {
         };
         let Some(pair) = self.pairs.get_mut(id) else { return nominate.is_none() };
         pair.heard = true;
+        pair.last_request = Some(self.now);
         pair.requests_received = pair.requests_received.saturating_add(1);
         let revoked = pair.revoked;
         if nominate.is_some() && (revoked || acceptable.is_none()) {
             return false;
         }
-        if !concluded || acceptable.is_some() {
+        if self.is_passive() {
+            // A lite agent takes the peer's word; of a generation that was replaced nothing is nominated.
+            if acceptable.is_some() && !self.retired {
+                self.make_valid_unchecked(self.now, id);
+            }
+        } else if !closed || acceptable.is_some() {
             self.trigger(id);
         }
-        if let Some(nominator) = acceptable {
-            self.note_nomination(id, nominator);
+        if let Some(nominates) = acceptable.filter(|_| !self.retired) {
+            self.accept_value(stream, component, nominates);
+            self.note_nomination(id, nominates.by);
         }
         true
+    }
+
+    /// Whether a check that does not nominate leads to nothing any more: a pair is selected, and stays so, or there are as
+    /// many pairs beside it as may be.
+    fn is_closed(&self, stream: StreamId, component: ComponentId) -> bool {
+        let Some(found) = self.component(stream, component) else { return true };
+        let live = || self.pairs.valid(stream, component).filter(|(pair, _)| pair.listed).count();
+        self.retired || (found.concluded && !(self.is_renominating() && live() < crate::limits::BESIDE_LIMIT))
+    }
+
+    /// After a pair was selected: whether this address of the peer was known before. If there is no pair with it any more,
+    /// it was not worth keeping, and each agent would keep it only because the other does.
+    fn is_stale(&self, stream: StreamId, component: ComponentId, source: TransportAddress) -> bool {
+        self.component(stream, component).is_none_or(|found| found.concluded)
+            && self.candidates.kind_at(stream, component, source).is_some()
+    }
+
+    /// Whether the application vetoes the pair, and it is not the selected one.
+    fn is_vetoed(&self, stream: StreamId, component: ComponentId, pair: Option<PairId>) -> bool {
+        let selected = self.component(stream, component).and_then(|component| component.selected);
+        pair.is_some_and(|id| selected != Some(id) && self.pairs.get(id).is_some_and(|pair| pair.wish.vetoed))
+    }
+
+    /// Whether the policy denies this address, as far as its type is known.
+    fn denies(&self, base: BaseId, source: TransportAddress) -> bool {
+        if self.config.policy.remotes.is_empty() {
+            return false;
+        }
+        let owner = self.bases.owner(base);
+        let known = owner.and_then(|(stream, component)| self.candidates.kind_at(stream, component, source));
+        !self.config.policy.allows(source, known.unwrap_or(CandidateType::PeerReflexive))
     }
 
     /// The pair of a base and a source that have none yet (RFC 8445 §7.3.1.3, §7.3.1.4).

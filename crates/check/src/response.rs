@@ -168,13 +168,22 @@ impl ChecklistSet {
         let Some(pair) = self.pairs.get(id) else { return };
         // A success says that the peer was controlled and has accepted the nomination, whatever our role is by now;
         // but for one of the peer that we have accepted meanwhile.
-        let nominator = self.component(pair.stream, pair.component).and_then(|component| component.nominator);
+        let of = self.component(pair.stream, pair.component);
+        let nominator = of.and_then(|component| component.nominator);
+        // An answer to an earlier nomination request, after a later one was accepted, tells nothing new.
+        let confirmed = of.map_or(0, |component| component.moves.confirmed);
         let ours = check.use_candidate
             && pair.listed
+            && check.value.is_none_or(|value| value > confirmed)
             && (check.tenure == self.standing.tenure || nominator.is_none());
         if ours || pair.peer_nominated {
+            let (stream, component) = (pair.stream, pair.component);
+            if let Some(component) = self.component_mut(stream, component).filter(|_| ours) {
+                component.moves.confirmed = check.value.unwrap_or(component.moves.confirmed);
+            }
             self.set_nominated(id, ours);
         }
+        self.suggest_restart(target);
     }
 
     /// RFC 8445 §7.2.5.3.2: the pair whose local candidate is the mapped address. Where that is the base of another
@@ -227,6 +236,8 @@ impl ChecklistSet {
             priority,
             producer,
             nominated,
+            faster: 0,
+            doubt: 0,
             since: now,
             consent,
             keepalive,
@@ -279,14 +290,20 @@ impl ChecklistSet {
         if arrived != (pair.base, pair.to) {
             return;
         }
-        let Some(consent) = pair.valid.as_mut().and_then(|valid| valid.consent.as_mut()) else { return };
+        let Some(valid) = pair.valid.as_mut() else { return };
+        let Some(consent) = &mut valid.consent else { return };
         let open = consent.find(transaction);
         consent.close(transaction);
         match answer {
             Answer::Success(_) => {
                 consent.renew(now);
-                pair.rtt = open.map(|open| now.since(open.sent)).or(pair.rtt);
+                valid.doubt = valid.doubt.saturating_sub(1);
+                let measured = open.map(|open| now.since(open.sent));
+                pair.rtt = measured.or(pair.rtt);
                 let (stream, component, tenure) = (pair.stream, pair.component, self.standing.tenure);
+                if let Some(rtt) = measured {
+                    self.compare_rtt(id, rtt);
+                }
                 if let Some(component) = self.component_mut(stream, component) {
                     component.settled |= open.is_some_and(|open| open.tenure == tenure);
                 }

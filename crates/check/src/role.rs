@@ -36,6 +36,8 @@ pub(crate) struct Standing {
     pub tenure: u32,
     /// Changes of the role by 487.
     yields: u8,
+    /// Set by what the agents are, not by a conflict: one full, one lite.
+    fixed: bool,
 }
 
 /// What a 487 comes to.
@@ -51,12 +53,16 @@ pub(crate) enum Refused {
 
 impl Standing {
     pub(crate) fn new(role: Role, tiebreaker: TieBreaker) -> Self {
-        Self { role, tiebreaker, tenure: 0, yields: 0 }
+        Self { role, tiebreaker, tenure: 0, yields: 0, fixed: false }
     }
 
     /// A request claims a role. What [`judge_role`] says is done.
     pub(crate) fn hear(&mut self, claimed: (Role, TieBreaker)) -> RoleVerdict {
-        let verdict = judge_role((self.role, self.tiebreaker), claimed);
+        let verdict = match judge_role((self.role, self.tiebreaker), claimed) {
+            // RFC 8445 §6.1.1: the peer has the wrong role, and takes the other when it is told.
+            RoleVerdict::SwitchTo(_) if self.fixed => RoleVerdict::Answer487,
+            verdict => verdict,
+        };
         if let RoleVerdict::SwitchTo(role) = verdict {
             self.take(role);
         }
@@ -68,7 +74,7 @@ impl Standing {
         if tenure != self.tenure {
             return Refused::Late;
         }
-        if self.yields >= ROLE_SWITCH_LIMIT {
+        if self.fixed || self.yields >= ROLE_SWITCH_LIMIT {
             return Refused::Spent;
         }
         self.yields = self.yields.saturating_add(1);
@@ -77,6 +83,16 @@ impl Standing {
         // RFC 8445 §7.2.5.1: the tiebreaker must change.
         self.tiebreaker = fresh();
         Refused::Yielded
+    }
+
+    /// This role, for good. True if it is another one than before.
+    pub(crate) fn fix(&mut self, role: Role) -> bool {
+        self.fixed = true;
+        let other = self.role != role;
+        if other {
+            self.take(role);
+        }
+        other
     }
 
     fn take(&mut self, role: Role) {

@@ -40,7 +40,7 @@ impl ChecklistSet {
     /// and the slot is left to others.
     pub fn take_slot(&mut self, now: Instant, rng: &mut Random) -> bool {
         let now = self.advance(now);
-        if self.peer.is_none() || !self.transactions.make_room() {
+        if self.peer.is_none() || self.is_passive() || !self.transactions.make_room() {
             return false;
         }
         if !self.started && !self.pairs.as_slice().is_empty() {
@@ -57,7 +57,7 @@ impl ChecklistSet {
     }
 
     pub(crate) fn next_urgency(&self) -> Option<Urgency> {
-        if self.peer.is_none() || !self.transactions.has_room() {
+        if self.peer.is_none() || self.is_passive() || !self.transactions.has_room() {
             return None;
         }
         if self.choose_nomination().is_some() {
@@ -124,9 +124,12 @@ impl ChecklistSet {
         let schedule = transactions::schedule(ta, self.pairs.iter().filter(active).count());
         // Earlier transactions of the pair are sent no more; their answers still count.
         self.transactions.cancel(choice.pair);
+        let nominate = choice.urgency == Urgency::Nomination;
+        let of = self.pairs.get(choice.pair).map(|pair| (pair.stream, pair.component));
+        let value =
+            of.filter(|_| nominate).and_then(|(stream, component)| self.next_value(stream, component));
         let Some(pair) = self.pairs.get_mut(choice.pair) else { return };
         let first = pair.first_check.is_none();
-        let nominate = choice.urgency == Urgency::Nomination;
         pair.step(if pair.state == PairState::Succeeded { PairEvent::Nominate } else { PairEvent::Start });
         pair.first_check.get_or_insert(now);
         (pair.last_start, pair.rto) = (Some(now), schedule.rto);
@@ -150,6 +153,7 @@ impl ChecklistSet {
             tiebreaker,
             priority: pair.check_priority,
             use_candidate: nominate,
+            value,
             heard: pair.heard || nominate,
             violated: false,
         });

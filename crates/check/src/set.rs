@@ -14,13 +14,19 @@ use crate::candidates::Candidates;
 use crate::checklist::{Checklist, Component};
 use crate::config::Config;
 use crate::event::{Event, EventQueue, State};
-use crate::limits::transaction_limit;
+use crate::lean::push_lean;
+use crate::limits::{SPENT_LIMIT, transaction_limit};
 use crate::outbox::Outbox;
 use crate::pairs::{Failure, Pair, PairTable};
+use crate::renominate::{Nominates, Renomination};
 use crate::role::Standing;
 use crate::schedule::Urgency;
 use crate::state::PairState;
 use crate::transactions::Transactions;
+
+/// How often a timeout looks again for what is due: the last check ends, then what waited for it is freed, then the
+/// transactions end that were cancelled by that and are overdue, on a host that slept.
+const ROUNDS: usize = 3;
 
 /// The peer's parameters, and what every check to it needs.
 #[derive(Debug)]
@@ -29,8 +35,10 @@ pub(crate) struct Peer {
     pub key: IntegrityKey,
     /// USERNAME of our requests: the peer's fragment, a colon, ours (RFC 8445 §7.2.2).
     pub username: Vec<u8>,
-    /// The peer follows RFC 8445, so that it nominates one pair a component.
+    /// The peer follows RFC 8445 or a renomination draft, so that one pair of a component is nominated at a time.
     pub regular: bool,
+    /// Whether, and how, the selected pair may change.
+    pub renomination: Renomination,
 }
 
 /// A check that came too early to be acted upon (RFC 8445 §7.3); it was answered.
@@ -40,7 +48,7 @@ pub(crate) struct Early {
     pub source: TransportAddress,
     pub ufrag: Ufrag,
     pub priority: Priority,
-    pub nominate: Option<TieBreaker>,
+    pub nominate: Option<Nominates>,
 }
 
 /// Connectivity checks of one agent for one generation: the checklists of all its data streams.
@@ -66,6 +74,10 @@ pub struct ChecklistSet {
     pub(crate) started: bool,
     /// Position in `streams` whose turn it is.
     pub(crate) turn: usize,
+    /// Another generation has taken this one's place.
+    pub(crate) retired: bool,
+    /// RFC 7675 §5.1: where the credentials of this generation are spent, though the pair itself was removed.
+    pub(crate) spent: Vec<(BaseId, TransportAddress)>,
     /// Retransmissions to addresses not heard from keep Ta from each other.
     pub(crate) retransmit_floor: Instant,
     pub(crate) patient_until: Option<Instant>,
@@ -76,6 +88,8 @@ pub struct ChecklistSet {
     /// When the latest local candidate came, after checks had begun.
     pub(crate) extended_at: Option<Instant>,
     pub(crate) free_at: Option<Instant>,
+    /// To be freed as soon as nothing stands against it.
+    pub(crate) free_later: bool,
     next_order: u16,
     pub(crate) wants: Option<Urgency>,
     pub(crate) deadline: Option<Instant>,
@@ -106,12 +120,15 @@ impl ChecklistSet {
             events: EventQueue::default(),
             started: false,
             turn: 0,
+            retired: false,
+            spent: Vec::new(),
             retransmit_floor: Instant::ORIGIN,
             patient_until: None,
             peer_began: None,
             told_at: None,
             extended_at: None,
             free_at: None,
+            free_later: false,
             next_order: 0,
             wants: None,
             deadline: None,
@@ -124,17 +141,26 @@ impl ChecklistSet {
     /// Adds a component, and its data stream if it is the first. Known ones are left as they are; more streams than
     /// [`STREAM_LIMIT`](crate::STREAM_LIMIT) are not taken.
     pub fn add_component(&mut self, stream: StreamId, component: ComponentId) {
+        if self.retired {
+            return;
+        }
+        let patient_until = self.peer.is_some().then(|| self.now.after(self.config.patience));
         if self.checklist(stream).is_none() {
             if self.streams.len() >= crate::limits::STREAM_LIMIT {
                 return;
             }
-            self.streams.push(Checklist::new(stream, self.next_order));
+            push_lean(&mut self.streams, Checklist::new(stream, self.next_order));
             self.next_order = self.next_order.saturating_add(1);
         }
         let Some(checklist) = self.checklist_mut(stream) else { return };
         if let Err(place) = checklist.components.binary_search_by_key(&component, |known| known.id) {
+            if checklist.components.is_empty() {
+                checklist.components.reserve_exact(1);
+            }
             checklist.components.insert(place, Component::new(component));
             checklist.completed = false;
+            // RFC 8863 §4: the peer has as long for what is added later.
+            checklist.patient_until = patient_until;
         }
         self.settle(self.now);
     }
@@ -143,7 +169,7 @@ impl ChecklistSet {
     /// multiplexed RTCP need no checks of their own.
     pub fn remove_component(&mut self, now: Instant, stream: StreamId, component: ComponentId) {
         let now = self.advance(now);
-        let gone = |pair: &Pair| pair.stream == stream && pair.component == component;
+        let gone = |pair: &Pair| pair.is_of(stream, component);
         let (pairs, streams) = (&mut self.pairs, &mut self.streams);
         self.transactions.retain(|check| pairs.get(check.pair).is_some_and(|pair| !gone(pair)));
         if let Some(checklist) = streams.iter_mut().find(|checklist| checklist.stream == stream) {
@@ -151,6 +177,10 @@ impl ChecklistSet {
             checklist.components.retain(|known| known.id != component);
         }
         streams.retain(|checklist| !checklist.components.is_empty());
+        self.spent
+            .extend(pairs.iter().filter(|pair| gone(pair) && pair.revoked).map(|pair| (pair.base, pair.to)));
+        let excess = self.spent.len().saturating_sub(SPENT_LIMIT);
+        self.spent.drain(..excess);
         pairs.retain(|pair| !gone(pair));
         self.candidates
             .locals
@@ -158,20 +188,36 @@ impl ChecklistSet {
         self.candidates
             .remotes
             .retain(|remote| remote.stream != stream || remote.candidate.component != component);
+        self.candidates.forget_packed(stream, component);
+        for base in self.bases.disown((stream, component)) {
+            self.early.retain(|early| early.base != base);
+        }
+        self.release_memory();
         self.settle(now);
+    }
+
+    /// Removes a data stream: all its components, as [`remove_component`](Self::remove_component) does.
+    pub fn remove_stream(&mut self, now: Instant, stream: StreamId) {
+        while let Some(component) = self.checklist(stream).and_then(|list| list.components.last()) {
+            self.remove_component(now, stream, component.id);
+        }
     }
 
     /// The peer's parameters: from now on checks can be sent and patience runs (RFC 8863 §4). May come after its
     /// candidates and after its first checks. Only the first call counts: other parameters are another generation.
     pub fn set_remote_parameters(&mut self, now: Instant, remote: Parameters) {
         let now = self.advance(now);
-        if self.peer.is_some() {
+        if self.peer.is_some() || self.retired {
             return;
         }
         let username = [remote.ufrag.as_bytes(), b":", self.local.ufrag.as_bytes()].concat();
         let key = IntegrityKey::new(remote.pwd.expose().as_bytes());
-        let regular = remote.options.has(IceOptions::ICE2);
-        self.peer = Some(Peer { parameters: remote, key, username, regular });
+        let renomination =
+            Renomination::agreed(&self.local.options, &remote, self.config.legacy_renomination);
+        // Renomination drafts: where it is in use, nobody nominates aggressively; the latest nomination counts.
+        let regular = remote.options.has(IceOptions::ICE2) || renomination != Renomination::Off;
+        self.peer = Some(Peer { parameters: remote, key, username, regular, renomination });
+        self.determine_role();
         // RFC 8863 §4: the timer starts with the parameters of both sides, candidates or not.
         self.patient_until = Some(now.after(self.config.patience));
         self.replay_early();
@@ -196,12 +242,7 @@ impl ChecklistSet {
         };
         checklist.remote_complete = true;
         // RFC 8445 §6.1.2.2: a stream has no more components than either side has candidates for.
-        checklist.remote_components = candidates
-            .remotes
-            .iter()
-            .filter(|remote| remote.stream == stream)
-            .map(|remote| remote.candidate.component)
-            .max();
+        checklist.remote_components = candidates.highest_component(stream);
         self.settle(now);
     }
 
@@ -209,15 +250,18 @@ impl ChecklistSet {
     /// [`poll_timeout`](Self::poll_timeout) it does nothing.
     pub fn handle_timeout(&mut self, now: Instant, rng: &mut Random) {
         let now = self.advance(now);
-        if self.deadline.is_none_or(|deadline| now < deadline) {
-            return;
+        // What follows at once is done with it: a deadline that stays where it was would look like nothing done.
+        for _ in 0..ROUNDS {
+            if self.deadline.is_none_or(|deadline| now < deadline) {
+                return;
+            }
+            self.run_admissions(now);
+            self.run_transactions(now);
+            self.run_fresh(now);
+            self.run_consent(now, rng);
+            self.free_candidates(now);
+            self.settle(now);
         }
-        self.run_admissions(now);
-        self.run_transactions(now);
-        self.run_fresh(now);
-        self.run_consent(now, rng);
-        self.free_candidates(now);
-        self.settle(now);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
@@ -229,6 +273,12 @@ impl ChecklistSet {
     pub fn poll_event(&mut self) -> Option<Event> {
         if let Some(event) = self.bases.poll_wanted() {
             return Some(event);
+        }
+        if self.retired {
+            // RFC 8445 §9: of what was, only the data and its consent go on.
+            let lost = |event: &Event| matches!(event, Event::ConsentLost { .. });
+            return core::iter::from_fn(|| self.streams.iter_mut().find_map(Checklist::poll_event))
+                .find(lost);
         }
         if self.standing.role != self.reported_role {
             self.reported_role = self.standing.role;
@@ -333,11 +383,16 @@ impl ChecklistSet {
     /// Brings everything that follows from the pairs up to date. Runs after each input.
     pub(crate) fn settle(&mut self, now: Instant) {
         self.settle_selected();
-        self.decide_nominations(now);
+        self.settle_lite(now);
+        if !self.is_passive() {
+            self.decide_nominations(now);
+            self.decide_moves(now);
+        }
         if self.started && self.peer.is_some() && self.bases.is_any_gated() {
             self.want_admissions(now);
         }
         self.settle_states(now);
+        self.settle_freeing(now);
         self.wants = self.next_urgency();
         self.deadline = self.next_deadline(now);
     }
@@ -360,17 +415,20 @@ impl ChecklistSet {
             if let Some(valid) = &pair.valid {
                 consider(valid.keepalive);
                 if let Some(consent) = &valid.consent {
-                    consider(Some(if self.keeps_consent(pair) {
+                    consider(if self.keeps_consent(pair) {
                         consent.next_timeout()
                     } else {
-                        consent.deadline()
-                    }));
+                        Some(consent.deadline())
+                    });
                 }
             }
         }
         consider(self.bases.next_deadline());
         consider(self.free_at);
         consider(self.patient_until.filter(|until| *until > now));
+        for checklist in &self.streams {
+            consider(checklist.patient_until.filter(|until| *until > now));
+        }
         for component in self.streams.iter().flat_map(|checklist| &checklist.components) {
             consider(component.hold.filter(|hold| *hold > now));
             consider(component.dead_at.filter(|at| *at > now));

@@ -22,6 +22,8 @@ pub(crate) struct Check {
     pub tiebreaker: TieBreaker,
     pub priority: Priority,
     pub use_candidate: bool,
+    /// What NOMINATION says, where renomination is in use.
+    pub value: Option<u32>,
     /// The address was heard from when it began: its retransmissions need not keep apart from each other.
     pub heard: bool,
     /// An answer with wrong integrity was dropped.

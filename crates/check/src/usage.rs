@@ -22,14 +22,19 @@ pub struct Usage {
 }
 
 impl ChecklistSet {
+    /// How checks are made, as far as it is allowed.
+    pub fn config(&self) -> &crate::Config {
+        &self.config
+    }
+
     /// How full the tables are now.
     pub fn usage(&self) -> Usage {
-        let remotes = &self.candidates.remotes;
+        let (remotes, learned) = self.candidates.remote_counts();
         Usage {
             pairs: self.pairs.iter().filter(|pair| pair.listed).count(),
             triggered: self.streams.iter().map(|checklist| checklist.triggered.len()).sum(),
-            remotes: remotes.len(),
-            learned: remotes.iter().filter(|remote| remote.learned).count(),
+            remotes,
+            learned,
             transactions: self.transactions.iter().count(),
             early: self.early.len(),
         }

@@ -232,3 +232,141 @@ fn an_idle_pair_wakes_its_owner_only_for_consent() {
         assert_eq!(side.set.pairs().count(), 1, "the checklist is freed");
     }
 }
+
+#[test]
+fn p34_every_poll_of_an_idle_hour_sends_a_request() {
+    let mut world = World::hosts(4, millis(50));
+    world.signal();
+    world.complete_gathering();
+    assert!(world.run_to_selection(ms(1_000)));
+    world.run(ms(60_000));
+    let mut polls = 0_usize;
+    for side in &mut world.sides {
+        side.sent.clear();
+    }
+    while world.now < ms(3_660_000) {
+        let before: usize = world.sides.iter().map(|side| side.sent.len()).sum();
+        let next = world.sides.iter().filter_map(|side| side.set.poll_timeout()).min().expect("consent");
+        world.run(next);
+        polls += 1;
+        let after: usize = world.sides.iter().map(|side| side.sent.len()).sum();
+        assert!(after > before, "a poll that does nothing, at {next:?}");
+        let settled = world.now.after(millis(60));
+        world.run(settled);
+    }
+    assert!(polls <= 2 * 900, "at most one each 4 s: {polls}");
+}
+
+#[test]
+fn p34_between_selection_and_rest_every_poll_does_something() {
+    let mut world = World::hosts(4, millis(50));
+    world.signal();
+    world.complete_gathering();
+    assert!(world.run_to_selection(ms(1_000)));
+    let mut idle = 0_usize;
+    while world.now < ms(60_000) {
+        let before: usize =
+            world.sides.iter().map(|side| side.sent.len() + side.set.pairs().count() * 1_000).sum();
+        let next = world.sides.iter().filter_map(|side| side.set.poll_timeout()).min().expect("consent");
+        world.run(next);
+        let after: usize =
+            world.sides.iter().map(|side| side.sent.len() + side.set.pairs().count() * 1_000).sum();
+        idle += usize::from(after == before);
+        let settled = world.now.after(millis(1));
+        world.run(settled);
+    }
+    // What is freed last shows in neither number: memory alone, once for each side.
+    assert!(idle <= 4, "{idle}");
+}
+
+#[test]
+fn p14_the_loss_of_any_single_check_shows_in_no_state() {
+    for lost in 0..24 {
+        let mut world = World::hosts(1, millis(100));
+        world.signal();
+        world.complete_gathering();
+        assert!(world.run_to_selection(ms(1_000)));
+        world.run(ms(4_000));
+        let mut seen = 0;
+        world.passes = std::boxed::Box::new(move |_, _, _, _| {
+            seen += 1;
+            seen != lost + 1
+        });
+        for side in &mut world.sides {
+            side.events.clear();
+        }
+        world.run(ms(60_000));
+        let shown = |event: &Event| {
+            matches!(event, Event::State(_) | Event::StreamState { .. } | Event::ConsentLost { .. })
+        };
+        assert!(world.sides.iter().all(|side| side.first(shown).is_none()), "datagram {lost}");
+    }
+}
+
+#[test]
+fn t40_after_eight_hours_of_sleep_consent_is_over_once_and_without_a_burst() {
+    for listed in [true, false] {
+        let mut script = if listed {
+            selected(Role::Controlling, Config::default())
+        } else {
+            Script::new(Role::Controlled)
+        };
+        if !listed {
+            script.add_remote(remote(), 0);
+            let check = script.slot().expect("a check");
+            script.succeed(&check);
+        }
+        script.wait(1_000);
+        let _ = script.events();
+        script.now = script.now.after(millis(8 * 3_600_000));
+        script.set.handle_timeout(script.now, &mut script.rng);
+        assert!(script.drain().is_empty(), "nothing goes to a peer that has not consented for hours");
+        let lost = Event::ConsentLost { stream: STREAM, component: RTP };
+        assert_eq!(script.events().into_iter().filter(|event| *event == lost).count(), usize::from(listed));
+        assert!(script.set.best_valid(STREAM, RTP).is_none());
+    }
+}
+
+#[test]
+fn con_01_consent_is_kept_on_every_valid_pair_while_none_is_selected() {
+    let mut script = Script::new(Role::Controlled);
+    let addresses: Vec<_> = (1..=5).map(|index| address(&std::format!("10.0.1.{index}:1000"))).collect();
+    for (index, at) in (0..).zip(&addresses) {
+        script.add_remote(*at, index);
+    }
+    for _ in &addresses {
+        let check = script.slot().expect("a check");
+        script.succeed(&check);
+    }
+    for _ in 0..1_200 {
+        for sent in script.wait(100) {
+            assert_eq!(sent.kind, TransmitKind::Consent);
+            // The best of them answers no more.
+            if sent.to != addresses[0] {
+                script.succeed(&sent);
+            }
+        }
+    }
+    assert_eq!(script.pair(addresses[0]).failure, Some(Failure::ConsentExpired));
+    assert!(addresses[1..].iter().all(|at| script.pair(*at).valid));
+    assert_eq!(script.set.best_valid(STREAM, RTP).map(|pair| pair.remote), Some(addresses[1]));
+    // RFC 7675 §5.1: its credentials are spent on that pair, also for a nomination.
+    let (_, answer) = script.ask(addresses[0], &Ask::nominating());
+    assert_eq!(answer.expect("an answer").code, Some(400));
+    assert!(script.slot().is_none());
+}
+
+#[test]
+fn con_04_credentials_stay_spent_when_the_component_is_removed_and_added_again() {
+    let mut script = selected(Role::Controlled, Config::default());
+    script.wait(30_000);
+    assert_eq!(script.pair(remote()).failure, Some(Failure::ConsentExpired));
+    script.set.remove_component(script.now, STREAM, RTP);
+    script.set.add_component(STREAM, RTP);
+    script.set.add_local_candidate(script.now, STREAM, host(RTP, 0, local()), BASE);
+    script.add_remote(remote(), 0);
+    assert!(script.find(remote()).is_none() && script.slot().is_none());
+    let (_, answer) = script.ask(remote(), &Ask::nominating());
+    assert_eq!(answer.expect("an answer").code, Some(400));
+    assert!(script.slot().is_none());
+}

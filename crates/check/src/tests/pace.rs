@@ -150,7 +150,7 @@ fn ice_41_the_higher_proposal_for_ta_is_in_force() {
         (5, Some(9_000), 500),
     ] {
         let config = Config { ta: millis(ours), ..Config::default() };
-        let mut set = new_set("left", floe_pair::Role::Controlling, config);
+        let mut set = new_set(floe_pair::Role::Controlling, config, parameters("left"));
         let mut remote = parameters("right");
         remote.pacing = theirs.map(millis);
         set.set_remote_parameters(ms(0), remote);

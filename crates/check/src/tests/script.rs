@@ -2,10 +2,10 @@
 
 use std::vec::Vec;
 
-use floe_pair::{BaseId, ComponentId, Role, StreamId, TransportAddress};
+use floe_pair::{BaseId, ComponentId, Parameters, Role, StreamId, TransportAddress};
 use floe_stun::attribute::{
-    ErrorCode, IceControlled, IceControlling, Priority, UnknownAttributes, UseCandidate, Username,
-    XorMappedAddress,
+    ErrorCode, IceControlled, IceControlling, LegacyNomination, Nomination, Priority, UnknownAttributes,
+    UseCandidate, Username, XorMappedAddress,
 };
 use floe_stun::binding::{BindingRequest, Claim};
 use floe_stun::{
@@ -36,6 +36,8 @@ pub(super) struct Ask {
     pub priority: Option<u32>,
     pub claim: Option<Claim>,
     pub use_candidate: bool,
+    pub value: Option<u32>,
+    pub legacy: Option<u32>,
     pub unknown: Vec<u16>,
 }
 
@@ -51,6 +53,8 @@ impl Default for Ask {
             priority: Some(GOOD_PRIORITY),
             claim: Some(Claim::Controlled(1)),
             use_candidate: false,
+            value: None,
+            legacy: None,
             unknown: Vec::new(),
         }
     }
@@ -63,6 +67,10 @@ impl Ask {
 
     pub(super) fn nominating() -> Self {
         Self { use_candidate: true, ..Self::controlling() }
+    }
+
+    pub(super) fn renominating(value: u32) -> Self {
+        Self { value: Some(value), ..Self::nominating() }
     }
 
     pub(super) fn bytes(&self, id: TransactionId) -> Vec<u8> {
@@ -81,6 +89,12 @@ impl Ask {
         }
         if self.use_candidate {
             writer.put(&UseCandidate).expect("room");
+        }
+        if let Some(value) = self.value {
+            writer.put(&Nomination(value)).expect("room");
+        }
+        if let Some(value) = self.legacy {
+            writer.put(&LegacyNomination(value)).expect("room");
         }
         for kind in &self.unknown {
             writer.put_raw(AttributeType::new(*kind), b"what").expect("room");
@@ -182,14 +196,23 @@ impl Script {
     }
 
     pub(super) fn with(role: Role, config: Config) -> Self {
-        let mut script = Self::bare(role, config);
-        script.set.set_remote_parameters(script.now, parameters("right"));
+        Self::between(role, config, parameters("left"), parameters("right"))
+    }
+
+    /// As `new`, with parameters of our own.
+    pub(super) fn between(role: Role, config: Config, ours: Parameters, theirs: Parameters) -> Self {
+        let mut script = Self::early(role, config, ours);
+        script.set.set_remote_parameters(script.now, theirs);
         script
     }
 
     /// As `new`, and the peer's parameters are not known.
     pub(super) fn bare(role: Role, config: Config) -> Self {
-        let mut set = new_set("left", role, config);
+        Self::early(role, config, parameters("left"))
+    }
+
+    pub(super) fn early(role: Role, config: Config, ours: Parameters) -> Self {
+        let mut set = new_set(role, config, ours);
         set.add_base(BASE, Admission::Open);
         set.add_local_candidate(ms(0), STREAM, host(RTP, 0, local()), BASE);
         Self { set, now: ms(0), rng: Random::from_seed([9; 32]), ids: 0 }
@@ -248,6 +271,8 @@ impl Script {
         while let Some(at) = self.set.poll_timeout().filter(|at| *at <= end) {
             self.now = self.now.max(at);
             self.set.handle_timeout(self.now, &mut self.rng);
+            let next = self.set.poll_timeout();
+            assert!(next.is_none_or(|next| next > self.now), "{next:?} was left over");
             sent.extend(self.drain());
         }
         self.now = end;

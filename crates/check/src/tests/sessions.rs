@@ -3,7 +3,7 @@
 use std::boxed::Box;
 use std::vec::Vec;
 
-use floe_pair::{CandidateType, ComponentId, Role, StreamId};
+use floe_pair::{CandidateType, ComponentId, Parameters, Role, StreamId};
 use floe_stun::Random;
 
 use super::world::*;
@@ -20,7 +20,12 @@ fn seeded(seed: u32) -> Random {
 
 /// Two streams of two components, `hosts` addresses on each side.
 fn multi(hosts: u16) -> World {
-    let mut world = World::new([Role::Controlling, Role::Controlled], millis(40), 3, Config::default());
+    multi_between(hosts, [parameters("left"), parameters("right")], Config::default())
+}
+
+fn multi_between(hosts: u16, parameters: [Parameters; 2], config: Config) -> World {
+    let roles = [Role::Controlling, Role::Controlled];
+    let mut world = World::between(roles, parameters, millis(40), 3, config);
     let places = [(STREAM, RTP), (STREAM, RTCP), (VIDEO, RTP), (VIDEO, RTCP)];
     for (side, net) in world.sides.iter_mut().zip(0..) {
         for (place, (stream, component)) in places.into_iter().enumerate() {
@@ -289,18 +294,45 @@ fn equal_seeds_give_equal_bytes() {
 }
 
 /// Random commands, messages and instants: nothing panics, bounds hold, deadlines are true.
+/// The options and kinds of both agents by chance.
+fn random_world(seed: u32) -> World {
+    let kinds: [&[&str]; 3] = [&["ice2"], &["ice2", "renomination2"], &[]];
+    let of = |name: &str, at: u32| {
+        let mut parameters = with_options(name, kinds[usize::try_from(at % 3).expect("three")]);
+        parameters.lite = at % 5 == 4;
+        parameters
+    };
+    let consent = crate::ConsentConfig { suspend: seed.is_multiple_of(2), ..crate::ConsentConfig::default() };
+    let config = Config {
+        consent: Some(consent),
+        standby: u8::try_from(seed % 3).expect("three"),
+        ..Config::default()
+    };
+    multi_between(2, [of("left", seed), of("right", seed / 3)], config)
+}
+
+fn add_late(world: &mut World, side: usize, index: u16) {
+    let at = std::format!("10.0.{side}.{}:2000", index % 200);
+    if world.sides.iter().all(|side| side.bases.iter().all(|(_, known)| *known != address(&at))) {
+        let base = world.sides[side].add_host(STREAM, RTP, index, &at);
+        let (stream, candidate, _) = world.sides[side].candidates.last().expect("just added").clone();
+        let now = world.now;
+        world.sides[side].set.add_local_candidate(now, stream, candidate, base);
+    }
+}
+
 #[test]
 fn p37_random_operations_do_no_harm() {
     for seed in 0..60 {
         let mut rng = seeded(1_000 + seed);
-        let mut world = multi(2);
+        let mut world = random_world(seed);
         world.lose(20, 1);
         let mut now = 0;
         for _ in 0..300 {
             let side = usize::try_from(rng.below(2)).expect("one bit");
             let at = ms(now);
             world.now = world.now.max(at);
-            match rng.below(14) {
+            match rng.below(22) {
                 0 => world.tell_local(side),
                 1 => world.tell_parameters(side),
                 2 => world.tell_candidates(side),
@@ -320,6 +352,37 @@ fn p37_random_operations_do_no_harm() {
                 // A clock that goes back, and one that jumps.
                 7 => world.sides[side].set.handle_timeout(ms(now / 2), &mut rng),
                 8 => now += rng.below(40_000),
+                9 => {
+                    if rng.below(60) == 0 {
+                        world.sides[side].set.retire(at);
+                    }
+                }
+                10 => world.sides[side].set.data_sent(at, STREAM, RTP),
+                11 => world.sides[side].set.add_component(VIDEO, RTCP),
+                12 => {
+                    let set = &mut world.sides[side].set;
+                    let pair = crate::PairId(u32::try_from(rng.below(40)).expect("few"));
+                    match rng.below(5) {
+                        0 => set.rank(at, pair, i32::MAX),
+                        1 => set.veto(at, pair, true),
+                        2 => set.pin(at, pair, true),
+                        3 => set.keep(at, pair, true),
+                        _ => {
+                            let _ = set.nominate(at, pair);
+                        }
+                    }
+                }
+                13 => {
+                    if rng.below(40) == 0 {
+                        world.sides[side].set.remove_stream(at, VIDEO);
+                    }
+                }
+                14 => {
+                    if rng.below(8) == 0 {
+                        let index = u16::try_from(rng.below(50)).expect("few");
+                        add_late(&mut world, side, 100 + index);
+                    }
+                }
                 _ => now += rng.below(100),
             }
             let end = ms(now);

@@ -58,9 +58,18 @@ pub(super) fn candidate(
     }
 }
 
-pub(super) fn new_set(name: &str, role: Role, config: Config) -> ChecklistSet {
+pub(super) fn with_options(name: &str, tags: &[&str]) -> Parameters {
+    let options = IceOptions::from_tags(tags.iter().copied()).expect("tags");
+    Parameters { options, ..parameters(name) }
+}
+
+pub(super) fn lite(name: &str) -> Parameters {
+    Parameters { lite: true, ..parameters(name) }
+}
+
+pub(super) fn new_set(role: Role, config: Config, parameters: Parameters) -> ChecklistSet {
     let tiebreaker = TieBreaker(if role == Role::Controlling { 2 } else { 1 });
-    let mut set = ChecklistSet::new(config, role, tiebreaker, parameters(name));
+    let mut set = ChecklistSet::new(config, role, tiebreaker, parameters);
     set.add_component(STREAM, RTP);
     set
 }
@@ -135,8 +144,18 @@ use std::boxed::Box;
 
 impl World {
     pub(super) fn new(roles: [Role; 2], rtt: Duration, seed: u8, config: Config) -> Self {
-        let side = |name: &str, role, seed| Side {
-            set: new_set(name, role, config),
+        Self::between(roles, [parameters("left"), parameters("right")], rtt, seed, config)
+    }
+
+    pub(super) fn between(
+        roles: [Role; 2],
+        parameters: [Parameters; 2],
+        rtt: Duration,
+        seed: u8,
+        config: Config,
+    ) -> Self {
+        let side = |parameters, role, seed, config| Side {
+            set: new_set(role, config, parameters),
             rng: Random::from_seed([seed; 32]),
             bases: Vec::new(),
             candidates: Vec::new(),
@@ -145,9 +164,13 @@ impl World {
             sent: Vec::new(),
             events: Vec::new(),
         };
+        let [left, right] = parameters;
         Self {
             now: Instant::ORIGIN,
-            sides: [side("left", roles[0], seed), side("right", roles[1], seed.wrapping_add(101))],
+            sides: [
+                side(left, roles[0], seed, config.clone()),
+                side(right, roles[1], seed.wrapping_add(101), config),
+            ],
             delay: rtt / 2,
             passes: Box::new(|_, _, _, _| true),
             outside: Vec::new(),

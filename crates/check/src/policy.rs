@@ -1,0 +1,266 @@
+//! Which pairs are checked and preferred: policy as data, and as commands.
+//!
+//! A policy orders what the rules allow. It cannot make a second nomination, send data where consent is missing, or
+//! begin a check without a slot.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::IpAddr;
+use core::ops::RangeInclusive;
+use core::time::Duration;
+
+use floe_pair::{CandidateType, Role, TransportAddress};
+use floe_stun::Instant;
+
+use crate::ChecklistSet;
+use crate::event::MoveReason;
+use crate::pairs::{Pair, PairId};
+use crate::timing::Timing;
+
+/// A policy for pairs, fixed when the set is made. The default allows everything and prefers nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PairPolicy {
+    /// Rules for remote addresses: the first that fits decides, and where none does the address is allowed. To a denied
+    /// address nothing is sent, and what comes from it is dropped.
+    pub remotes: Vec<RemoteRule>,
+    /// Rank of a pair by the types of its candidates.
+    pub ranks: TypeRanks,
+    /// For how long a nomination may wait for a better pair, from the first valid one of its component. `None`: as long
+    /// as the measured round-trip times call for.
+    pub max_wait: Option<Duration>,
+}
+
+/// A rule for remote addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteRule {
+    /// Addresses it is for.
+    pub prefix: AddressPrefix,
+    /// Ports it is for.
+    pub ports: RangeInclusive<u16>,
+    /// Type of candidate it is for, as far as the peer has signalled it; `None` for all.
+    pub kind: Option<CandidateType>,
+    /// What is done.
+    pub verdict: Verdict,
+}
+
+/// What is done with an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// Pairs are made with it.
+    Allow,
+    /// It is treated as if it did not exist.
+    Deny,
+}
+
+impl RemoteRule {
+    /// Denies all addresses of a prefix, whatever the port and type.
+    pub const fn deny(prefix: AddressPrefix) -> Self {
+        Self { prefix, ports: 0..=u16::MAX, kind: None, verdict: Verdict::Deny }
+    }
+
+    /// Allows all addresses of a prefix, whatever the port and type.
+    pub const fn allow(prefix: AddressPrefix) -> Self {
+        Self { prefix, ports: 0..=u16::MAX, kind: None, verdict: Verdict::Allow }
+    }
+
+    fn fits(&self, address: TransportAddress, kind: CandidateType) -> bool {
+        self.prefix.contains(address.ip())
+            && self.ports.contains(&address.port())
+            && self.kind.is_none_or(|wanted| wanted == kind)
+    }
+}
+
+/// The addresses that share their first bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AddressPrefix {
+    ip: IpAddr,
+    bits: u8,
+}
+
+impl AddressPrefix {
+    /// The addresses of the family of `ip` that have its first `bits` bits; more bits than an address has count as all.
+    pub const fn new(ip: IpAddr, bits: u8) -> Self {
+        Self { ip, bits }
+    }
+
+    /// Whether the address is among them.
+    pub fn contains(self, ip: IpAddr) -> bool {
+        match (self.ip, ip) {
+            (IpAddr::V4(prefix), IpAddr::V4(ip)) => {
+                let mask = u32::MAX.checked_shl(32_u32.saturating_sub(self.bits.into())).unwrap_or(0);
+                (prefix.to_bits() ^ ip.to_bits()) & mask == 0
+            }
+            (IpAddr::V6(prefix), IpAddr::V6(ip)) => {
+                let mask = u128::MAX.checked_shl(128_u32.saturating_sub(self.bits.into())).unwrap_or(0);
+                (prefix.to_bits() ^ ip.to_bits()) & mask == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Rank of a candidate by its type. A pair has the sum of both its candidates' ranks; the higher is preferred, before
+/// direct is preferred to relayed and before the priority of the RFC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TypeRanks {
+    /// Of host candidates.
+    pub host: i16,
+    /// Of server-reflexive candidates.
+    pub server_reflexive: i16,
+    /// Of peer-reflexive candidates.
+    pub peer_reflexive: i16,
+    /// Of relayed candidates.
+    pub relayed: i16,
+}
+
+impl TypeRanks {
+    fn of(self, kind: CandidateType) -> i32 {
+        i32::from(match kind {
+            CandidateType::Host => self.host,
+            CandidateType::ServerReflexive => self.server_reflexive,
+            CandidateType::PeerReflexive => self.peer_reflexive,
+            CandidateType::Relayed => self.relayed,
+        })
+    }
+
+    pub(crate) fn of_pair(self, local: CandidateType, remote: CandidateType) -> i32 {
+        self.of(local).saturating_add(self.of(remote))
+    }
+}
+
+impl PairPolicy {
+    pub(crate) fn allows(&self, address: TransportAddress, kind: CandidateType) -> bool {
+        let rule = self.remotes.iter().find(|rule| rule.fits(address, kind));
+        rule.is_none_or(|rule| rule.verdict == Verdict::Allow)
+    }
+
+    /// What the measured times call for, within `max_wait`. `since`: when the pair that would be nominated became valid.
+    pub(crate) fn bound(&self, timing: Timing, since: Instant, now: Instant) -> Timing {
+        match (timing, self.max_wait.map(|wait| since.after(wait))) {
+            (Timing::Hold(_), Some(latest)) if latest <= now => Timing::Now,
+            (Timing::Hold(until), Some(latest)) => Timing::Hold(until.min(latest)),
+            (timing, _) => timing,
+        }
+    }
+}
+
+/// What the application has said about a pair.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wish {
+    pub rank: i32,
+    pub vetoed: bool,
+    pub pinned: bool,
+    pub kept: bool,
+}
+
+/// Why a pair is not nominated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NominateError {
+    /// There is no such pair.
+    UnknownPair,
+    /// The peer controls, or the set was retired.
+    NotControlling,
+    /// The pair is not valid, or the application vetoes it.
+    NotValid,
+    /// A nomination in the component is under way.
+    UnderWay,
+    /// The component has a selected pair and renomination was not negotiated (RFC 8445 §8.1.1).
+    AlreadyNominated,
+}
+
+impl fmt::Display for NominateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownPair => "there is no such pair",
+            Self::NotControlling => "this agent does not nominate",
+            Self::NotValid => "the pair is not valid or is vetoed",
+            Self::UnderWay => "another nomination is under way",
+            Self::AlreadyNominated => "a pair was nominated and renomination was not negotiated",
+        })
+    }
+}
+
+impl core::error::Error for NominateError {}
+
+impl ChecklistSet {
+    /// Ranks a pair: the higher is nominated before all others, whatever their types and priorities; 0 at first. Unknown
+    /// pairs are ignored, here and in the other commands.
+    pub fn rank(&mut self, now: Instant, pair: PairId, rank: i32) {
+        self.wish(now, pair, |wish| wish.rank = rank);
+    }
+
+    /// Vetoes a pair, or takes the veto back. A vetoed pair is checked and answered as before; it is not nominated, no
+    /// nomination of it is accepted, and before one is selected no data goes over it.
+    pub fn veto(&mut self, now: Instant, pair: PairId, vetoed: bool) {
+        self.wish(now, pair, |wish| wish.vetoed = vetoed);
+    }
+
+    /// Pins a pair, or lets it loose: while it is valid it is nominated before all others, and not left for a better one.
+    pub fn pin(&mut self, now: Instant, pair: PairId, pinned: bool) {
+        self.wish(now, pair, |wish| wish.pinned = pinned);
+    }
+
+    /// Keeps a valid pair beside the selected one, in addition to the standby pairs and for as long as its consent
+    /// lasts, or no longer. At most [`KEPT_LIMIT`](crate::KEPT_LIMIT) pairs of a component are kept.
+    pub fn keep(&mut self, now: Instant, pair: PairId, kept: bool) {
+        let Some(found) = self.pairs.get(pair) else { return };
+        let own = |other: &&Pair| other.stream == found.stream && other.component == found.component;
+        let others = self.pairs.iter().filter(own).filter(|other| other.id != pair && other.wish.kept);
+        let room = others.count() < crate::limits::KEPT_LIMIT;
+        self.wish(now, pair, |wish| wish.kept = kept && room);
+    }
+
+    fn wish(&mut self, now: Instant, pair: PairId, change: impl FnOnce(&mut Wish)) {
+        let now = self.advance(now);
+        let Some(found) = self.pairs.get_mut(pair) else { return };
+        change(&mut found.wish);
+        let (stream, component) = (found.stream, found.component);
+        // The pair may be the one that should be left, or the one that should be used.
+        let own = |other: &&Pair| other.is_of(stream, component) && other.listed && other.valid.is_some();
+        let preferred = self.pairs.iter().filter(own).max_by_key(|other| (!other.wish.vetoed, other.worth()));
+        if let Some(preferred) = preferred.map(|pair| pair.id) {
+            self.suggest_restart(preferred);
+        }
+        self.suggest_where_vetoed(stream, component);
+        self.settle(now);
+    }
+
+    /// Nominates a valid pair in the next slot, without waiting for a better one.
+    ///
+    /// # Errors
+    /// What stands against it; nothing has changed then.
+    pub fn nominate(&mut self, now: Instant, pair: PairId) -> Result<(), NominateError> {
+        let now = self.advance(now);
+        let found = self.pairs.get(pair).ok_or(NominateError::UnknownPair)?;
+        if self.standing.role != Role::Controlling || self.peer.is_none() || self.is_passive() {
+            return Err(NominateError::NotControlling);
+        }
+        let valid = found.valid.as_ref().filter(|_| found.listed && !found.wish.vetoed);
+        let producer = valid.map(|valid| valid.producer).ok_or(NominateError::NotValid)?;
+        let (stream, component) = (found.stream, found.component);
+        let fit = self.pairs.get(producer).is_some_and(|pair| !pair.nomination_failed);
+        let renominates = self.is_renominating();
+        let of = self.component_mut(stream, component).ok_or(NominateError::UnknownPair)?;
+        if of.nomination.is_some() {
+            return Err(NominateError::UnderWay);
+        }
+        if of.concluded && of.selected == Some(pair) {
+            of.commanded = Some(pair);
+            return Ok(());
+        }
+        if of.concluded && !renominates {
+            return Err(NominateError::AlreadyNominated);
+        }
+        if !fit {
+            return Err(NominateError::NotValid);
+        }
+        (of.nomination, of.hold) = (Some(producer), None);
+        (of.commanded, of.moves.reason) = (Some(pair), Some(MoveReason::Policy));
+        if let Some(pair) = self.pairs.get_mut(producer) {
+            pair.nominating = true;
+        }
+        self.settle(now);
+        Ok(())
+    }
+}

@@ -1,0 +1,324 @@
+//! Renomination: the selected pair may change while a generation lives (renomination drafts of 2026 and 02); and what is
+//! suggested where it may not.
+
+use core::time::Duration;
+
+use floe_pair::{ComponentId, IceOptions, Parameters, Role, StreamId};
+use floe_stun::Instant;
+
+use crate::ChecklistSet;
+use crate::event::{MoveReason, RestartReason};
+use crate::pairs::{Pair, PairId, Worth};
+
+/// How often a component may move to a better pair of its own accord: where several come true one after another, the
+/// best of them is moved to once.
+const MOVE_INTERVAL: Duration = Duration::from_millis(500);
+/// Answers that make a pair count as faster, or as alive again: at one each 5 s a quarter of a minute.
+const STEADY_ANSWERS: u8 = 3;
+/// For how long the selected pair may leave requests unanswered before it is left for a pair that does answer: three
+/// requests at the usual interval. That is early enough to be before the liveness time and the end of consent.
+const SILENT: Duration = Duration::from_secs(15);
+/// How much faster than half the time of the selected pair.
+const FASTER_BY: Duration = Duration::from_millis(20);
+
+/// Which form of renomination both agents have agreed upon.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Renomination {
+    /// None: one nomination for each component (RFC 8445 §8.1.1).
+    #[default]
+    Off,
+    /// `renomination2`: every nomination has a NOMINATION attribute, and the greatest value counts.
+    Renomination2,
+    /// `renomination`, the older form: the greatest value counts, and any value more than none.
+    Legacy,
+}
+
+impl Renomination {
+    /// What is in use where both sides have signalled these options.
+    pub(crate) fn agreed(ours: &IceOptions, theirs: &Parameters, legacy: bool) -> Self {
+        let both = |tag| ours.has(tag) && theirs.options.has(tag);
+        if both(IceOptions::RENOMINATION2) {
+            Self::Renomination2
+        } else if legacy && both(IceOptions::RENOMINATION) {
+            Self::Legacy
+        } else {
+            Self::Off
+        }
+    }
+}
+
+/// Nominations and moves of one component.
+#[derive(Debug, Default)]
+pub(crate) struct Moves {
+    /// The value of our latest nomination request; 0 before the first.
+    pub sent: u32,
+    /// The greatest value of ours that was accepted.
+    pub confirmed: u32,
+    /// The greatest value of the peer that we accepted.
+    pub accepted: Option<u32>,
+    /// Why the nomination under way was begun.
+    pub reason: Option<MoveReason>,
+    /// A move that was not told yet.
+    pub told: Option<MoveReason>,
+    /// When the component moved last.
+    pub at: Option<Instant>,
+    /// Suggestions made, and those not told yet, as bits of [`RestartReason`].
+    suggested: u8,
+    untold: u8,
+}
+
+impl Moves {
+    const REASONS: [RestartReason; 4] =
+        [RestartReason::Better, RestartReason::Direct, RestartReason::Lost, RestartReason::Policy];
+
+    /// Once for each reason.
+    pub(crate) fn suggest(&mut self, reason: RestartReason) {
+        let bit = 1_u8.checked_shl(reason as u32).unwrap_or(0);
+        self.untold |= bit & !self.suggested;
+        self.suggested |= bit;
+    }
+
+    pub(crate) fn poll_suggestion(&mut self) -> Option<RestartReason> {
+        let reason = Self::REASONS
+            .into_iter()
+            .find(|reason| self.untold & 1_u8.checked_shl(*reason as u32).unwrap_or(0) != 0)?;
+        self.untold &= !1_u8.checked_shl(reason as u32).unwrap_or(0);
+        Some(reason)
+    }
+}
+
+/// What a request with USE-CANDIDATE says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Nominates {
+    /// The peer's tiebreaker.
+    pub by: floe_pair::TieBreaker,
+    /// NOMINATION.
+    pub value: Option<u32>,
+    /// The same in the older form.
+    pub legacy: Option<u32>,
+}
+
+impl ChecklistSet {
+    /// Which form of renomination is in use; [`Renomination::Off`] while the peer's parameters are not known.
+    pub fn renomination(&self) -> Renomination {
+        self.peer.as_ref().map_or(Renomination::Off, |peer| peer.renomination)
+    }
+
+    pub(crate) fn is_renominating(&self) -> bool {
+        self.renomination() != Renomination::Off
+    }
+
+    /// The value that a nomination request which begins now has. A fresh transaction is another request, and has a
+    /// greater value than the one before.
+    pub(crate) fn next_value(&mut self, stream: StreamId, component: ComponentId) -> Option<u32> {
+        if !self.is_renominating() {
+            return None;
+        }
+        let moves = &mut self.component_mut(stream, component)?.moves;
+        moves.sent = moves.sent.saturating_add(1);
+        Some(moves.sent)
+    }
+
+    /// Whether a nomination of the peer is newer than all that were accepted; `None` where values do not count. `early`:
+    /// it came before the peer's parameters, when nobody could know which form is in use.
+    pub(crate) fn is_newer(
+        &self,
+        stream: StreamId,
+        component: ComponentId,
+        nominates: Nominates,
+        early: bool,
+    ) -> Option<bool> {
+        let accepted = self.component(stream, component)?.moves.accepted;
+        match self.renomination() {
+            Renomination::Off => None,
+            Renomination::Renomination2 => match nominates.value {
+                Some(value) => Some(accepted.is_none_or(|accepted| value > accepted)),
+                // Renomination draft §3.3: without a value it is ignored, but for one that came too early.
+                None if early => None,
+                None => Some(false),
+            },
+            // Draft 02 §4: the largest value; any value before none; without values the last.
+            Renomination::Legacy => Some(match (nominates.legacy, accepted) {
+                (Some(value), Some(accepted)) => value > accepted,
+                (None, Some(_)) => false,
+                (_, None) => true,
+            }),
+        }
+    }
+
+    /// Notes the value of a nomination that is accepted.
+    pub(crate) fn accept_value(&mut self, stream: StreamId, component: ComponentId, nominates: Nominates) {
+        let value = match self.renomination() {
+            Renomination::Off => return,
+            Renomination::Renomination2 => nominates.value,
+            Renomination::Legacy => nominates.legacy,
+        };
+        if let Some(component) = self.component_mut(stream, component) {
+            component.moves.accepted = value.or(component.moves.accepted);
+        }
+    }
+}
+
+impl ChecklistSet {
+    /// Where a component has a selected pair: whether another one is nominated in its place, if that was negotiated.
+    pub(crate) fn decide_moves(&mut self, now: Instant) {
+        if self.standing.role != Role::Controlling || !self.is_renominating() {
+            return;
+        }
+        for index in 0..self.streams.len() {
+            let Some(checklist) = self.streams.get(index) else { return };
+            let stream = checklist.stream;
+            for place in 0..checklist.components.len() {
+                let Some(component) = self.streams.get(index).and_then(|list| list.components.get(place))
+                else {
+                    break;
+                };
+                if component.concluded && component.nomination.is_none() {
+                    self.decide_move(now, stream, component.id);
+                }
+            }
+        }
+    }
+
+    fn decide_move(&mut self, now: Instant, stream: StreamId, component: ComponentId) {
+        let Some((producer, reason)) = self.better_pair(now, stream, component) else { return };
+        let Some(of) = self.component_mut(stream, component) else { return };
+        let forced = matches!(reason, MoveReason::Lost | MoveReason::Policy);
+        let earliest = of.moves.at.map_or(now, |at| at.after(MOVE_INTERVAL));
+        if !forced && earliest > now {
+            of.hold = Some(earliest);
+            return;
+        }
+        (of.nomination, of.moves.reason) = (Some(producer), Some(reason));
+        let left = of.selected;
+        if let Some(pair) = self.pairs.get_mut(producer) {
+            pair.nominating = true;
+        }
+        if let Some(pair) = left.and_then(|id| self.pairs.get_mut(id)) {
+            pair.slow |= reason == MoveReason::Faster;
+            if let Some(valid) = pair.valid.as_mut().filter(|_| reason == MoveReason::Lost) {
+                valid.doubt = STEADY_ANSWERS;
+            }
+        }
+    }
+
+    /// The valid pair that a component would be better off with, as the pair whose check is repeated, and why.
+    fn better_pair(
+        &self,
+        now: Instant,
+        stream: StreamId,
+        component: ComponentId,
+    ) -> Option<(PairId, MoveReason)> {
+        let of = self.component(stream, component)?;
+        let commanded = |pair: &Pair| of.commanded == Some(pair.id);
+        // Greater is better. A pair that was left because it is slow is not gone back to for its priority.
+        let order = |pair: &Pair, worth: Worth| {
+            let (pinned, rank, direct, priority) = worth;
+            (!pair.wish.vetoed, commanded(pair), pinned, rank, direct, !pair.slow, priority)
+        };
+        let silent = |pair: &Pair| {
+            let consent = pair.valid.as_ref().and_then(|valid| valid.consent.as_ref());
+            consent.is_some_and(|consent| consent.is_silent(now, SILENT))
+        };
+        let fit = |pair: &Pair| {
+            let producer = pair.valid.as_ref().and_then(|valid| self.pairs.get(valid.producer));
+            pair.listed
+                && !silent(pair)
+                && !pair.wish.vetoed
+                && producer.is_some_and(|producer| !producer.nomination_failed)
+        };
+        let selected = of.selected.and_then(|id| self.pairs.get(id));
+        let well = selected.is_some_and(|selected| !silent(selected));
+        let valid = || {
+            let valid = self.pairs.valid(stream, component).filter(|(pair, _)| fit(pair));
+            valid.filter(|(pair, valid)| !well || valid.doubt == 0 || Some(pair.id) == of.selected)
+        };
+        let best = valid().max_by_key(|(pair, valid)| order(pair, pair.worth_at(valid.priority)));
+        let (best, best_valid) = best?;
+        let Some(selected) = selected else {
+            return Some((best_valid.producer, MoveReason::Lost));
+        };
+        if best.id != selected.id && silent(selected) {
+            return Some((best_valid.producer, MoveReason::Lost));
+        }
+        let held = order(selected, selected.worth_at(selected.valid.as_ref()?.priority));
+        let offered = order(best, best.worth_at(best_valid.priority));
+        if best.id != selected.id && offered > held {
+            let policy = (offered.0, offered.1, offered.2, offered.3) != (held.0, held.1, held.2, held.3);
+            let reason = match (policy, offered.4 != held.4, offered.5 != held.5) {
+                (true, _, _) => MoveReason::Policy,
+                (_, true, _) => MoveReason::Direct,
+                (_, _, true) => MoveReason::Faster,
+                _ => MoveReason::Better,
+            };
+            return Some((best_valid.producer, reason));
+        }
+        let alike = |pair: &Pair| {
+            let of = order(pair, pair.worth());
+            (of.0, of.1, of.2, of.3, of.4) == (held.0, held.1, held.2, held.3, held.4)
+        };
+        let (_, faster) = valid().find(|(pair, valid)| {
+            pair.id != selected.id && valid.faster >= STEADY_ANSWERS && !pair.slow && alike(pair)
+        })?;
+        Some((faster.producer, MoveReason::Faster))
+    }
+
+    /// A consent answer has given the round-trip time of a pair: it is compared with that of the selected one.
+    pub(crate) fn compare_rtt(&mut self, id: PairId, rtt: Duration) {
+        let Some(pair) = self.pairs.get(id) else { return };
+        let selected = self.component(pair.stream, pair.component).and_then(|component| component.selected);
+        let Some(held) = selected.filter(|selected| *selected != id).and_then(|id| self.pairs.get(id)?.rtt)
+        else {
+            return;
+        };
+        let faster = rtt.saturating_mul(2).saturating_add(FASTER_BY) < held;
+        if let Some(valid) = self.pairs.get_mut(id).and_then(|pair| pair.valid.as_mut()) {
+            valid.faster = if faster { valid.faster.saturating_add(1) } else { 0 };
+        }
+    }
+
+    /// The selected pair is vetoed, and nothing but a restart can bring another.
+    pub(crate) fn suggest_where_vetoed(&mut self, stream: StreamId, component: ComponentId) {
+        let selected = self.component(stream, component).and_then(|of| self.pairs.get(of.selected?));
+        let vetoed = selected.is_some_and(|pair| pair.wish.vetoed);
+        let stuck = vetoed && !self.is_renominating() && !self.is_passive();
+        if let Some(of) = self.component_mut(stream, component).filter(|_| stuck) {
+            of.moves.suggest(RestartReason::Policy);
+        }
+    }
+
+    /// Without renomination a selected pair is not left: where another would be better, a restart is suggested.
+    pub(crate) fn suggest_restart(&mut self, id: PairId) {
+        if self.is_renominating() || self.is_passive() {
+            return;
+        }
+        let Some(pair) = self.pairs.get(id).filter(|pair| pair.valid.is_some() && !pair.wish.vetoed) else {
+            return;
+        };
+        let (stream, component) = (pair.stream, pair.component);
+        let Some(of) = self.component(stream, component).filter(|of| of.concluded) else { return };
+        let Some(selected) = of.selected.filter(|selected| *selected != id).and_then(|id| self.pairs.get(id))
+        else {
+            return;
+        };
+        let ((pinned, rank, direct, priority), held) = (pair.worth(), selected.worth());
+        let reason = if selected.wish.vetoed || (pinned, rank) > (held.0, held.1) {
+            RestartReason::Policy
+        } else if (pinned, rank) < (held.0, held.1) {
+            return;
+        } else if direct != held.2 {
+            if !direct {
+                return;
+            }
+            RestartReason::Direct
+        } else if pair.late && priority > held.3 {
+            // Among pairs that were checked together, the nomination has weighed the priorities already.
+            RestartReason::Better
+        } else {
+            return;
+        };
+        if let Some(of) = self.component_mut(stream, component) {
+            of.moves.suggest(reason);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! A generation that a restart has replaced (RFC 8445 §9).
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use floe_stun::Instant;
+
+use crate::ChecklistSet;
+use crate::pairs::PairId;
+use crate::state::PairEvent;
+
+impl ChecklistSet {
+    /// Another generation takes this one's place: what is left is one pair for each component, the selected one, else the
+    /// best valid one. Data goes on over it, so that consent on it is kept as before, and requests with the credentials
+    /// of this generation are still answered. No check begins any more, nothing is nominated, and of all events only
+    /// [`Event::ConsentLost`](crate::Event::ConsentLost) is left. There is no way back.
+    pub fn retire(&mut self, now: Instant) {
+        let now = self.advance(now);
+        if self.retired {
+            return;
+        }
+        self.retired = true;
+        (self.patient_until, self.free_at, self.free_later) = (None, None, false);
+        let kept = self.pairs_carrying_data();
+        self.pairs.retain(|pair| kept.contains(&pair.id));
+        for pair in self.pairs.iter_mut() {
+            // RFC 8445 §9: the state of the checks is flushed. The pair itself is proved, whatever was under way on it.
+            pair.step(PairEvent::Succeed);
+            (pair.listed, pair.queued, pair.nominating, pair.peer_nominated) = (true, false, false, false);
+            (pair.fresh_at, pair.failure) = (None, None);
+        }
+        self.transactions.retain(|_| false);
+        self.early = Vec::new();
+        self.bases.forget_pending();
+        for checklist in &mut self.streams {
+            checklist.triggered = VecDeque::new();
+            for component in &mut checklist.components {
+                (component.nomination, component.hold) = (None, None);
+                // Whether nominated or not: data stays on it, and its loss is told.
+                let own = |pair: &&crate::pairs::Pair| pair.is_of(checklist.stream, component.id);
+                component.selected = self.pairs.iter().find(own).map(|pair| pair.id);
+                component.concluded = component.selected.is_some();
+                component.overruled = Vec::new();
+            }
+        }
+        let pairs = &self.pairs;
+        self.candidates.remotes.retain(|remote| pairs.iter().any(|pair| pair.remote == remote.id));
+        self.candidates.locals.retain(|local| pairs.iter().any(|pair| pair.stands_on(local.id)));
+        self.candidates.forget_all_packed();
+        self.release_memory();
+        self.settle(now);
+    }
+
+    /// Whether [`retire`](Self::retire) was called.
+    pub fn is_retired(&self) -> bool {
+        self.retired
+    }
+
+    fn pairs_carrying_data(&self) -> Vec<PairId> {
+        let components = self.streams.iter().flat_map(|checklist| {
+            checklist.components.iter().map(|component| (checklist.stream, component.id))
+        });
+        components
+            .filter_map(|(stream, component)| self.sending(stream, component))
+            .map(|pair| pair.id)
+            .collect()
+    }
+}

@@ -1,0 +1,136 @@
+//! Which pairs are kept when a component has a selected one: standby pairs where renomination was negotiated, those that
+//! the application keeps, and those that a controlling peer keeps.
+
+use core::cmp::Reverse;
+use core::time::Duration;
+
+use floe_pair::{BaseId, ComponentId, Role, StreamId};
+use floe_stun::Instant;
+
+use crate::ChecklistSet;
+use crate::limits::PEER_KEPT_LIMIT;
+use crate::pairs::{Pair, PairId};
+use crate::state::PairState;
+
+/// A controlling peer that keeps a pair checks it at least each 6 s (RFC 7675 §5.1); one such check may be lost.
+const PEER_KEEPS: Duration = Duration::from_secs(13);
+
+impl ChecklistSet {
+    /// Chooses the standby pairs of a component: the best valid pair on another base, or to another address where there
+    /// is no other base; and the best over a relay.
+    fn choose_standby(&mut self, stream: StreamId, component: ComponentId, selected: Option<PairId>) {
+        let Some((base, to)) = selected.and_then(|id| self.pairs.get(id)).map(|pair| (pair.base, pair.to))
+        else {
+            return;
+        };
+        let limit = if self.is_renominating() { self.config.standby } else { 0 };
+        let best = |accept: &dyn Fn(&Pair) -> bool| {
+            let fit = |pair: &Pair| {
+                Some(pair.id) != selected
+                    && pair.listed
+                    && !(pair.wish.vetoed || pair.nomination_failed)
+                    && accept(pair)
+            };
+            self.pairs.most_worthy(stream, component, fit).map(|pair| pair.id)
+        };
+        let first = best(&|pair| pair.base != base).or_else(|| best(&|pair| pair.to != to));
+        let second = best(&|pair| pair.relayed && Some(pair.id) != first);
+        let chosen = [first.filter(|_| limit > 0), second.filter(|_| limit > 1)];
+        for pair in self.pairs.iter_mut().filter(|pair| pair.is_of(stream, component)) {
+            pair.standby = chosen.contains(&Some(pair.id));
+        }
+    }
+
+    /// Pairs that the peer, which controls, keeps available (renomination draft §3.1): the best of them, bounded.
+    fn kept_by_peer(
+        &self,
+        now: Instant,
+        stream: StreamId,
+        component: ComponentId,
+    ) -> [Option<PairId>; PEER_KEPT_LIMIT] {
+        let mut kept = [None; PEER_KEPT_LIMIT];
+        // Of RFC 5245 a controlling peer keeps what it has nominated, and sends on the one it likes.
+        let moves = self.is_renominating() && self.standing.role == Role::Controlled;
+        if !moves && !self.follows_rfc5245() {
+            return kept;
+        }
+        for place in 0..PEER_KEPT_LIMIT {
+            let recent = |pair: &&Pair| {
+                pair.listed
+                    && !kept.contains(&Some(pair.id))
+                    && pair.last_request.is_some_and(|at| now < at.after(PEER_KEEPS))
+            };
+            let own = self.pairs.valid(stream, component).map(|(pair, _)| pair).filter(recent);
+            let best = own.max_by_key(|pair| (pair.worth(), Reverse(pair.id))).map(|pair| pair.id);
+            if let Some(kept) = kept.get_mut(place) {
+                *kept = best;
+            }
+        }
+        kept
+    }
+
+    /// Takes the pairs that nothing keeps out of the checklist of a component that has a selected pair. They stay valid
+    /// until their consent runs out. What is still being checked stays for as long as that lasts.
+    pub(crate) fn trim(&mut self, now: Instant, stream: StreamId, component: ComponentId) {
+        let Some(found) = self.component(stream, component) else { return };
+        let (selected, commanded) = (found.selected, found.commanded);
+        if selected.is_none() {
+            return;
+        }
+        self.choose_standby(stream, component, selected);
+        let by_peer = self.kept_by_peer(now, stream, component);
+        for pair in self.pairs.iter_mut().filter(|pair| pair.is_of(stream, component)) {
+            let stays = Some(pair.id) == selected
+                || !pair.state.is_settled()
+                || (pair.valid.is_some()
+                    && (pair.standby
+                        || pair.wish.kept
+                        || pair.wish.pinned
+                        || Some(pair.id) == commanded
+                        || by_peer.contains(&Some(pair.id))));
+            if !stays {
+                pair.listed = false;
+            }
+        }
+    }
+
+    /// Pairs that are checked by consent only because they were kept, and are kept no more: the next request is not sent.
+    pub(crate) fn trim_before_consent(&mut self, now: Instant) {
+        // Within the linger time nothing goes; after it all is looked at anyway.
+        if self.free_at.is_some() || self.free_later || self.retired {
+            return;
+        }
+        let mut trimmed = false;
+        for index in 0..self.pairs.as_slice().len() {
+            let Some(pair) = self.pairs.as_slice().get(index) else { break };
+            let consent = pair.valid.as_ref().and_then(|valid| valid.consent.as_ref());
+            let (stream, component) = (pair.stream, pair.component);
+            let selected = self.component(stream, component).and_then(|of| of.selected);
+            let due = pair.listed && consent.is_some_and(|consent| consent.next_request() <= now);
+            if due && selected.is_some_and(|selected| selected != pair.id) {
+                self.trim(now, stream, component);
+                trimmed = true;
+            }
+        }
+        if trimmed && self.pairs.iter().any(|pair| !pair.listed && !pair.revoked) {
+            self.free_at = Some(now.after(self.config.linger));
+        }
+    }
+
+    /// Whether anything is still being found out about a pair of a checklist that is completed otherwise.
+    pub(crate) fn is_still_checking(&self) -> bool {
+        let open =
+            |pair: &&Pair| pair.listed && matches!(pair.state, PairState::Waiting | PairState::InProgress);
+        let concluded = |pair: &Pair| {
+            self.component(pair.stream, pair.component).is_some_and(|component| component.concluded)
+        };
+        self.pairs.iter().filter(open).any(concluded)
+    }
+
+    /// Whether a base is needed: a pair stands on it that is checked, valid, or was until just now. After completion all
+    /// other bases may be closed.
+    pub fn is_base_used(&self, base: BaseId) -> bool {
+        let live = |pair: &Pair| pair.valid.is_some() || (pair.listed && pair.state != PairState::Failed);
+        self.pairs.iter().any(|pair| pair.base == base && live(pair))
+    }
+}
