@@ -118,9 +118,19 @@ impl CandidateTable {
             ),
             related: found.related,
         };
+        if self.entries.is_empty() {
+            // Most agents have one or two: no room is kept for more.
+            self.entries.reserve_exact(1);
+        }
         self.entries.push(Entry { stream: found.stream, candidate, base: found.base, reported: false });
         self.unreported = self.unreported.saturating_add(1);
         Added::New
+    }
+
+    /// Whether the owner knows all of them.
+    #[inline]
+    pub(crate) fn is_reported(&self) -> bool {
+        self.unreported == 0
     }
 
     /// Whether a host candidate has this address.
@@ -144,6 +154,16 @@ impl CandidateTable {
             entry.base != base
                 || entry.candidate.address != address
                 || entry.candidate.kind != CandidateType::ServerReflexive
+        });
+        self.unreported = self.entries.iter().filter(|entry| !entry.reported).count();
+    }
+
+    /// Takes the server-reflexive candidates of a base away whose addresses are gone.
+    pub(crate) fn remove_mappings(&mut self, base: BaseId, gone: impl Fn(TransportAddress) -> bool) {
+        self.entries.retain(|entry| {
+            entry.base != base
+                || entry.candidate.kind != CandidateType::ServerReflexive
+                || !gone(entry.candidate.address)
         });
         self.unreported = self.entries.iter().filter(|entry| !entry.reported).count();
     }

@@ -1,7 +1,9 @@
 //! The end of gathering, and of what was gathered and is not used (RFC 8445 §8.3, RFC 8838 §13).
 
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
+use floe_pair::{BaseId, StreamId};
 use floe_stun::Instant;
 
 use crate::{
@@ -9,6 +11,7 @@ use crate::{
     event::Event,
     gatherer::{Gatherer, Stage},
     host::Ask,
+    map::SortedMap,
     reflexive::ReflexiveJob,
     relay::{Relay, RelayJob},
     server::Addresses,
@@ -29,7 +32,7 @@ impl Gatherer {
         for job in self.reflexive.values_mut() {
             job.end();
         }
-        self.transactions.clear();
+        self.transactions = SortedMap::new();
         for job in self.relay_jobs.values_mut().filter(|job| !job.is_done()) {
             job.end();
         }
@@ -82,6 +85,15 @@ impl Gatherer {
             self.release(base);
         }
         self.settle();
+    }
+
+    /// Permissions and channels for peers that are not to be kept are no longer refreshed, on every allocation.
+    pub fn forget_peers(&mut self, keep: impl Fn(StreamId, BaseId, IpAddr) -> bool) {
+        for entry in self.relays.values_mut() {
+            let (stream, base) = (entry.relay.stream, entry.relay.base);
+            entry.relay.client.forget_others(|ip| keep(stream, base, ip));
+        }
+        self.clients.touch();
     }
 
     /// What is due of the deadlines of gathering as a whole.

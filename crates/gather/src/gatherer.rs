@@ -1,10 +1,6 @@
 //! The gatherer: its inputs and outputs. What it does for each type of candidate is in `host`, `reflexive` and `relay`.
 
-use alloc::{
-    boxed::Box,
-    collections::{BTreeMap, BTreeSet},
-    vec::Vec,
-};
+use alloc::{boxed::Box, collections::BTreeSet, vec::Vec};
 use core::{net::IpAddr, time::Duration};
 
 use floe_pair::{BaseId, Candidate, ComponentId, Place, SocketId, StreamId, TransportAddress};
@@ -16,6 +12,7 @@ use crate::{
     event::Event,
     host::{Ask, Host, HostKey, JobKey, Local},
     interface::SkipReason,
+    map::SortedMap,
     outbox::Outbox,
     reflexive::ReflexiveJob,
     relay::{Relay, RelayEntry, RelayJob},
@@ -79,17 +76,17 @@ pub struct Gatherer {
     pub(crate) skipped: Vec<(Box<str>, IpAddr, SkipReason)>,
     pub(crate) used: Vec<(Box<str>, IpAddr)>,
     pub(crate) servers: Vec<ServerState>,
-    pub(crate) asked: BTreeMap<RequestId, Ask>,
-    pub(crate) hosts: BTreeMap<HostKey, Host>,
-    pub(crate) reflexive: BTreeMap<JobKey, ReflexiveJob>,
+    pub(crate) asked: SortedMap<RequestId, Ask>,
+    pub(crate) hosts: SortedMap<HostKey, Host>,
+    pub(crate) reflexive: SortedMap<JobKey, ReflexiveJob>,
     /// The Binding transactions in progress, so that an answer finds its job without a search.
-    pub(crate) transactions: BTreeMap<TransactionId, JobKey>,
-    pub(crate) relay_jobs: BTreeMap<JobKey, RelayJob>,
-    pub(crate) relays: BTreeMap<BaseId, RelayEntry>,
+    pub(crate) transactions: SortedMap<TransactionId, JobKey>,
+    pub(crate) relay_jobs: SortedMap<JobKey, RelayJob>,
+    pub(crate) relays: SortedMap<BaseId, RelayEntry>,
     /// Who lives on which socket: a host candidate or an allocation.
-    pub(crate) places: BTreeMap<Place, BaseId>,
+    pub(crate) places: SortedMap<Place, BaseId>,
     /// The bases of host candidates.
-    pub(crate) bases: BTreeMap<BaseId, Place>,
+    pub(crate) bases: SortedMap<BaseId, Place>,
     pub(crate) table: CandidateTable,
     pub(crate) out: Outbox,
     /// Numbers given to requests, bases and local addresses so far.
@@ -132,14 +129,14 @@ impl Gatherer {
             skipped: Vec::new(),
             used: Vec::new(),
             servers,
-            asked: BTreeMap::new(),
-            hosts: BTreeMap::new(),
-            reflexive: BTreeMap::new(),
-            transactions: BTreeMap::new(),
-            relay_jobs: BTreeMap::new(),
-            relays: BTreeMap::new(),
-            places: BTreeMap::new(),
-            bases: BTreeMap::new(),
+            asked: SortedMap::new(),
+            hosts: SortedMap::new(),
+            reflexive: SortedMap::new(),
+            transactions: SortedMap::new(),
+            relay_jobs: SortedMap::new(),
+            relays: SortedMap::new(),
+            places: SortedMap::new(),
+            bases: SortedMap::new(),
             out,
             given: 0,
             lane: 0,
@@ -187,7 +184,12 @@ impl Gatherer {
             Some(Ask::Resolve { server }) => self.resolved(server, answer),
             None => self.decline(&answer),
         }
-        self.fill();
+        // Without servers, nothing follows from an answer.
+        if self.servers.is_empty() {
+            self.jobs.touch();
+        } else {
+            self.fill();
+        }
         self.settle();
     }
 
@@ -232,6 +234,7 @@ impl Gatherer {
     }
 
     /// Whether a first transmission waits for a slot of the pacer (RFC 8445 §14.2).
+    #[inline]
     pub fn wants_slot(&self) -> bool {
         let jobs = if self.jobs.changed { self.job_wants_slot() } else { self.jobs.wants_slot };
         jobs || if self.clients.changed { self.client_wants_slot() } else { self.clients.wants_slot }
@@ -281,8 +284,13 @@ impl Gatherer {
     }
 
     /// The next datagram to send, written into `buffer`. 1,500 bytes are enough for any of them.
+    #[inline]
     pub fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<GatherTransmit> {
         self.settle();
+        if self.jobs.may_send || self.clients.may_send { self.next_transmit(buffer) } else { None }
+    }
+
+    fn next_transmit(&mut self, buffer: &mut [u8]) -> Option<GatherTransmit> {
         if self.jobs.may_send {
             let transmit = self.binding_transmit(buffer);
             if transmit.is_some() {
@@ -299,14 +307,20 @@ impl Gatherer {
     }
 
     /// The next request to the driver.
+    #[inline]
     pub fn poll_request(&mut self) -> Option<Request> {
         self.settle();
         self.out.take_request()
     }
 
     /// The next event.
+    #[inline]
     pub fn poll_event(&mut self) -> Option<Event> {
         self.settle();
+        if self.out.is_silent() && self.table.is_reported() { None } else { self.next_event() }
+    }
+
+    fn next_event(&mut self) -> Option<Event> {
         if let Some(event) = self.out.take_event() {
             // There may be room again for what waits in a TURN client.
             self.clients.changed |= matches!(event, Event::Turn(..));
@@ -319,6 +333,7 @@ impl Gatherer {
     }
 
     /// When [`Self::handle_timeout`] has something to do.
+    #[inline]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let jobs = if self.jobs.changed { self.next_job() } else { self.jobs.timer };
         let relays = if self.clients.changed { self.next_client() } else { self.clients.timer };
@@ -326,16 +341,21 @@ impl Gatherer {
     }
 
     /// The base of the host candidate that lives at this place.
+    #[inline]
     pub fn base_at(&self, place: Place) -> Option<BaseId> {
-        self.places.get(&place).copied().filter(|base| self.bases.contains_key(base))
+        // Who lives at a place is a host or a relay.
+        let is_host = |base: &BaseId| self.relays.is_empty() || self.bases.contains_key(base);
+        self.places.get(&place).copied().filter(is_host)
     }
 
     /// The place of a host base.
+    #[inline]
     pub fn place_of(&self, base: BaseId) -> Option<Place> {
         self.bases.get(&base).copied()
     }
 
     /// An allocation, from the moment its socket is open.
+    #[inline]
     pub fn relay(&self, base: BaseId) -> Option<&Relay> {
         self.relays.get(&base).map(|entry| &entry.relay)
     }
@@ -348,7 +368,11 @@ impl Gatherer {
     }
 
     /// The allocation a datagram from `source` at `place` is for: it must come from its server.
+    #[inline]
     pub fn relay_at(&self, place: Place, source: TransportAddress) -> Option<BaseId> {
+        if self.relays.is_empty() {
+            return None;
+        }
         let base = self.places.get(&place)?;
         self.relays.get(base).filter(|entry| entry.relay.server == source).map(|_| *base)
     }
@@ -386,7 +410,14 @@ impl Gatherer {
 
     /// Follows up on what an input changed: starts attempts that are due, notices the end, and keeps what
     /// [`Self::poll_timeout`] and [`Self::wants_slot`] answer.
+    #[inline]
     pub(crate) fn settle(&mut self) {
+        if self.clients.changed || self.jobs.changed {
+            self.follow_up();
+        }
+    }
+
+    fn follow_up(&mut self) {
         if self.clients.changed {
             self.drain_relays();
         }

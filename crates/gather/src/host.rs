@@ -144,13 +144,25 @@ impl Gatherer {
 
     /// Begins whatever the addresses, servers and components known so far make possible and is not begun yet.
     pub(crate) fn fill(&mut self) {
-        if matches!(self.stage, Stage::Idle | Stage::Concluded | Stage::Closed) {
+        if matches!(self.stage, Stage::Idle | Stage::Closed) {
             return;
         }
         self.jobs.touch();
+        if self.stage == Stage::Concluded {
+            // A new address of this host may still be of use, and costs no server anything.
+            if self.config.policy != Policy::RelayOnly {
+                self.ask_hosts();
+            }
+            return;
+        }
         self.ask_names();
         if self.config.policy != Policy::RelayOnly {
             self.ask_hosts();
+        }
+        if self.servers.is_empty() {
+            return;
+        }
+        if self.config.policy != Policy::RelayOnly {
             self.fill_reflexive();
         }
         self.fill_relays();
@@ -201,20 +213,20 @@ impl Gatherer {
 
     /// RFC 8445 §5.1.1.1: a socket on each address for each component.
     fn ask_hosts(&mut self) {
-        for local in self.locals.clone() {
-            for (stream, component) in self.components.clone() {
-                let key = HostKey { local: local.id, stream, component };
-                if self.hosts.contains_key(&key) {
-                    continue;
-                }
-                if self.hosts.len() >= self.config.limits.hosts {
-                    self.out.limit(Limit::Hosts);
-                    return;
-                }
-                self.hosts.insert(key, Host::Asked);
-                let id = self.ask(Ask::Host(key));
-                self.out.request(Request::BindUdp { id, local: local.address, shareable: true });
+        let all = self.locals.iter().flat_map(|local| {
+            self.components
+                .iter()
+                .map(|&(stream, component)| (HostKey { local: local.id, stream, component }, local.address))
+        });
+        let new: Vec<_> = all.filter(|(key, _)| !self.hosts.contains_key(key)).collect();
+        for (key, local) in new {
+            if self.hosts.len() >= self.config.limits.hosts {
+                self.out.limit(Limit::Hosts);
+                return;
             }
+            self.hosts.insert(key, Host::Asked);
+            let id = self.ask(Ask::Host(key));
+            self.out.request(Request::BindUdp { id, local, shareable: true });
         }
     }
 

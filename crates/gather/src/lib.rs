@@ -45,11 +45,13 @@ mod event;
 mod gatherer;
 mod host;
 mod interface;
+mod map;
 mod outbox;
 mod progress;
 mod reflexive;
 mod relay;
 mod request;
+mod restart;
 mod server;
 #[cfg(test)]
 #[allow(clippy::arithmetic_side_effects, reason = "an overflow in a test is a failed test")]

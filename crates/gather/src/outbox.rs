@@ -47,8 +47,21 @@ impl Outbox {
         self.requests.push_back(Request::Close { socket });
     }
 
+    #[inline]
     pub(crate) fn take_request(&mut self) -> Option<Request> {
-        self.requests.pop_front()
+        let request = self.requests.pop_front()?;
+        if self.requests.is_empty() {
+            // There may be none ever again.
+            self.requests = VecDeque::new();
+        }
+        Some(request)
+    }
+
+    /// Whether there is nothing to report.
+    #[inline]
+    pub(crate) fn is_silent(&self) -> bool {
+        let waits = !(self.notices.is_empty() && self.turn.is_empty() && self.gone.is_empty());
+        !waits && self.lost == 0 && !self.deadline_passed && !self.complete
     }
 
     pub(crate) fn has_requests(&self) -> bool {

@@ -102,6 +102,19 @@ impl ReflexiveJob {
         !matches!(self.progress, Progress::Asking { .. })
     }
 
+    /// Whether it is over: it found nothing, or what it found is not kept alive.
+    pub(crate) const fn is_ended(&self) -> bool {
+        matches!(self.progress, Progress::Ended)
+    }
+
+    /// The mapping it keeps alive, and of which base.
+    pub(crate) fn kept(&self) -> Option<(BaseId, TransportAddress)> {
+        match &self.progress {
+            Progress::Keeping(keeper) => Some((self.base, keeper.mapped)),
+            Progress::Asking { .. } | Progress::Ended => None,
+        }
+    }
+
     pub(crate) fn wants_slot(&self) -> bool {
         self.probes().iter().any(|probe| matches!(probe.step, Step::Ready))
     }

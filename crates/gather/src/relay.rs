@@ -1,7 +1,7 @@
 //! Relayed candidates: one TURN client for each allocation (RFC 8445 §5.1.1.2, RFC 8656).
 
 use alloc::vec::Vec;
-use core::{ops::Bound, time::Duration};
+use core::time::Duration;
 
 use floe_pair::{BaseId, CandidateType, ComponentId, Place, StreamId, TransportAddress};
 use floe_stun::{Instant, Random};
@@ -245,9 +245,12 @@ impl Gatherer {
 
     /// Takes what the TURN clients have to say.
     pub(crate) fn drain_relays(&mut self) {
-        let mut from = Bound::Unbounded;
-        while let Some(base) = self.relays.range((from, Bound::Unbounded)).next().map(|(base, _)| *base) {
-            from = Bound::Excluded(base);
+        let mut last = None;
+        // The table changes on the way: the next one is looked for by its key.
+        loop {
+            let next = self.relays.keys().find(|base| Some(**base) > last).copied();
+            let Some(base) = next else { break };
+            last = next;
             while self.out.takes_turn_events() {
                 let Some(entry) = self.relays.get_mut(&base) else { break };
                 let Some(event) = entry.relay.client.poll_event() else { break };

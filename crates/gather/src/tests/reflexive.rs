@@ -131,8 +131,10 @@ fn p04_what_is_asked_in_vain_ends_with_ice() {
     lab.interfaces(&["10.0.0.7", "10.0.1.8"]);
     lab.run(SECOND * 60);
     assert_eq!(lab.sent_to("198.51.100.1:3478"), sent, "nothing is asked any more");
-    assert_eq!((lab.found().len(), lab.failures()), (1, vec![]), "no server is to blame");
-    assert_eq!((lab.sockets.len(), lab.gatherer.poll_timeout()), (1, None), "the host candidate's is left");
+    assert_eq!(lab.failures(), vec![], "no server is to blame");
+    let hosts = (lab.found().len(), lab.of(CandidateType::Host).len(), lab.sockets.len());
+    assert_eq!(hosts, (2, 2, 2), "of a new address no more than the host candidate is found");
+    assert_eq!(lab.gatherer.poll_timeout(), None);
     // A component that is added is gathered for.
     lab.gatherer.start(lab.now, &[RTP, RTCP]);
     lab.drain();

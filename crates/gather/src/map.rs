@@ -1,0 +1,166 @@
+//! A small map.
+
+use alloc::vec::Vec;
+use core::slice;
+
+/// Entries in order of their keys, in one piece of memory that grows from one entry on and is given back with the last:
+/// most agents have one host, no server and no relay, and the nodes of a tree are made for eleven entries. Every table
+/// kept in it is bounded by some hundreds.
+#[derive(Debug)]
+pub(crate) struct SortedMap<K, V> {
+    list: Vec<(K, V)>,
+}
+
+impl<K, V> Default for SortedMap<K, V> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<K, V> SortedMap<K, V> {
+    pub(crate) const fn new() -> Self {
+        Self { list: Vec::new() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &V)> + Clone {
+        self.list.iter().map(|(key, value)| (key, value))
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
+        self.list.iter_mut().map(|(key, value)| (&*key, value))
+    }
+
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
+        self.list.iter().map(|(key, _)| key)
+    }
+
+    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
+        self.list.iter().map(|(_, value)| value)
+    }
+
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.list.iter_mut().map(|(_, value)| value)
+    }
+
+    pub(crate) fn into_keys(self) -> impl Iterator<Item = K> {
+        self.list.into_iter().map(|(key, _)| key)
+    }
+
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
+        self.list.retain_mut(|(key, value)| keep(key, value));
+        self.release();
+    }
+
+    fn release(&mut self) {
+        if self.list.is_empty() {
+            self.list = Vec::new();
+        }
+    }
+}
+
+impl<K: Ord, V> SortedMap<K, V> {
+    #[inline]
+    fn place(&self, key: &K) -> Result<usize, usize> {
+        match self.list.as_slice() {
+            // What is usual, without a loop.
+            [] => Err(0),
+            [(only, _)] if only == key => Ok(0),
+            list => list.binary_search_by(|(known, _)| known.cmp(key)),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, key: &K) -> Option<&V> {
+        self.list.get(self.place(key).ok()?).map(|(_, value)| value)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        let place = self.place(key).ok()?;
+        self.list.get_mut(place).map(|(_, value)| value)
+    }
+
+    #[inline]
+    pub(crate) fn contains_key(&self, key: &K) -> bool {
+        self.place(key).is_ok()
+    }
+
+    pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
+        match self.place(&key) {
+            Ok(place) => self.list.get_mut(place).map(|(_, known)| core::mem::replace(known, value)),
+            Err(place) => {
+                if self.list.len() == self.list.capacity() {
+                    self.list.reserve_exact(self.list.len().max(1));
+                }
+                self.list.insert(place, (key, value));
+                None
+            }
+        }
+    }
+
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+        let (_, value) = self.list.remove(self.place(key).ok()?);
+        self.release();
+        Some(value)
+    }
+}
+
+impl<K, V> IntoIterator for SortedMap<K, V> {
+    type Item = (K, V);
+    type IntoIter = alloc::vec::IntoIter<(K, V)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.list.into_iter()
+    }
+}
+
+impl<'a, K, V> IntoIterator for &'a mut SortedMap<K, V> {
+    type Item = (&'a K, &'a mut V);
+    type IntoIter = core::iter::Map<slice::IterMut<'a, (K, V)>, fn(&'a mut (K, V)) -> Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.list.iter_mut().map(|(key, value)| (&*key, value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn it_is_a_map(steps in prop::collection::vec((0..12_u8, prop::option::of(any::<u16>())), 0..200)) {
+            let (mut map, mut model) = (SortedMap::new(), BTreeMap::new());
+            for (key, value) in steps {
+                if let Some(value) = value {
+                    prop_assert_eq!(map.insert(key, value), model.insert(key, value));
+                } else {
+                    prop_assert_eq!(map.remove(&key), model.remove(&key));
+                }
+                prop_assert_eq!(map.get(&key), model.get(&key));
+                prop_assert!(map.iter().eq(model.iter()));
+                prop_assert_eq!((map.len(), map.is_empty()), (model.len(), model.is_empty()));
+            }
+        }
+    }
+
+    #[test]
+    fn one_entry_has_the_memory_of_one_and_none_has_none() {
+        let mut map = SortedMap::new();
+        map.insert(1, 1);
+        assert_eq!(map.list.capacity(), 1);
+        map.remove(&1);
+        assert_eq!(map.list.capacity(), 0);
+    }
+}

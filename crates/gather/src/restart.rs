@@ -1,0 +1,64 @@
+//! Gathering again for a new generation (RFC 8445 §9): what is alive is reused, what may be dead is asked for again.
+
+use alloc::vec::Vec;
+
+use floe_pair::{BaseId, ComponentId, StreamId, TransportAddress};
+use floe_stun::Instant;
+
+use crate::{
+    config::Config,
+    gatherer::{Gatherer, Stage},
+    host::Ask,
+    request::RequestId,
+};
+
+impl Gatherer {
+    /// A new generation begins. Sockets and allocations stay with their candidates. Mappings that were not kept alive
+    /// any more are asked for again, and their candidates come again once the servers have answered; allocations that
+    /// were lost or never granted are asked for again too, on sockets of their own. [`Event::Complete`] comes again.
+    /// Without effect before [`Gatherer::start`].
+    ///
+    /// [`Event::Complete`]: crate::Event::Complete
+    pub fn restart(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        if matches!(self.stage, Stage::Idle | Stage::Closed) {
+            return;
+        }
+        self.refreshing = true;
+        let kept: Vec<(BaseId, TransportAddress)> =
+            self.reflexive.values().filter_map(crate::reflexive::ReflexiveJob::kept).collect();
+        self.reflexive.retain(|_, job| !job.is_ended());
+        let asked: Vec<BaseId> = self.bases.keys().copied().collect();
+        for base in asked {
+            self.table.remove_mappings(base, |address| !kept.contains(&(base, address)));
+        }
+        self.relay_jobs.retain(|_, job| job.wants_allocation());
+        self.stage = Stage::Gathering {
+            deadline: Some(self.now.after(self.config.deadline)),
+            end: self.now.after(self.config.patience),
+        };
+        for server in &mut self.servers {
+            server.late = false;
+        }
+        self.fill();
+        self.settle();
+    }
+
+    /// Whether it was told to start.
+    pub fn is_started(&self) -> bool {
+        self.stage != Stage::Idle
+    }
+
+    /// How it gathers.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The component whose host candidate a request to bind is for, while it is not answered.
+    pub fn host_asked(&self, id: RequestId) -> Option<(StreamId, ComponentId)> {
+        match self.asked.get(&id)? {
+            Ask::Host(key) => Some((key.stream, key.component)),
+            Ask::Relay { .. } | Ask::Resolve { .. } => None,
+        }
+    }
+}
