@@ -4,16 +4,15 @@ use alloc::vec::Vec;
 
 use floe_check::{ChecklistSet, PairReport, SelectedPair};
 use floe_gather::Gatherer;
-use floe_pair::{
-    BaseId, ComponentId, IceOptions, Parameters, Place, Pwd, Role, StreamId, TieBreaker, TransportAddress,
-    Ufrag,
-};
+use floe_pair::{BaseId, ComponentId, IceOptions, Parameters, Place, Pwd, Role, StreamId, TieBreaker, Ufrag};
 use floe_stun::{Instant, Random};
 
 use crate::{
     config::{AgentConfig, ConfigError, Demultiplexing},
     early::EarlyData,
     event::{Event, Events, State},
+    fork::Adopted,
+    generation::Generations,
     io::Dscp,
     path::PathHandle,
     report::Ledger,
@@ -33,9 +32,19 @@ pub struct Agent {
     pub(crate) dscp: Dscp,
     pub(crate) demultiplexing: Demultiplexing,
     pub(crate) life: Life,
-    /// Bases that the checklist set knows.
-    pub(crate) bases: Vec<BaseId>,
     pub(crate) ledger: Ledger,
+    /// The state last told, and whether the end was.
+    pub(crate) told: Told,
+    pub(crate) generations: Generations,
+    /// Sockets of the agent that this one was forked from.
+    pub(crate) adopted: Vec<Adopted>,
+}
+
+/// What of the agent's levels was told as events.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told {
+    pub(crate) state: State,
+    pub(crate) closed: bool,
 }
 
 /// What the agent keeps for one component beside its pairs.
@@ -80,21 +89,35 @@ impl Agent {
             Some(own) => own,
             None => (Ufrag::random(|out| random.ice_chars(out)), Pwd::random(|out| random.ice_chars(out))),
         };
+        let mut gathering = config.gathering;
+        if config.lite {
+            // RFC 8445 §5.2: a lite agent has host candidates alone.
+            gathering.servers = Vec::new();
+        }
         let mut options = IceOptions::ice2();
         if config.trickle {
             options = options.with_trickle();
         }
-        let parameters = Parameters { ufrag, pwd, lite: false, options, pacing: Some(config.checks.ta) };
+        if config.renomination {
+            options = options.with_renomination2();
+            if config.checks.legacy_renomination {
+                let legacy = IceOptions::from_tags(options.tags().chain([IceOptions::RENOMINATION]));
+                options = legacy.unwrap_or(options);
+            }
+        }
+        let parameters =
+            Parameters { ufrag, pwd, lite: config.lite, options, pacing: Some(config.checks.ta) };
         let tiebreaker = TieBreaker(random.u64());
         // RFC 8445 §14.2: checks and gathering have one pace.
-        let mut gathering = floe_gather::Config { ta: config.checks.ta, ..config.gathering };
+        let mut gathering = floe_gather::Config { ta: config.checks.ta, ..gathering };
         if !config.trickle {
             // All candidates are signalled in one message, which waits for the last.
             gathering.patience = gathering.patience.min(gathering.deadline);
         }
         let gatherer = Gatherer::new(gathering).map_err(ConfigError::Gathering)?;
         let mut checks = ChecklistSet::new(config.checks, config.role, tiebreaker, parameters);
-        let mut components = Vec::new();
+        let count = config.streams.iter().map(|(_, ids)| ids.len()).sum();
+        let mut components = Vec::with_capacity(count);
         for (stream, ids) in config.streams {
             for id in ids {
                 checks.add_component(stream, id);
@@ -112,14 +135,21 @@ impl Agent {
             dscp: config.dscp,
             demultiplexing: config.demultiplexing,
             life: Life::Open,
-            bases: Vec::new(),
             ledger: Ledger::new(config.full_report),
+            told: Told { state: State::New, closed: false },
+            generations: Generations::default(),
+            adopted: Vec::new(),
         })
     }
 
     /// What to tell the peer: user fragment, password, ice-options and the proposal for Ta (RFC 8839 §5).
     pub fn local_parameters(&self) -> &Parameters {
         self.checks.local_parameters()
+    }
+
+    /// The components, in the order in which they were added.
+    pub fn components(&self) -> impl Iterator<Item = (StreamId, ComponentId)> + '_ {
+        self.components.iter().map(|component| (component.stream, component.id))
     }
 
     /// What the peer told, once it has.
@@ -132,11 +162,18 @@ impl Agent {
         self.checks.role()
     }
 
-    /// The state now.
+    /// The state now. While a new generation has no pairs of its own it is that of what carries data:
+    /// [`State::Connected`] as long as every component has a pair, else [`State::Checking`].
     pub fn state(&self) -> State {
-        match self.life {
-            Life::Open => state(self.checks.state()),
-            Life::Closing | Life::Closed => State::Closed,
+        if self.life != Life::Open {
+            return State::Closed;
+        }
+        match state(self.checks.state()) {
+            State::New | State::Checking if self.generations.number > 0 => {
+                let heard = |component: &Component| self.is_heard(component.stream, component.id);
+                if self.components.iter().all(heard) { State::Connected } else { State::Checking }
+            }
+            state => state,
         }
     }
 
@@ -146,9 +183,10 @@ impl Agent {
         self.component(stream, component)?.path.clone()
     }
 
-    /// The selected pair of a component (RFC 8445 §8.1.1).
+    /// The selected pair of a component (RFC 8445 §8.1.1); that of an earlier generation until the one in force has its
+    /// own.
     pub fn selected(&self, stream: StreamId, component: ComponentId) -> Option<SelectedPair> {
-        self.checks.selected(stream, component)
+        self.all_checks().find_map(|checks| checks.selected(stream, component))
     }
 
     /// All pairs with their states and counts.
@@ -180,20 +218,10 @@ impl Agent {
     }
 
     /// Takes a `now` from the past as the last one.
+    #[inline]
     pub(crate) fn advance(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
         self.now
-    }
-
-    /// The pair a component sends on: the selected one, else the best valid one (RFC 8445 §12.1).
-    pub(crate) fn sending_pair(&self, stream: StreamId, component: ComponentId) -> Option<SelectedPair> {
-        self.checks.selected(stream, component).or_else(|| self.checks.best_valid(stream, component))
-    }
-
-    /// Whether data from `source` is accepted on `base`, and for which component.
-    #[inline]
-    pub(crate) fn valid(&self, base: BaseId, source: TransportAddress) -> Option<(StreamId, ComponentId)> {
-        self.checks.is_valid(base, source)
     }
 
     pub(crate) fn emit(&mut self, event: Event) {

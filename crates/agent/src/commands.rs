@@ -4,12 +4,12 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use floe_gather::Interface;
-use floe_pair::{CandidateLine, ComponentId, Parameters, StreamId, Transport, TransportAddress};
+use floe_pair::{Candidate, CandidateLine, ComponentId, StreamId, Transport, TransportAddress};
 use floe_stun::Instant;
 
 use crate::{
     agent::{Agent, Life},
-    event::{Event, State},
+    generation::{Belongs, Early},
     io::{Dscp, Ecn, Transmit, TransmitKind},
     path::{Frame, PathError},
 };
@@ -20,6 +20,8 @@ use crate::{
 pub enum Added {
     /// It is paired, or will be as soon as it can.
     Added,
+    /// The parameters it belongs to are not known yet: it waits for them. Of more than 128 the oldest go.
+    Held,
     /// It is of no use; nothing else is disturbed.
     Ignored(Ignored),
 }
@@ -34,7 +36,7 @@ pub enum Ignored {
     Transport,
     /// Nothing can be sent there: no port, an unspecified, multicast or broadcast address.
     Address,
-    /// It belongs to another generation (RFC 8838 §15).
+    /// It belongs to a generation of the past (RFC 8838 §15).
     Generation,
     /// This agent has no such component (RFC 8445 §6.1.2.2).
     Component,
@@ -48,8 +50,24 @@ pub enum ApiError {
     NoSuchStream(StreamId),
     /// The agent was closed.
     Closed,
-    /// The peer's parameters were given before, and were others.
+    /// The peer's password is another and its user fragment is not: a restart changes both (RFC 8445 §9).
     ParametersChanged,
+    /// These parameters of the peer were left behind by a restart.
+    OldGeneration,
+    /// Credentials for a restart of which one is like before (RFC 8445 §9).
+    SameCredentials,
+    /// RFC 8839 §5.4 allows up to 32 characters to be sent; the number given.
+    UfragTooLong(usize),
+    /// A restart waits for the peer's answer.
+    RestartPending,
+    /// No restart waits for the peer's answer.
+    NoRestart,
+    /// The agent has no such component.
+    NoSuchComponent(StreamId, ComponentId),
+    /// More data streams than an agent takes.
+    TooManyStreams,
+    /// It is the last component, and an agent has at least one.
+    LastComponent,
 }
 
 /// Why a datagram was not sent.
@@ -90,26 +108,8 @@ impl Agent {
         }
     }
 
-    /// What the peer signalled: user fragment, password, options (RFC 8839 §5).
-    ///
-    /// # Errors
-    /// [`ApiError::ParametersChanged`] where others were given before, [`ApiError::Closed`].
-    pub fn set_remote_parameters(&mut self, now: Instant, parameters: Parameters) -> Result<(), ApiError> {
-        let now = self.advance(now);
-        if self.life != Life::Open {
-            return Err(ApiError::Closed);
-        }
-        if let Some(before) = self.checks.remote_parameters() {
-            let same = before.ufrag == parameters.ufrag && before.pwd.expose() == parameters.pwd.expose();
-            return if same { Ok(()) } else { Err(ApiError::ParametersChanged) };
-        }
-        self.checks.set_remote_parameters(now, parameters);
-        self.gatherer.set_ta(self.checks.ta_in_force());
-        self.pump(now);
-        Ok(())
-    }
-
-    /// A candidate of the peer.
+    /// A candidate of the peer. The extension `ufrag` of the line tells its generation; without it the newest one the
+    /// peer has told of is meant. One whose generation is not known yet is held until its parameters come.
     ///
     /// # Errors
     /// [`ApiError`] where the call does not fit the agent. A candidate of no use is no error.
@@ -126,40 +126,41 @@ impl Agent {
         if !self.components.iter().any(|component| component.stream == stream) {
             return Err(ApiError::NoSuchStream(stream));
         }
-        // RFC 8838 §15: a candidate of another generation belongs to no checklist of this one.
-        if let (Some(of), Some(current)) = (line.ufrag(), self.checks.remote_parameters())
-            && of != current.ufrag.as_str()
-        {
-            return Ok(Added::Ignored(self.ledger.on_ignored(Ignored::Generation)));
-        }
-        let Some(candidate) = line.candidate() else {
-            return Ok(Added::Ignored(self.ledger.on_ignored(Ignored::Name)));
+        let belongs = self.belongs(line.ufrag());
+        let candidate = match self.judge(stream, line, belongs) {
+            Ok(candidate) => candidate,
+            Err(reason) => return Ok(Added::Ignored(self.ledger.on_ignored(reason))),
         };
-        if candidate.transport != Transport::Udp {
-            return Ok(Added::Ignored(self.ledger.on_ignored(Ignored::Transport)));
-        }
-        // A datagram to port 0 fails, and costs some systems more than the datagram.
-        if candidate.address.port() == 0 || !candidate.address.is_unicast() {
-            return Ok(Added::Ignored(self.ledger.on_ignored(Ignored::Address)));
-        }
-        if self.component(stream, candidate.component).is_none() {
-            return Ok(Added::Ignored(self.ledger.on_ignored(Ignored::Component)));
+        if let (Belongs::Unknown, Some(ufrag)) = (belongs, line.ufrag()) {
+            self.generations.hold(ufrag, Early::Candidate(stream, candidate));
+            return Ok(Added::Held);
         }
         self.ledger.on_remote(&candidate);
-        self.checks.add_remote_candidate(now, stream, candidate);
+        if let Some(checks) = self.checks_of(belongs) {
+            checks.add_remote_candidate(now, stream, candidate);
+        }
         self.pump(now);
         Ok(Added::Added)
     }
 
-    /// The peer has no more candidates (RFC 8838 §14).
-    pub fn remote_gathering_complete(&mut self, now: Instant) {
-        let now = self.advance(now);
-        if self.life == Life::Open {
-            for component in &self.components {
-                self.checks.remote_gathering_complete(now, component.stream);
-            }
-            self.pump(now);
+    /// Whether a signalled candidate is of use.
+    fn judge(&self, stream: StreamId, line: &CandidateLine, belongs: Belongs) -> Result<Candidate, Ignored> {
+        // RFC 8838 §15: a candidate of another generation belongs to no checklist of this one.
+        if belongs == Belongs::Past {
+            return Err(Ignored::Generation);
         }
+        let candidate = line.candidate().ok_or(Ignored::Name)?;
+        if candidate.transport != Transport::Udp {
+            return Err(Ignored::Transport);
+        }
+        // A datagram to port 0 fails, and costs some systems more than the datagram.
+        if candidate.address.port() == 0 || !candidate.address.is_unicast() {
+            return Err(Ignored::Address);
+        }
+        if self.component(stream, candidate.component).is_none() {
+            return Err(Ignored::Component);
+        }
+        Ok(candidate)
     }
 
     /// Frames one datagram of a component into `buffer`, for the driver to send. Works on every path; where
@@ -186,14 +187,19 @@ impl Agent {
         if self.life != Life::Open {
             return Err(SendError::NoPath);
         }
+        if self.suspends() {
+            // Consent that rested is asked for again, and regained a round trip later.
+            self.all_checks_mut().for_each(|checks| checks.data_sent(now, stream, component));
+            self.pump(now);
+        }
         // No handle: a relayed pair without a channel, over Send indications (RFC 8656 §11).
-        let pair = self.sending_pair(stream, component).ok_or(SendError::NoPath)?;
-        if now >= pair.valid_until {
+        let route = self.route(stream, component).ok_or(SendError::NoPath)?;
+        if now >= route.valid_until {
             return Err(SendError::Path(PathError::Expired));
         }
         let dscp = self.dscp;
-        let relay = self.gatherer.relay_mut(pair.base).ok_or(SendError::NoPath)?;
-        let peer = pair.remote.socket_addr();
+        let relay = self.gatherer.relay_mut(route.base).ok_or(SendError::NoPath)?;
+        let peer = route.remote.socket_addr();
         let len = relay
             .client
             .send_indication(now, peer, payload, buffer, &mut self.random)
@@ -202,7 +208,7 @@ impl Agent {
     }
 
     /// Ends the agent: no check and no data from now on, every allocation is released (at most 3 s), then every
-    /// socket. [`Event::Closed`] is the last event.
+    /// socket. [`Event::Closed`](crate::Event::Closed) is the last event.
     pub fn close(&mut self, now: Instant) {
         let now = self.advance(now);
         if self.life != Life::Open {
@@ -213,7 +219,7 @@ impl Agent {
             component.early.clear();
         }
         self.gatherer.close(now);
-        self.emit(Event::State(State::Closed));
+        self.generations.clear();
         // This takes the paths back as well.
         self.pump(now);
     }
@@ -250,7 +256,21 @@ impl fmt::Display for ApiError {
         match self {
             Self::NoSuchStream(stream) => write!(f, "the agent has no data stream {}", stream.0),
             Self::Closed => f.write_str("the agent was closed"),
-            Self::ParametersChanged => f.write_str("other parameters of the peer were given before"),
+            Self::ParametersChanged => {
+                f.write_str("the password of the peer changed and its user fragment did not")
+            }
+            Self::OldGeneration => f.write_str("parameters from before a restart of the peer"),
+            Self::SameCredentials => f.write_str("a restart changes user fragment and password both"),
+            Self::UfragTooLong(given) => {
+                write!(f, "a user fragment of {given} characters, at most 32 may be sent")
+            }
+            Self::RestartPending => f.write_str("a restart waits for the answer of the peer"),
+            Self::NoRestart => f.write_str("no restart waits for the answer of the peer"),
+            Self::NoSuchComponent(stream, component) => {
+                write!(f, "the agent has no component {} in data stream {}", component.get(), stream.0)
+            }
+            Self::TooManyStreams => f.write_str("an agent takes no more data streams"),
+            Self::LastComponent => f.write_str("the last component of an agent cannot be removed"),
         }
     }
 }

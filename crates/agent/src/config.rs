@@ -23,6 +23,7 @@ pub enum Demultiplexing {
 /// What an agent is made from. [`AgentConfig::new`] has the usual values; every field may be changed.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[allow(clippy::struct_excessive_bools, reason = "independent settings, each with its name")]
 pub struct AgentConfig {
     /// Where all randomness of the agent comes from. Must be unpredictable: a peer that knows it knows the password.
     pub seed: Seed,
@@ -40,6 +41,13 @@ pub struct AgentConfig {
     /// [`deadline`](floe_gather::Config::deadline) at the latest, because the signalling waits for it; with it
     /// nothing waits but the verdict that ICE has failed, and gathering goes on for as long as a server may answer.
     pub trickle: bool,
+    /// Whether this agent is lite (RFC 8445 §2.5): it makes no checks and answers those of its peer. For hosts with
+    /// public addresses only.
+    pub lite: bool,
+    /// Whether `renomination2` (and with
+    /// [`legacy_renomination`](floe_check::Config::legacy_renomination) also `renomination`, of the older draft) is among the ice-options: with a peer that tells it too, the agents move to a better
+    /// pair without a restart.
+    pub renomination: bool,
     /// Mark of every datagram.
     pub dscp: Dscp,
     /// Which datagrams are data.
@@ -69,6 +77,8 @@ impl AgentConfig {
             streams: vec![(StreamId(0), vec![ComponentId::RTP])],
             credentials: None,
             trickle: true,
+            lite: false,
+            renomination: false,
             dscp: Dscp::BEST_EFFORT,
             demultiplexing: Demultiplexing::default(),
             full_report: false,
@@ -94,6 +104,9 @@ impl AgentConfig {
             if sorted.windows(2).any(|two| matches!(two, [a, b] if a == b)) {
                 return Err(ConfigError::ComponentTwice(*stream));
             }
+        }
+        if self.lite && self.gathering.policy == floe_gather::Policy::RelayOnly {
+            return Err(ConfigError::LiteRelayOnly);
         }
         if let Some((ufrag, _)) = &self.credentials
             && !ufrag.is_sendable()
@@ -125,6 +138,8 @@ pub enum ConfigError {
     ComponentTwice(StreamId),
     /// RFC 8839 §5.4 allows up to 32 characters to be sent; the number given.
     UfragTooLong(usize),
+    /// A lite agent has host candidates alone (RFC 8445 §5.2), which relay-only hides.
+    LiteRelayOnly,
     /// The settings of gathering are not usable.
     Gathering(floe_gather::ConfigError),
 }
@@ -142,6 +157,7 @@ impl fmt::Display for ConfigError {
             Self::UfragTooLong(given) => {
                 write!(f, "a user fragment of {given} characters, at most 32 may be sent")
             }
+            Self::LiteRelayOnly => f.write_str("a lite agent has no relayed candidates to be reached by"),
             Self::Gathering(error) => write!(f, "gathering: {error}"),
         }
     }

@@ -19,13 +19,29 @@ pub enum Event {
         stream: StreamId,
         /// The candidate.
         candidate: Candidate,
+        /// The generation it is for: [`Agent::parameters_of`](crate::Agent::parameters_of) has its user fragment.
+        generation: u32,
+    },
+    /// No more local candidates will come in this generation (RFC 8838 §13).
+    GatheringComplete {
+        /// The generation: [`Agent::parameters_of`](crate::Agent::parameters_of) has its user fragment.
+        generation: u32,
+    },
+    /// ICE was restarted, by [`Agent::restart`](crate::Agent::restart) or because the peer did (RFC 8445 §9):
+    /// [`Agent::local_parameters`](crate::Agent::local_parameters) are new and to be told to the peer, before the
+    /// candidates, which come again. Data goes on over the old pairs until new ones are selected.
+    Restarted {
+        /// The new generation.
+        generation: u32,
+    },
+    /// A restart was given up: this earlier generation is the current one again.
+    RolledBack {
+        /// The generation that is in force again.
+        generation: u32,
     },
     /// The [`deadline`](floe_gather::Config::deadline) of gathering has passed, and some server has not answered yet.
     /// Who signals all candidates in one message does so now; others need not care.
     GatheringDeadline,
-    /// No more local candidates will come: time to signal the end of candidates (RFC 8838 §13). Once ICE is completed
-    /// none is looked for any more.
-    GatheringComplete,
     /// The state of the agent changed to this one.
     State(State),
     /// The agent has failed, after [`Event::State`] said so: what may be shown to anybody
@@ -48,6 +64,25 @@ pub enum Event {
         local: Candidate,
         /// Its remote candidate.
         remote: Candidate,
+    },
+    /// The component's data goes over another pair than before, without a restart: told after [`Event::Selected`].
+    Moved {
+        /// The data stream.
+        stream: StreamId,
+        /// The component.
+        component: ComponentId,
+        /// Why.
+        reason: floe_check::MoveReason,
+    },
+    /// A restart ([`Agent::restart`](crate::Agent::restart)) would bring a better pair, or one at all: without
+    /// `renomination2` nothing else moves a selected pair (RFC 8445 §8.1.1). Told once for each reason.
+    RestartSuggested {
+        /// The data stream.
+        stream: StreamId,
+        /// The component.
+        component: ComponentId,
+        /// Why.
+        reason: floe_check::RestartReason,
     },
     /// [`Agent::path`](crate::Agent::path) has another answer now.
     PathChanged {
@@ -167,6 +202,14 @@ impl Events {
         }
         self.waiting.pop_front()
     }
+
+    /// Gives the memory back where nothing waits. An agent that is connected has nothing to say for hours, and events are
+    /// large.
+    pub(crate) fn release_memory(&mut self) {
+        if self.waiting.is_empty() {
+            self.waiting = VecDeque::new();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -177,7 +220,7 @@ mod tests {
     fn the_oldest_events_go_and_are_counted() {
         let mut events = Events::default();
         for _ in 0..MOST_EVENTS {
-            events.push(Event::GatheringComplete);
+            events.push(Event::GatheringComplete { generation: 0 });
         }
         events.push(Event::Closed);
         events.push(Event::Closed);

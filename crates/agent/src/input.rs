@@ -1,10 +1,12 @@
 //! What happened: datagrams, answers of the driver, time.
 
-use floe_check::{Outcome, Urgency};
+use core::time::Duration;
+
+use floe_check::{ChecklistSet, Outcome, Urgency};
 use floe_gather::{Answer, RequestId};
 use floe_pair::{BaseId, Place, TransportAddress};
 use floe_stun::{
-    Class, Instant, Message,
+    AttributeType, Class, Instant, Message,
     classify::{DatagramClass, Source, classify},
 };
 use floe_turn::Incoming;
@@ -19,6 +21,7 @@ use crate::{
 
 impl Agent {
     /// A datagram arrived. The wire is never an error: it is taken, handed back or dropped with a reason.
+    #[inline]
     pub fn handle_datagram<'a>(&mut self, now: Instant, received: Received<'a>) -> Handled<'a> {
         let now = self.advance(now);
         let place = received.place();
@@ -43,11 +46,17 @@ impl Agent {
     /// Does what is due at `now`, and starts at most one transaction, in a slot of `pacer`.
     pub fn handle_timeout(&mut self, now: Instant, pacer: &mut Pacer) {
         let now = self.advance(now);
-        if self.life == Life::Open && self.checks.poll_timeout().is_some_and(|at| at <= now) {
-            self.checks.handle_timeout(now, &mut self.random);
+        if self.life == Life::Open {
+            self.note_sent(now);
+            let Self { checks, generations, random, .. } = self;
+            checks.handle_timeout(now, random);
+            for earlier in &mut generations.earlier {
+                earlier.checks.handle_timeout(now, random);
+            }
             // What follows from it for the allocations is due now as well.
             self.pump(now);
         }
+        self.drop_earlier(now);
         self.gatherer.handle_timeout(now, &mut self.random);
         self.run_slot(now, pacer);
         self.pump(now);
@@ -78,6 +87,7 @@ impl Agent {
         }
     }
 
+    #[inline]
     fn handle_on_base<'a>(
         &mut self,
         now: Instant,
@@ -86,24 +96,33 @@ impl Agent {
         payload: &'a mut [u8],
     ) -> Handled<'a> {
         match classify(payload, Source::Other) {
-            DatagramClass::Stun => {
-                let outcome =
-                    Message::parse(payload).map(|message| self.handle_stun(now, base, source, &message));
-                match outcome {
-                    Ok(Outcome::Taken) => Handled::Taken,
-                    Ok(Outcome::NotOurs) => Handled::NotOurs(payload),
-                    Ok(Outcome::Dropped(reason)) => Handled::Dropped(dropped(reason)),
-                    Err(_) if self.demultiplexing == Demultiplexing::AnyData => {
-                        self.handle_data(base, source, payload)
-                    }
-                    Err(_) => Handled::Dropped(DropReason::Malformed),
-                }
-            }
+            DatagramClass::Stun => self.handle_message(now, base, source, payload),
             DatagramClass::Unknown if self.demultiplexing == Demultiplexing::Rfc7983 => {
                 Handled::Dropped(DropReason::UnknownClass)
             }
             // Bytes 64 to 79 are channel data only from a TURN server (RFC 9443 §3): here they are QUIC.
             _ => self.handle_data(base, source, payload),
+        }
+    }
+
+    /// Apart from what data takes, which comes a thousand times as often.
+    #[inline(never)]
+    fn handle_message<'a>(
+        &mut self,
+        now: Instant,
+        base: BaseId,
+        source: TransportAddress,
+        payload: &'a mut [u8],
+    ) -> Handled<'a> {
+        let outcome = Message::parse(payload).map(|message| self.handle_stun(now, base, source, &message));
+        match outcome {
+            Ok(Outcome::Taken) => Handled::Taken,
+            Ok(Outcome::NotOurs) => Handled::NotOurs(payload),
+            Ok(Outcome::Dropped(reason)) => Handled::Dropped(dropped(reason)),
+            Err(_) if self.demultiplexing == Demultiplexing::AnyData => {
+                self.handle_data(base, source, payload)
+            }
+            Err(_) => Handled::Dropped(DropReason::Malformed),
         }
     }
 
@@ -114,12 +133,7 @@ impl Agent {
         source: TransportAddress,
         message: &Message<'_>,
     ) -> Outcome {
-        let random = &mut self.random;
-        let mut outcome = match message.class() {
-            Class::Request => self.checks.handle_request(now, base, source, message, random),
-            Class::Indication => self.checks.handle_indication(now, base, message),
-            Class::Success | Class::Error => self.checks.handle_response(now, base, source, message, random),
-        };
+        let mut outcome = self.check(now, base, source, message);
         self.ledger.on_received(message, outcome);
         if outcome == Outcome::NotOurs {
             let place = self.gatherer.place_of(base);
@@ -132,6 +146,34 @@ impl Agent {
         outcome
     }
 
+    /// A message of connectivity checks, for the generation it belongs to.
+    fn check(
+        &mut self,
+        now: Instant,
+        base: BaseId,
+        source: TransportAddress,
+        message: &Message<'_>,
+    ) -> Outcome {
+        let Self { checks, generations, random, .. } = self;
+        match message.class() {
+            Class::Request => {
+                let named = generations.named(checks, message.raw(AttributeType::USERNAME));
+                named.handle_request(now, base, source, message, random)
+            }
+            Class::Indication => checks.handle_indication(now, base, message),
+            Class::Success | Class::Error => {
+                let mut outcome = checks.handle_response(now, base, source, message, random);
+                for earlier in generations.earlier.iter_mut().rev() {
+                    if outcome != Outcome::NotOurs {
+                        break;
+                    }
+                    outcome = earlier.checks.handle_response(now, base, source, message, random);
+                }
+                outcome
+            }
+        }
+    }
+
     #[inline]
     fn handle_data<'a>(
         &mut self,
@@ -142,8 +184,18 @@ impl Agent {
         if let Some((stream, component)) = self.valid(base, source) {
             return Handled::Data { stream, component, payload };
         }
+        self.hold_data(base, source, payload)
+    }
+
+    /// Data before its pair is valid.
+    fn hold_data<'a>(
+        &mut self,
+        base: BaseId,
+        source: TransportAddress,
+        payload: &'a mut [u8],
+    ) -> Handled<'a> {
         // Who has shown the password may send before our own check is answered; nobody else may (T37).
-        let Some((stream, component)) = self.checks.is_authenticated(base, source) else {
+        let Some((stream, component)) = self.authenticated(base, source) else {
             return Handled::Dropped(DropReason::NoValidPair);
         };
         let part = self.component_mut(stream, component);
@@ -160,7 +212,7 @@ impl Agent {
 
     /// Whether data from `source` at this place would be held until its pair is valid.
     pub(crate) fn holds_data(&self, place: Place, source: TransportAddress) -> bool {
-        self.gatherer.base_at(place).is_some_and(|base| self.checks.is_authenticated(base, source).is_some())
+        self.gatherer.base_at(place).is_some_and(|base| self.authenticated(base, source).is_some())
     }
 
     /// Starts one transaction if one is wanted, Ta has passed and the process has a free slot.
@@ -188,7 +240,7 @@ impl Agent {
             return None;
         }
         // RFC 8445 §14.2: one new transaction each Ta; if nothing was sent in the last Ta the next goes at once.
-        let own = self.slots.last.map_or(Instant::ORIGIN, |last| last.after(self.checks.ta_in_force()));
+        let own = self.slots.last.map_or(Instant::ORIGIN, |last| last.after(self.ta_in_force()));
         Some(self.slots.reserved.unwrap_or(own).max(own))
     }
 
@@ -196,8 +248,18 @@ impl Agent {
         self.urgency().is_some() || self.gatherer.wants_slot()
     }
 
+    /// Ta in force (RFC 8445 §14.2): that of the generation that makes checks.
+    fn ta_in_force(&self) -> Duration {
+        let standing = self.generations.standing().map(|earlier| earlier.checks.ta_in_force());
+        self.checks.ta_in_force().max(standing.unwrap_or_default())
+    }
+
     fn urgency(&self) -> Option<Urgency> {
-        if self.life == Life::Open { self.checks.wants_slot() } else { None }
+        if self.life != Life::Open {
+            return None;
+        }
+        let standing = || self.generations.standing()?.checks.wants_slot();
+        self.checks.wants_slot().or_else(standing)
     }
 
     /// A nomination goes first, then the triggered-check queues, then gathering and ordinary checks by turns.
@@ -214,7 +276,11 @@ impl Agent {
         if to_gathering {
             self.gatherer.take_slot(now, &mut self.random)
         } else {
-            self.checks.take_slot(now, &mut self.random)
+            let Self { checks, generations, random, .. } = self;
+            let standing = generations.standing_mut().map(|earlier| &mut earlier.checks);
+            let wants = |checks: &&mut ChecklistSet| checks.wants_slot().is_some();
+            let first = core::iter::once(checks).chain(standing).find(wants);
+            first.is_some_and(|checks| checks.take_slot(now, random))
         }
     }
 }

@@ -18,22 +18,29 @@ mod commands;
 mod config;
 mod early;
 mod event;
+mod fork;
+mod generation;
 mod hub;
 mod input;
 mod io;
 mod output;
 mod pacer;
 mod path;
+mod policy;
 mod pump;
 pub mod report;
+mod restart;
+mod streams;
+mod trickle;
 
 pub use agent::Agent;
 pub use commands::{Added, ApiError, Ignored, SendError};
 pub use config::{AgentConfig, ConfigError, Demultiplexing, MOST_STREAMS, Seed};
 pub use event::{Event, State};
 pub use floe_check::{
-    Config as CheckConfig, Failure as PairFailure, Limit as CheckLimit, PairId, PairReport, PairState,
-    SelectedPair, Usage,
+    AddressPrefix, Config as CheckConfig, ConsentConfig, Failure as PairFailure, Limit as CheckLimit,
+    MoveReason, NominateError, PairId, PairPolicy, PairReport, PairState, RemoteRule, Renomination,
+    RestartReason, SelectedPair, TypeRanks, Usage, Verdict as RuleVerdict,
 };
 pub use floe_gather::{
     Answer, Config as GatherConfig, Interface, InterfaceFlags, Limit as GatherLimit, Limits as GatherLimits,
@@ -42,6 +49,7 @@ pub use floe_gather::{
 pub use floe_pair as pair;
 pub use floe_stun as stun;
 pub use floe_turn as turn;
+pub use fork::ForkError;
 pub use hub::{AgentKey, Hub};
 pub use io::{DropReason, Dscp, Ecn, Handled, Received, Transmit, TransmitKind};
 pub use pacer::Pacer;

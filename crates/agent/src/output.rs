@@ -6,7 +6,7 @@ use floe_stun::{Instant, channel};
 
 use crate::{
     agent::{Agent, Life},
-    event::Event,
+    event::{Event, State},
     io::{Ecn, Transmit, TransmitKind},
 };
 
@@ -20,7 +20,9 @@ impl Agent {
     /// long; [`MAX_REQUEST_BYTES`](floe_turn::MAX_REQUEST_BYTES) always are. What does not fit is lost.
     pub fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<Transmit> {
         while self.life == Life::Open {
-            let Some(check) = self.checks.poll_transmit(buffer) else { break };
+            let Some(check) = self.all_checks_mut().find_map(|checks| checks.poll_transmit(buffer)) else {
+                break;
+            };
             self.ledger.on_sent(check.kind, buffer.get(..check.len).unwrap_or_default());
             let kind = kind(check.kind);
             if let Some(from) = self.gatherer.place_of(check.from) {
@@ -44,22 +46,45 @@ impl Agent {
 
     /// The next thing that only the driver can do.
     pub fn poll_request(&mut self) -> Option<Request> {
-        let request = self.gatherer.poll_request();
-        self.note_closed();
-        request
+        loop {
+            let request = self.gatherer.poll_request();
+            self.note_closed();
+            let adopted = request.as_ref().and_then(|request| self.adopt(request));
+            let Some((id, answer)) = adopted else { return request };
+            self.handle_answer(self.now, id, answer);
+        }
     }
 
-    /// The next event.
+    /// The next event. The state is told after all others, as the difference to what was told before: one change for
+    /// everything that happened meanwhile.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop()
+        if let Some(event) = self.events.pop() {
+            return Some(event);
+        }
+        let state = self.state();
+        if core::mem::replace(&mut self.told.state, state) != state {
+            if state == State::Failed {
+                self.emit(Event::Failed(self.failure()));
+            }
+            return Some(Event::State(state));
+        }
+        if state == State::Completed {
+            self.events.release_memory();
+        }
+        let closed = self.life == Life::Closed;
+        (core::mem::replace(&mut self.told.closed, closed) != closed).then_some(Event::Closed)
     }
 
     /// The next datagram that came before its pair was valid and may be had now: copied into `buffer`, cut to
     /// its length.
     pub fn poll_data(&mut self, buffer: &mut [u8]) -> Option<(StreamId, ComponentId, usize)> {
-        let Self { components, checks, .. } = self;
+        let Self { components, checks, generations, .. } = self;
+        let earlier = || generations.earlier.iter().map(|earlier| &earlier.checks);
+        let is_valid = |base, source| {
+            core::iter::once(&*checks).chain(earlier()).any(|checks| checks.is_valid(base, source).is_some())
+        };
         components.iter_mut().filter(|component| !component.early.is_empty()).find_map(|component| {
-            let held = component.early.release(|base, source| checks.is_valid(base, source).is_some())?;
+            let held = component.early.release(is_valid)?;
             let len = held.len().min(buffer.len());
             buffer.get_mut(..len)?.copy_from_slice(held.get(..len)?);
             Some((component.stream, component.id, len))
@@ -68,8 +93,10 @@ impl Agent {
 
     /// When [`Agent::handle_timeout`] has something to do: nothing is due before, something is then.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let checks = if self.life == Life::Open { self.checks.poll_timeout() } else { None };
-        [checks, self.gatherer.poll_timeout(), self.slot_deadline()]
+        let open = self.life == Life::Open;
+        let checks = if open { self.checks.poll_timeout() } else { None };
+        let earlier = if open { self.generations.poll_timeout() } else { None };
+        [checks, earlier, self.gatherer.poll_timeout(), self.slot_deadline()]
             .into_iter()
             .flatten()
             .min()

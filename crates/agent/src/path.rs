@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::{
     fmt,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use floe_pair::{Place, TransportAddress};
@@ -48,6 +48,8 @@ pub struct PathHandle(Arc<Shared>);
 struct Shared {
     path: Path,
     deadline: AtomicU64,
+    /// Somebody has sent, or wanted to, since the agent looked.
+    used: AtomicBool,
 }
 
 /// Why a datagram may not be sent on a path.
@@ -97,7 +99,11 @@ impl PathHandle {
     pub const LARGEST_DATAGRAM: usize = 65_507;
 
     pub(crate) fn new(path: Path, deadline: Instant) -> Self {
-        Self(Arc::new(Shared { path, deadline: AtomicU64::new(deadline.as_nanos()) }))
+        Self(Arc::new(Shared {
+            path,
+            deadline: AtomicU64::new(deadline.as_nanos()),
+            used: AtomicBool::new(false),
+        }))
     }
 
     /// The way itself.
@@ -116,6 +122,10 @@ impl PathHandle {
     /// [`PathError::Expired`] at and after the deadline, [`PathError::TooLong`] for what no datagram holds.
     #[inline]
     pub fn frame(&self, now: Instant, payload_len: usize) -> Result<Frame, PathError> {
+        // Written once in a while only: many senders read one line of memory.
+        if !self.0.used.load(Ordering::Relaxed) {
+            self.0.used.store(true, Ordering::Relaxed);
+        }
         // RFC 7675 §5.1: not one byte at or after the expiry of consent.
         if now >= self.deadline() {
             return Err(PathError::Expired);
@@ -128,6 +138,11 @@ impl PathHandle {
     /// Whether both handles are of one path, not only of equal ones.
     pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Whether anybody has asked for a frame since this was asked.
+    pub(crate) fn take_used(&self) -> bool {
+        self.0.used.swap(false, Ordering::Relaxed)
     }
 
     pub(crate) fn extend(&self, deadline: Instant) {

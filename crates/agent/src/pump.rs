@@ -2,13 +2,14 @@
 
 use core::net::IpAddr;
 
-use floe_check::Admission;
-use floe_pair::{BaseId, Candidate, CandidateType, ComponentId, StreamId};
+use floe_check::{PairReport, Renomination};
+use floe_pair::{BaseId, ComponentId, StreamId};
 use floe_stun::Instant;
 
 use crate::{
-    agent::{Agent, Life, state},
+    agent::{Agent, Life},
     event::Event,
+    generation::Phase,
     path::{Framing, Path, PathHandle},
 };
 
@@ -21,10 +22,11 @@ impl Agent {
                 self.on_gathering(now, event);
             } else if let Some(event) = self.checks.poll_event() {
                 self.on_checks(now, event);
-            } else {
+            } else if !self.pump_earlier(now) {
                 break;
             }
         }
+        self.generations.settle(now, self.checks.state() == floe_check::State::Completed);
         if !self.wants_slot() {
             // Kept for a wish that comes later, the slot would be one that nobody knows of any more.
             self.slots.reserved = None;
@@ -37,7 +39,6 @@ impl Agent {
     pub(crate) fn note_closed(&mut self) {
         if self.life == Life::Closing && self.gatherer.is_closed() {
             self.life = Life::Closed;
-            self.emit(Event::Closed);
         }
     }
 
@@ -48,7 +49,7 @@ impl Agent {
         self.ledger.on_gathering(now, &event);
         match event {
             floe_gather::Event::Candidate { stream, candidate, base } => {
-                self.on_candidate(now, stream, candidate, base);
+                self.on_local(now, stream, candidate, base);
             }
             floe_gather::Event::BaseGone { base } => self.on_base_gone(now, base),
             floe_gather::Event::ServerFailed { server, local, address, error } => {
@@ -64,30 +65,15 @@ impl Agent {
             floe_gather::Event::EventsLost(count) => self.emit(Event::EventsLost(count)),
             floe_gather::Event::Turn(base, event) => self.on_turn(now, base, event),
             floe_gather::Event::DeadlinePassed => self.emit(Event::GatheringDeadline),
-            floe_gather::Event::Complete => {
-                for component in &self.components {
-                    self.checks.local_gathering_complete(now, component.stream);
-                }
-                self.emit(Event::GatheringComplete);
-            }
+            floe_gather::Event::Complete => self.end_local(now),
             _ => {}
         }
     }
 
-    fn on_candidate(&mut self, now: Instant, stream: StreamId, candidate: Candidate, base: BaseId) {
-        if !self.bases.contains(&base) {
-            self.bases.push(base);
-            // RFC 8445 §7.2.1: a relay has to permit each peer before a check can leave it.
-            let relayed = candidate.kind == CandidateType::Relayed;
-            self.checks.add_base(base, if relayed { Admission::PerPeer } else { Admission::Open });
-        }
-        self.emit(Event::LocalCandidate { stream, candidate: candidate.clone() });
-        self.checks.add_local_candidate(now, stream, candidate, base);
-    }
-
     fn on_base_gone(&mut self, now: Instant, base: BaseId) {
-        self.checks.remove_base(now, base);
-        self.bases.retain(|known| *known != base);
+        for checks in self.all_checks_mut() {
+            checks.remove_base(now, base);
+        }
         for component in &mut self.components {
             component.early.forget(base);
         }
@@ -95,8 +81,12 @@ impl Agent {
 
     fn on_turn(&mut self, now: Instant, base: BaseId, event: floe_turn::Event) {
         match event {
-            floe_turn::Event::PermissionGranted(peer) => self.checks.admit(now, base, peer),
-            floe_turn::Event::PermissionRefused(peer, _) => self.checks.refuse(now, base, peer),
+            floe_turn::Event::PermissionGranted(peer) => {
+                self.live_checks_mut().for_each(|checks| checks.admit(now, base, peer));
+            }
+            floe_turn::Event::PermissionRefused(peer, _) => {
+                self.all_checks_mut().for_each(|checks| checks.refuse(now, base, peer));
+            }
             floe_turn::Event::Lost(reason) => {
                 self.on_base_gone(now, base);
                 self.emit(Event::RelayLost { reason });
@@ -113,28 +103,30 @@ impl Agent {
         }
         self.ledger.on_checks(now, &event, &self.checks);
         match event {
-            floe_check::Event::AdmissionWanted { base, peer } => match self.gatherer.relay_mut(base) {
-                Some(relay) => relay.client.permit(now, peer),
-                None => self.checks.refuse(now, base, peer),
-            },
+            floe_check::Event::AdmissionWanted { base, peer } => self.want_admission(now, base, peer),
             floe_check::Event::PairValid { stream, component, .. } => {
                 self.emit(Event::PairValid { stream, component });
             }
-            floe_check::Event::Selected { stream, component } => self.on_selected(now, stream, component),
+            floe_check::Event::Selected { stream, component } => {
+                self.on_selected(now, self.generations.number, stream, component);
+            }
             floe_check::Event::ConsentLost { stream, component } => {
                 self.emit(Event::ConsentLost { stream, component });
             }
             floe_check::Event::RoleSwitched(role) => self.emit(Event::RoleSwitched(role)),
-            floe_check::Event::State(new) => {
-                if new == floe_check::State::Completed {
-                    // RFC 8445 §5.1.1.4, §8.3: candidates that were not selected need not be kept alive any more.
-                    // RFC 8838 §13: after the nomination none is signalled, so that none need be found.
-                    self.gatherer.conclude(now);
-                }
-                self.emit(Event::State(state(new)));
-                if new == floe_check::State::Failed {
-                    self.emit(Event::Failed(self.failure()));
-                }
+            floe_check::Event::State(floe_check::State::Completed)
+                if self.checks.renomination() == Renomination::Off =>
+            {
+                // RFC 8445 §5.1.1.4, §8.3: candidates that were not selected need not be kept alive any more. RFC 8838
+                // §13: after the nomination none is signalled, so that none need be found. Where the agents may still
+                // move, both go on.
+                self.gatherer.conclude(now);
+            }
+            floe_check::Event::Moved { stream, component, reason } => {
+                self.emit(Event::Moved { stream, component, reason });
+            }
+            floe_check::Event::RestartSuggested { stream, component, reason } => {
+                self.emit(Event::RestartSuggested { stream, component, reason });
             }
             floe_check::Event::LimitReached { limit, stream, remote } => {
                 self.emit(Event::CheckLimit { limit, stream, remote });
@@ -148,23 +140,64 @@ impl Agent {
         }
     }
 
-    /// RFC 8445 §8.3.1: gives allocations and permissions of a data stream back that no pair of it needs.
+    /// RFC 8445 §8.3.1: gives allocations and permissions of a data stream back that no pair of any generation needs.
     fn free_candidates(&mut self, now: Instant, stream: StreamId) {
-        let Self { checks, gatherer, bases, .. } = self;
-        let kept = |base, ip: Option<IpAddr>| {
-            let mut listed = checks.pairs().filter(|pair| pair.listed && pair.base == base);
-            listed.any(|pair| ip.is_none_or(|ip| pair.remote.address.ip() == ip))
-        };
-        gatherer.release_unused(now, |relay| relay.stream != stream || kept(relay.base, None));
-        for base in bases.iter().copied() {
-            if let Some(relay) = gatherer.relay_mut(base).filter(|relay| relay.stream == stream) {
-                relay.client.forget_others(|ip| kept(base, Some(ip)));
+        let Self { checks, generations, gatherer, .. } = self;
+        let sets =
+            || core::iter::once(&*checks).chain(generations.earlier.iter().map(|earlier| &earlier.checks));
+        gatherer.release_unused(now, |relay| {
+            relay.stream != stream || sets().any(|set| set.is_base_used(relay.base))
+        });
+        gatherer.forget_peers(|of, base, ip| {
+            let kept = |pair: &PairReport| pair.listed && pair.base == base && pair.remote.address.ip() == ip;
+            of != stream || sets().any(|set| set.pairs().any(|pair| kept(&pair)))
+        });
+    }
+
+    /// The next thing an earlier generation says; false if there is none.
+    fn pump_earlier(&mut self, now: Instant) -> bool {
+        let earlier = &mut self.generations.earlier;
+        let said = earlier.iter_mut().find_map(|earlier| {
+            let event = earlier.checks.poll_event()?;
+            if earlier.phase == Phase::Standing {
+                self.ledger.on_checks(now, &event, &earlier.checks);
             }
+            Some((earlier.number, earlier.phase, event))
+        });
+        let Some((number, phase, event)) = said else { return false };
+        match event {
+            floe_check::Event::AdmissionWanted { base, peer } => self.want_admission(now, base, peer),
+            floe_check::Event::ConsentLost { stream, component }
+                if self.route(stream, component).is_none() =>
+            {
+                self.emit(Event::ConsentLost { stream, component });
+            }
+            _ if phase == Phase::Retired => {}
+            floe_check::Event::PairValid { stream, component, .. } => {
+                self.emit(Event::PairValid { stream, component });
+            }
+            floe_check::Event::Selected { stream, component } => {
+                self.on_selected(now, number, stream, component);
+            }
+            floe_check::Event::RemoteLearned { stream, component, address } => {
+                self.emit(Event::RemoteLearned { stream, component, address });
+            }
+            _ => {}
+        }
+        true
+    }
+
+    /// A base has to be opened for a peer: an allocation asks its server for the permission.
+    fn want_admission(&mut self, now: Instant, base: BaseId, peer: IpAddr) {
+        match self.gatherer.relay_mut(base) {
+            Some(relay) => relay.client.permit(now, peer),
+            None => self.all_checks_mut().for_each(|checks| checks.refuse(now, base, peer)),
         }
     }
 
-    fn on_selected(&mut self, now: Instant, stream: StreamId, component: ComponentId) {
-        let Some(pair) = self.checks.selected(stream, component) else { return };
+    fn on_selected(&mut self, now: Instant, generation: u32, stream: StreamId, component: ComponentId) {
+        let Some(checks) = self.checks_in(generation) else { return };
+        let Some(pair) = checks.selected(stream, component) else { return };
         if let Some(relay) = self.gatherer.relay_mut(pair.base) {
             // RFC 8445 §7.2.1: channels are worth their cost once ICE has chosen, not before.
             relay.client.bind_channel(now, pair.remote.socket_addr());
@@ -210,14 +243,14 @@ impl Agent {
 
     /// The way of the component's pair and until when, unless its data has to go through [`Agent::send`].
     fn wanted_path(&self, stream: StreamId, component: ComponentId) -> Option<(Path, Instant)> {
-        let pair = self.sending_pair(stream, component)?;
+        let route = self.route(stream, component)?;
         let dscp = self.dscp;
-        if let Some(from) = self.gatherer.place_of(pair.base) {
-            let path = Path { from, to: pair.remote, framing: Framing::Direct, dscp, generation: 0 };
-            return Some((path, pair.valid_until));
+        if let Some(from) = self.gatherer.place_of(route.base) {
+            let path = Path { from, to: route.remote, framing: Framing::Direct, dscp, generation: 0 };
+            return Some((path, route.valid_until));
         }
-        let relay = self.gatherer.relay(pair.base)?;
-        let peer = pair.remote.socket_addr();
+        let relay = self.gatherer.relay(route.base)?;
+        let peer = route.remote.socket_addr();
         let (number, bound_until) = relay.client.channel(peer)?;
         let permitted_until = relay.client.permission(peer.ip())?;
         let path = Path {
@@ -227,6 +260,6 @@ impl Agent {
             dscp,
             generation: 0,
         };
-        Some((path, pair.valid_until.min(bound_until).min(permitted_until)))
+        Some((path, route.valid_until.min(bound_until).min(permitted_until)))
     }
 }

@@ -19,6 +19,7 @@ use self::{
 use crate::{
     agent::Agent,
     event::Event,
+    fork::ForkError,
     io::{Handled, Received, Transmit},
     pacer::Pacer,
 };
@@ -70,11 +71,33 @@ impl Hub {
         let mut key = AgentKey { index, generation: 0 };
         if let Some(slot) = self.agents.get_mut(place(key)) {
             key.generation = slot.generation;
-            self.routes.add(agent.local_parameters().ufrag.as_str(), key);
+            self.routes.name(agent.fragments().map(floe_pair::Ufrag::as_str), key);
             slot.agent = Some(agent);
         }
         self.agenda.add_all(place(key));
         key
+    }
+
+    /// Forks an agent ([`Agent::fork`]): both use its sockets from now on, and a socket is closed once neither does.
+    ///
+    /// # Errors
+    /// [`ForkError`]; also where there is no such agent, which counts as closed.
+    pub fn fork(&mut self, now: Instant, key: AgentKey, seed: [u8; 32]) -> Result<AgentKey, ForkError> {
+        let parent = self.agent(key).ok_or(ForkError::Closed)?;
+        let child = parent.fork(now, seed)?;
+        let sockets = child.adopted_sockets();
+        let talks: Vec<_> = parent
+            .pairs()
+            .filter_map(|pair| Some((parent.place_of(pair.base)?, pair.remote.address)))
+            .collect();
+        let fork = self.insert(child);
+        for socket in sockets {
+            self.routes.join(socket, key, fork);
+        }
+        for (place, remote) in talks {
+            self.routes.learn(place, remote, key);
+        }
+        Ok(fork)
     }
 
     /// Gives an agent back; whatever it still wanted to send or say is in it.
@@ -84,7 +107,7 @@ impl Hub {
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(key.index);
         self.timers.set(place(key), None);
-        self.routes.remove(agent.local_parameters().ufrag.as_str(), key);
+        self.routes.remove(key);
         Some(agent)
     }
 
@@ -116,6 +139,11 @@ impl Hub {
         self.routes.share(socket);
     }
 
+    /// Whether agents of which one was forked from the other use this socket.
+    pub fn is_in_use(&self, socket: SocketId) -> bool {
+        self.routes.is_in_use(socket)
+    }
+
     /// A datagram arrived: it goes to the agent it belongs to. [`Handled::NotOurs`] without a key: to none.
     pub fn handle_datagram<'a>(
         &mut self,
@@ -126,7 +154,10 @@ impl Hub {
         match self.routes.find(at, received.payload) {
             Target::Nobody => (None, Handled::NotOurs(received.payload)),
             Target::One(key) => self.offer(now, key, received),
-            Target::Named(key) => {
+            Target::Named => {
+                let Some(key) = self.named(received.payload) else {
+                    return (None, Handled::NotOurs(received.payload));
+                };
                 let result = self.offer(now, key, received);
                 if matches!(result.1, Handled::Taken) {
                     // It was authentic: from now on what comes from there may be for this agent.
@@ -176,12 +207,15 @@ impl Hub {
 
     /// The next thing that only the driver can do, and for whom.
     pub fn poll_request(&mut self) -> Option<(AgentKey, Request)> {
-        let (key, request) = self.next_output(Task::Request, Agent::poll_request)?;
-        if let Request::Close { socket } = &request {
-            self.routes.disown(*socket, key);
-        }
-        // With its last request taken an agent may be closed.
-        self.agenda.add(place(key), Task::Event);
+        let (key, request) = loop {
+            let (key, request) = self.next_output(Task::Request, Agent::poll_request)?;
+            // With its last request taken an agent may be closed.
+            self.agenda.add(place(key), Task::Event);
+            match &request {
+                Request::Close { socket } if !self.routes.disown(*socket, key) => {}
+                _ => break (key, request),
+            }
+        };
         Some((key, request))
     }
 
@@ -243,6 +277,21 @@ impl Hub {
         (None, Handled::NotOurs(payload))
     }
 
+    /// Whom a request on a shared socket is for: the first part of its user name is the local one, the second tells
+    /// forks apart. One without a peer yet takes what no other knows.
+    fn named(&self, payload: &[u8]) -> Option<AgentKey> {
+        let (keys, remote) = self.routes.named_in(payload)?;
+        if let [only] = keys {
+            return Some(*only);
+        }
+        let find = |fits: &dyn Fn(&Agent) -> bool| {
+            keys.iter().copied().find(|key| self.agent(*key).is_some_and(fits))
+        };
+        find(&|agent| agent.is_peer(remote))
+            .or_else(|| find(&|agent| agent.remote_parameters().is_none()))
+            .or_else(|| keys.first().copied())
+    }
+
     /// Whose data on a shared socket is: that of an agent with a valid pair, else of one that would hold it, else
     /// of one that at least talks to the address.
     fn owner_of_data(&self, received: &Received<'_>) -> Option<AgentKey> {
@@ -262,7 +311,16 @@ impl Hub {
     /// Takes over the deadlines of the agents that were touched.
     fn settle(&mut self) {
         while let Some(index) = self.agenda.next(Task::Deadline) {
-            let deadline = self.agents.get(index).and_then(|slot| slot.agent.as_ref()?.poll_timeout());
+            let slot = self.agents.get_mut(index);
+            let deadline = slot.and_then(|slot| {
+                let agent = slot.agent.as_mut()?;
+                if agent.take_renamed() {
+                    let index = u32::try_from(index).unwrap_or(u32::MAX);
+                    let key = AgentKey { index, generation: slot.generation };
+                    self.routes.name(agent.fragments().map(floe_pair::Ufrag::as_str), key);
+                }
+                agent.poll_timeout()
+            });
             self.timers.set(index, deadline);
             self.agenda.done(Task::Deadline);
         }

@@ -4,8 +4,7 @@ use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 
 use floe_pair::{Place, SocketId, TransportAddress};
 use floe_stun::{
-    Class, Message, TransactionId,
-    attribute::Username,
+    AttributeType, Class, Message, TransactionId,
     classify::{DatagramClass, Source, classify},
 };
 
@@ -23,7 +22,10 @@ const MOST_SHARERS: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Routes {
     owners: BTreeMap<SocketId, Owner>,
-    ufrags: BTreeMap<Box<str>, AgentKey>,
+    /// How many agents use a socket that was one agent's before it was forked.
+    users: BTreeMap<SocketId, usize>,
+    /// Several have one user fragment where one offer has several answers.
+    ufrags: BTreeMap<Box<str>, Vec<AgentKey>>,
     /// By place and source, the latest agent last.
     sharers: BTreeMap<Route, Vec<AgentKey>>,
     /// What to take out of the others when an agent goes.
@@ -43,6 +45,8 @@ enum Owner {
 struct Noted {
     sockets: Vec<SocketId>,
     routes: Vec<Route>,
+    /// The user fragments of its generations.
+    ufrags: Vec<Box<str>>,
 }
 
 /// Whom a datagram may be for.
@@ -51,8 +55,8 @@ pub(super) enum Target {
     Nobody,
     /// The owner of the socket, or of the transaction.
     One(AgentKey),
-    /// Whom the user name of a request names.
-    Named(AgentKey),
+    /// Whom the user name of a request names ([`Routes::named_in`]).
+    Named,
     /// One of those who talk to this address. A response is for the one that knows its transaction.
     Response,
     /// As before; data is for one that has a valid pair there.
@@ -72,28 +76,81 @@ impl Routes {
         }
     }
 
-    pub(super) fn disown(&mut self, socket: SocketId, key: AgentKey) {
+    /// An agent and its fork use this socket from now on.
+    pub(super) fn join(&mut self, socket: SocketId, parent: AgentKey, fork: AgentKey) {
+        if self.owners.get(&socket) == Some(&Owner::One(parent)) {
+            self.owners.insert(socket, Owner::Shared);
+            self.users.insert(socket, 1);
+        }
+        if let Some(users) = self.users.get_mut(&socket) {
+            *users = users.saturating_add(1);
+            self.of_agent.entry(fork).or_default().sockets.push(socket);
+        }
+    }
+
+    pub(super) fn is_in_use(&self, socket: SocketId) -> bool {
+        self.users.get(&socket).is_some_and(|users| *users > 0)
+    }
+
+    /// An agent wants a socket closed. False where others still use it.
+    pub(super) fn disown(&mut self, socket: SocketId, key: AgentKey) -> bool {
+        if let Some(users) = self.users.get_mut(&socket) {
+            *users = users.saturating_sub(1);
+            if *users > 0 {
+                if let Some(noted) = self.of_agent.get_mut(&key) {
+                    noted.sockets.retain(|known| *known != socket);
+                }
+                return false;
+            }
+            self.users.remove(&socket);
+            self.owners.remove(&socket);
+        }
         if self.owners.get(&socket) == Some(&Owner::One(key)) {
             self.owners.remove(&socket);
         }
         if let Some(noted) = self.of_agent.get_mut(&key) {
             noted.sockets.retain(|known| *known != socket);
         }
+        true
     }
 
-    /// An agent is there. Of two with one user fragment the first keeps it: whoever comes disturbs nobody.
-    pub(super) fn add(&mut self, ufrag: &str, key: AgentKey) {
-        self.ufrags.entry(ufrag.into()).or_insert(key);
-    }
-
-    pub(super) fn remove(&mut self, ufrag: &str, key: AgentKey) {
-        if self.ufrags.get(ufrag) == Some(&key) {
-            self.ufrags.remove(ufrag);
+    /// An agent is there with these user fragments, one for each of its generations, and no others. Of several with
+    /// one fragment the first keeps it, unless a request names the peer of another.
+    pub(super) fn name<'a>(&mut self, ufrags: impl Iterator<Item = &'a str>, key: AgentKey) {
+        let now: Vec<Box<str>> = ufrags.map(Into::into).collect();
+        let before = core::mem::take(&mut self.of_agent.entry(key).or_default().ufrags);
+        for ufrag in before.iter().filter(|ufrag| !now.contains(ufrag)) {
+            self.unname(ufrag, key);
         }
+        for ufrag in now.iter().filter(|ufrag| !before.contains(ufrag)) {
+            let known = self.ufrags.entry(ufrag.clone()).or_default();
+            if known.len() < MOST_SHARERS {
+                known.push(key);
+            }
+        }
+        self.of_agent.entry(key).or_default().ufrags = now;
+    }
+
+    fn unname(&mut self, ufrag: &str, key: AgentKey) {
+        if let Some(known) = self.ufrags.get_mut(ufrag) {
+            known.retain(|other| *other != key);
+            if known.is_empty() {
+                self.ufrags.remove(ufrag);
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, key: AgentKey) {
         let Some(noted) = self.of_agent.remove(&key) else { return };
+        for ufrag in &noted.ufrags {
+            self.unname(ufrag, key);
+        }
         for socket in noted.sockets {
             if self.owners.get(&socket) == Some(&Owner::One(key)) {
                 self.owners.remove(&socket);
+            }
+            if let Some(users) = self.users.get_mut(&socket) {
+                *users = users.saturating_sub(1);
             }
         }
         for route in noted.routes {
@@ -119,7 +176,7 @@ impl Routes {
         let Ok(message) = Message::parse(payload) else { return Target::Data };
         match message.class() {
             // RFC 8445 §7.3: the part of USERNAME before the colon is the receiver's.
-            Class::Request => self.named_in(&message).map_or(Target::Nobody, Target::Named),
+            Class::Request => Target::Named,
             Class::Success | Class::Error => {
                 self.requests.find(message.transaction_id()).map_or(Target::Response, Target::One)
             }
@@ -170,9 +227,11 @@ impl Routes {
         }
     }
 
-    fn named_in(&self, message: &Message<'_>) -> Option<AgentKey> {
-        let username = message.get::<Username<'_>>().ok().flatten()?;
-        let (local, _) = username.as_str()?.split_once(':')?;
-        self.ufrags.get(local).copied()
+    /// The agents with the first part of a request's user name, and its second part, which names the peer.
+    pub(super) fn named_in<'a>(&self, payload: &'a [u8]) -> Option<(&[AgentKey], &'a str)> {
+        let message = Message::parse(payload).ok()?;
+        let username = message.raw(AttributeType::USERNAME)?;
+        let (local, remote) = core::str::from_utf8(username).ok()?.split_once(':')?;
+        Some((self.ufrags.get(local)?, remote))
     }
 }

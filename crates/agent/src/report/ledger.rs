@@ -1,6 +1,6 @@
 //! What is kept from moment to moment so that a report can be made.
 
-use alloc::{boxed::Box, collections::BTreeMap, string::ToString, vec::Vec};
+use alloc::{boxed::Box, string::ToString, vec::Vec};
 use core::net::{IpAddr, SocketAddr};
 
 use floe_check::{ChecklistSet, Outcome};
@@ -37,7 +37,7 @@ pub(crate) struct Ledger {
     cuts: Vec<Count<Cut>>,
     role_switches: u32,
     /// Pairs of each data stream as they were at its last nomination.
-    folded: BTreeMap<StreamId, PairSummary>,
+    folded: Vec<(StreamId, PairSummary)>,
     pairs: Vec<PairRecord>,
     icmp: Vec<(BaseId, SocketAddr, Icmp)>,
 }
@@ -45,6 +45,16 @@ pub(crate) struct Ledger {
 impl Ledger {
     pub(crate) fn new(full: bool) -> Self {
         Self { full, ..Self::default() }
+    }
+
+    /// Whether pairs are kept one by one.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// Another generation is at work: pairs of the one before are those of the past.
+    pub(crate) fn renew(&mut self) {
+        (self.folded, self.pairs) = (Vec::new(), Vec::new());
     }
 
     /// Something the gatherer said.
@@ -190,41 +200,43 @@ impl Ledger {
 
     /// Keeps what the pairs of these streams are now: soon they may be freed.
     fn fold(&mut self, checks: &ChecklistSet, of: impl Fn(StreamId) -> bool) {
-        let mut now: BTreeMap<StreamId, PairSummary> = BTreeMap::new();
-        for pair in checks.pairs().filter(|pair| of(pair.stream)) {
-            if self.full {
+        if self.full {
+            for pair in checks.pairs().filter(|pair| of(pair.stream)) {
                 let record = self.record(&pair);
                 record::update(&mut self.pairs, record, MOST_PAIRS);
             }
-            now.entry(pair.stream).or_default().add(&pair);
         }
-        for (stream, pairs) in now {
-            let known = self.folded.entry(stream).or_default();
-            // Once most are freed, what is left says less than what was known.
-            if pairs.total() >= known.total() {
-                *known = pairs;
-            }
+        for (stream, pairs) in summaries(checks, of) {
+            update(&mut self.folded, stream, |known| {
+                // Once most are freed, what is left says less than what was known.
+                if pairs.total() >= known.total() {
+                    *known = pairs;
+                }
+            });
         }
     }
 
     /// Pairs as they are, and where they are no more, as they were.
     fn pairs(&self, checks: &ChecklistSet) -> (PairSummary, Vec<PairRecord>, u32) {
         let (mut list, mut left_out) = (self.pairs.clone(), 0_u32);
-        let mut now: BTreeMap<StreamId, PairSummary> = BTreeMap::new();
-        for pair in checks.pairs() {
-            now.entry(pair.stream).or_default().add(&pair);
-            if self.full && !record::update(&mut list, self.record(&pair), MOST_PAIRS) {
-                left_out = left_out.saturating_add(1);
+        if self.full {
+            for pair in checks.pairs() {
+                if !record::update(&mut list, self.record(&pair), MOST_PAIRS) {
+                    left_out = left_out.saturating_add(1);
+                }
             }
         }
+        let mut now = summaries(checks, |_| true);
         for (stream, folded) in &self.folded {
-            let live = now.entry(*stream).or_default();
-            if live.total() < folded.total() {
-                live.clone_from(folded);
-            }
+            update(&mut now, *stream, |live| {
+                if live.total() < folded.total() {
+                    live.clone_from(folded);
+                }
+            });
         }
+        now.sort_unstable_by_key(|(stream, _)| *stream);
         let mut all = PairSummary::default();
-        for pairs in now.values() {
+        for (_, pairs) in &now {
             all.merge(pairs);
         }
         (all, list, left_out)
@@ -238,6 +250,27 @@ impl Ledger {
         let icmp = self.icmp.iter().find(|(base, peer, _)| *base == pair.base && about(peer));
         PairRecord::new(pair, icmp.map(|(_, _, icmp)| *icmp))
     }
+}
+
+/// The pairs of each of these data streams, counted.
+fn summaries(checks: &ChecklistSet, of: impl Fn(StreamId) -> bool) -> Vec<(StreamId, PairSummary)> {
+    let mut found = Vec::new();
+    for (stream, state, failure) in checks.pair_states().filter(|(stream, ..)| of(*stream)) {
+        update(&mut found, stream, |summary| summary.add(state, failure));
+    }
+    found
+}
+
+/// Changes the summary of a data stream. Most agents have one stream.
+fn update(list: &mut Vec<(StreamId, PairSummary)>, stream: StreamId, change: impl FnOnce(&mut PairSummary)) {
+    if let Some((_, known)) = list.iter_mut().find(|(known, _)| *known == stream) {
+        change(known);
+        return;
+    }
+    let mut new = PairSummary::default();
+    change(&mut new);
+    list.reserve_exact(1);
+    list.push((stream, new));
 }
 
 impl Agent {

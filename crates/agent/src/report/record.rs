@@ -117,8 +117,8 @@ impl PairSummary {
             .fold(0, |sum, count| sum.saturating_add(count.times))
     }
 
-    pub(crate) fn add(&mut self, pair: &PairReport) {
-        let by_state = match pair.state {
+    pub(crate) fn add(&mut self, state: PairState, failure: Option<Failure>) {
+        let by_state = match state {
             PairState::Frozen => &mut self.frozen,
             PairState::Waiting => &mut self.waiting,
             PairState::InProgress => &mut self.in_progress,
@@ -126,7 +126,7 @@ impl PairSummary {
             PairState::Failed => &mut self.failed,
         };
         *by_state = by_state.saturating_add(1);
-        if let Some(failure) = pair.failure {
+        if let Some(failure) = failure {
             count(&mut self.failures, failure, 1, MOST_CODES);
         }
     }

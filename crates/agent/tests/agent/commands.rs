@@ -27,7 +27,7 @@ fn remote_candidates_of_no_use_are_ignored_with_the_reason() {
         ("candidate:1 1 udp 1 255.255.255.255 9 typ host", Added::Ignored(Ignored::Address)),
         ("candidate:1 1 udp 1 ff02::1 9 typ host", Added::Ignored(Ignored::Address)),
         ("candidate:1 2 udp 1 192.0.2.1 9 typ host", Added::Ignored(Ignored::Component)),
-        ("candidate:1 1 udp 1 192.0.2.1 9 typ host ufrag none", Added::Ignored(Ignored::Generation)),
+        ("candidate:1 1 udp 1 192.0.2.1 9 typ host ufrag none", Added::Held),
         (ours.as_str(), Added::Added),
         ("candidate:1 1 udp 1 192.0.2.1 9 typ host", Added::Added),
     ];
@@ -41,14 +41,17 @@ fn remote_candidates_of_no_use_are_ignored_with_the_reason() {
 }
 
 #[test]
-fn parameters_of_the_peer_are_set_once() {
+fn other_parameters_of_the_peer_are_a_restart() {
     let mut agent = agent(1);
     let [first, second] = [2, 3].map(|seed| self::agent(seed).local_parameters().clone());
     assert!(agent.remote_parameters().is_none());
     assert_eq!(agent.set_remote_parameters(NOW, first.clone()), Ok(()));
     assert_eq!(agent.set_remote_parameters(NOW, first.clone()), Ok(()), "the same again");
-    assert_eq!(agent.set_remote_parameters(NOW, second), Err(ApiError::ParametersChanged));
-    assert_eq!(agent.remote_parameters().map(|known| &known.ufrag), Some(&first.ufrag));
+    assert_eq!(agent.generation(), 0);
+    assert_eq!(agent.set_remote_parameters(NOW, second.clone()), Ok(()));
+    assert_eq!(agent.remote_parameters().map(|known| &known.ufrag), Some(&second.ufrag));
+    assert_eq!(agent.generation(), 1);
+    assert_eq!(agent.set_remote_parameters(NOW, first.clone()), Err(ApiError::OldGeneration));
     agent.close(NOW);
     assert_eq!(agent.set_remote_parameters(NOW, first), Err(ApiError::Closed));
 }
@@ -86,6 +89,10 @@ fn configurations_that_cannot_be_used_are_refused() {
         refusal(&|config| config.credentials = Some((long(), pwd()))),
         Some(ConfigError::UfragTooLong(33))
     );
+    let hidden = |config: &mut AgentConfig| {
+        (config.lite, config.gathering.policy) = (true, floe_agent::Policy::RelayOnly);
+    };
+    assert_eq!(refusal(&hidden), Some(ConfigError::LiteRelayOnly));
     for ta in [4, 501] {
         let change = |config: &mut AgentConfig| config.checks.ta = Duration::from_millis(ta);
         assert!(matches!(refusal(&change), Some(ConfigError::Gathering(_))), "Ta of {ta} ms");

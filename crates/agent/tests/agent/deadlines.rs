@@ -1,6 +1,6 @@
 //! `poll_timeout` says the truth, and a clock that goes backwards changes nothing.
 
-use floe_agent::{Event, TransmitKind};
+use floe_agent::{Event, Policy, TransmitKind};
 use floe_pair::CandidateType;
 use floe_stun::Instant;
 
@@ -53,6 +53,33 @@ fn p34_a_connected_idle_agent_is_polled_at_most_once_in_four_seconds() {
     assert!(world.is_completed(&session));
     // RFC 8445 §8.3: what was not selected is not kept alive.
     assert!(world.sent.iter().all(|sent| sent.kind != TransmitKind::Gathering));
+}
+
+/// Each poll of an idle hour sends something that was due: consent, or what an allocation needs.
+#[test]
+fn p34_no_poll_of_an_idle_hour_is_in_vain() {
+    for (seed, scheme, policy) in
+        [(1, "stun", Policy::All), (2, "turn", Policy::All), (3, "turn", Policy::RelayOnly)]
+    {
+        let mut world = World::new(2);
+        world.server.nat = true;
+        let session = world.pair_with([0, 1], seed, |mut config| {
+            config.gathering.policy = policy;
+            asking(scheme, config)
+        });
+        world.connect(&session, ms(10_000));
+        // A restart leaves nothing behind that has to be looked after.
+        world.command(session[0], |now, agent| agent.restart(now).unwrap());
+        world.run_for(ms(60_000));
+        (world.polls, world.sent) = (vec![], vec![]);
+        world.run_for(ms(3_600_000));
+        assert!(world.polls.iter().all(|(_, outputs)| *outputs > 0), "{scheme}: a poll in vain");
+        let of = |kind| world.sent.iter().filter(|sent| sent.kind == kind).count();
+        assert!(world.polls.len() <= of(TransmitKind::Consent) + of(TransmitKind::Relay), "{scheme}");
+        assert!(of(TransmitKind::Consent) <= 2 * 3_600 / 4, "{scheme}");
+        // Two allocations, each: Refresh, permission and channel every four minutes or less seldom.
+        assert!(of(TransmitKind::Relay) <= 2 * 3 * 3_600 / 240, "{scheme}: {}", of(TransmitKind::Relay));
+    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn is_deadline(event: &Event) -> bool {
 }
 
 fn is_complete(event: &Event) -> bool {
-    matches!(event, Event::GatheringComplete)
+    matches!(event, Event::GatheringComplete { .. })
 }
 
 /// Two agents whose server answers nothing before `answers`, and that do not reach each other.

@@ -30,12 +30,21 @@ pub(crate) struct Server {
     pub(crate) channels: bool,
     /// Whether clients are told of a mapping, as if there were a NAT before them.
     pub(crate) nat: bool,
+    /// The address outside of that NAT.
+    pub(crate) outside: [u8; 4],
 }
 
 impl Server {
     pub(crate) fn new() -> Self {
         let address = ADDRESS.parse().unwrap();
-        Self { address, next_port: 50_000, allocations: BTreeMap::new(), channels: true, nat: false }
+        Self {
+            address,
+            next_port: 50_000,
+            allocations: BTreeMap::new(),
+            channels: true,
+            nat: false,
+            outside: [203, 0, 113, 99],
+        }
     }
 
     pub(crate) fn allocations(&self) -> usize {
@@ -103,7 +112,7 @@ impl Server {
                 writer.put(&Lifetime(LIFETIME_SECONDS)).unwrap();
             }
             Method::BINDING => {
-                let outside = SocketAddr::new([203, 0, 113, 99].into(), client.port());
+                let outside = SocketAddr::new(self.outside.into(), client.port());
                 writer.put(&XorMappedAddress(if self.nat { outside } else { client })).unwrap();
             }
             Method::REFRESH => {

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use floe_pair::{CandidateLine, Role};
+use floe_pair::{CandidateLine, Parameters, Role};
 
 use crate::world::{Id, STREAM, World, ms};
 
@@ -93,4 +93,97 @@ fn p03_a_peer_that_answers_ten_minutes_later_connects() {
     let line = CandidateLine::from(&world.candidate(a));
     let _ = world.command(b, |now, agent| agent.add_remote_candidate(now, STREAM, &line).unwrap());
     world.connect(&[a, b], ms(2_000));
+}
+
+/// What one side gets to know of the other's new generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    Parameters(usize),
+    Candidate(usize),
+    End(usize),
+}
+
+const NEWS: [News; 6] = [
+    News::Parameters(0),
+    News::Candidate(0),
+    News::End(0),
+    News::Parameters(1),
+    News::Candidate(1),
+    News::End(1),
+];
+
+/// All orders of six things, by taking one after the other.
+fn all_orders() -> Vec<Vec<News>> {
+    let mut orders = vec![vec![]];
+    for _ in NEWS {
+        let longer = |order: &Vec<News>| {
+            let rest = NEWS.into_iter().filter(|news| !order.contains(news)).collect::<Vec<_>>();
+            rest.into_iter().map(|news| [order.as_slice(), &[news]].concat()).collect::<Vec<_>>()
+        };
+        orders = orders.iter().flat_map(longer).collect();
+    }
+    orders
+}
+
+/// Where both sides have something to tell, with its generation on each line: in every order, of the first
+/// generation and of one that replaces a connected one.
+#[test]
+fn p03_p17_trk_10_every_order_of_labelled_signalling_connects() {
+    let mut orders = all_orders();
+    let place = |order: &[News], wanted| order.iter().position(|news| *news == wanted);
+    // RFC 8838 §14: candidates after their end are ignored. Where both sides do that, neither hears of the other.
+    orders.retain(|order| (0..2).any(|to| place(order, News::Candidate(to)) < place(order, News::End(to))));
+    assert_eq!(orders.len(), 540);
+    for (place, order) in orders.iter().enumerate() {
+        for restarted in [false, true] {
+            let mut world = World::new(2);
+            let ids = if restarted {
+                let ids = world.pair([0, 1], 1);
+                world.connect(&ids, ms(2_000));
+                world.part(ids);
+                for id in ids {
+                    world.command(id, |now, agent| agent.restart(now).unwrap());
+                }
+                ids
+            } else {
+                let ids = [
+                    world.add(0, World::config(Role::Controlling, 1)),
+                    world.add(1, World::config(Role::Controlled, 2)),
+                ];
+                world.gather(ids[0]);
+                world.gather(ids[1]);
+                ids
+            };
+            for news in order {
+                tell(&mut world, ids, *news);
+                world.run_for(ms(if place % 2 == 0 { 0 } else { 25 }));
+                if restarted {
+                    assert!(world.send(ids[0], b"\x80") && world.send(ids[1], b"\x80"), "{order:?}");
+                }
+            }
+            world.run_for(ms(2_000));
+            assert!(world.is_completed(&ids), "{order:?}, restarted: {restarted}");
+            assert_eq!(ids.map(|id| world.agent(id).generation()), [u32::from(restarted); 2]);
+            assert_eq!(world.carries_data(ids), [true, true], "{order:?}");
+        }
+    }
+}
+
+/// One side hears something of the other.
+fn tell(world: &mut World, ids: [Id; 2], news: News) {
+    let (News::Parameters(to) | News::Candidate(to) | News::End(to)) = news;
+    let (to, from) = (ids[to], ids[1 - to]);
+    let Parameters { ufrag, .. } = world.agent(from).local_parameters().clone();
+    match news {
+        News::Parameters(_) => world.tell_parameters(from, to),
+        News::Candidate(_) => {
+            let line = CandidateLine::from(&world.candidate(from));
+            let line = line.with_extension("ufrag", ufrag.as_str()).unwrap();
+            let _ = world.command(to, |now, agent| agent.add_remote_candidate(now, STREAM, &line).unwrap());
+        }
+        News::End(_) => {
+            let _ =
+                world.command(to, |now, agent| agent.remote_gathering_complete_of(now, Some(ufrag.as_str())));
+        }
+    }
 }

@@ -10,7 +10,9 @@ use floe_agent::{
     Agent, AgentConfig, AgentKey, Answer, Ecn, Event, Handled, Hub, Interface, InterfaceFlags, Received,
     Request, RequestFailure, State, TransmitKind,
 };
-use floe_pair::{Candidate, CandidateLine, ComponentId, Role, SocketId, StreamId, TransportAddress};
+use floe_pair::{
+    Candidate, CandidateLine, ComponentId, Parameters, Role, SocketId, StreamId, TransportAddress,
+};
 use floe_stun::Instant;
 
 use crate::server::{self, Server};
@@ -34,6 +36,14 @@ pub(crate) struct Sent {
     pub(crate) kind: TransmitKind,
     pub(crate) to: SocketAddr,
     pub(crate) bytes: Vec<u8>,
+}
+
+/// What one agent tells another.
+#[derive(Clone, Debug)]
+pub(crate) enum Signal {
+    Parameters(Box<Parameters>),
+    Candidate(StreamId, Box<CandidateLine>),
+    End(String),
 }
 
 struct Packet {
@@ -68,15 +78,23 @@ pub(crate) struct World {
     pub(crate) delay: Duration,
     pub(crate) lost: Loss,
     pub(crate) sent: Vec<Sent>,
+    /// A host that is suspended: its timers do not fire, and what is sent to it is lost.
+    pub(crate) asleep: Option<usize>,
     /// Whether each deadline is tried a nanosecond early and has to be of use.
     pub(crate) strict: bool,
     /// Heap allocations of the hubs so far.
     pub(crate) allocations: u64,
     /// Calls of `handle_timeout` so far.
     pub(crate) timed_out: u32,
+    /// When, and with how many outputs each.
+    pub(crate) polls: Vec<(Instant, usize)>,
+    /// Further addresses of nodes.
+    aliases: BTreeMap<IpAddr, usize>,
     /// By agent, whom to tell about its candidates.
     peers: BTreeMap<Id, Id>,
-    signals: VecDeque<(Id, Event)>,
+    signals: VecDeque<(Instant, Id, Signal)>,
+    /// How long signalling takes, one way.
+    pub(crate) signalling: Duration,
     queue: BTreeMap<(Instant, u64), Packet>,
     count: u64,
 }
@@ -91,11 +109,15 @@ impl World {
             delay: ms(10),
             lost: Box::new(|_, _, _| false),
             sent: vec![],
+            asleep: None,
             strict: false,
             allocations: 0,
             timed_out: 0,
+            polls: vec![],
+            aliases: BTreeMap::new(),
             peers: BTreeMap::new(),
             signals: VecDeque::new(),
+            signalling: Duration::ZERO,
             queue: BTreeMap::new(),
             count: 0,
         }
@@ -152,6 +174,52 @@ impl World {
         self.gather(b);
     }
 
+    /// Signalling between two agents is cut; what is said meanwhile is kept by whoever said it.
+    pub(crate) fn part(&mut self, ids: [Id; 2]) {
+        for id in ids {
+            self.peers.remove(&id);
+        }
+        self.signals.clear();
+    }
+
+    /// Signalling is back: each tells its parameters where they are new, its candidates and their end.
+    pub(crate) fn join_again(&mut self, [a, b]: [Id; 2]) {
+        self.peers.extend([(a, b), (b, a)]);
+        for id in [a, b] {
+            let generation = self.agent(id).generation();
+            let said = self.nodes[id.0].events_of(id.1).filter(|event| match event {
+                Event::Restarted { generation: of }
+                | Event::LocalCandidate { generation: of, .. }
+                | Event::GatheringComplete { generation: of } => *of == generation,
+                _ => false,
+            });
+            for event in said.cloned().collect::<Vec<_>>() {
+                self.signal(id, &event);
+            }
+        }
+    }
+
+    /// Both tell again what candidates they have told: what one was told too early, it is told now.
+    pub(crate) fn tell_candidates(&mut self, ids: [Id; 2]) {
+        for id in ids {
+            let said: Vec<_> = self.nodes[id.0].events_of(id.1).cloned().collect();
+            for event in said.iter().filter(|event| matches!(event, Event::LocalCandidate { .. })) {
+                self.signal(id, event);
+            }
+        }
+        let until = self.now;
+        self.run_until(until, |_| false);
+    }
+
+    /// A host gets another address and keeps the one it has.
+    pub(crate) fn add_address(&mut self, id: Id, ip: &str) {
+        let interfaces = [(self::ip(id.0), "eth0"), (ip.parse().unwrap(), "eth1")].map(|(ip, name)| {
+            Interface { name: name.into(), index: 1, ip, prefix_len: 24, flags: InterfaceFlags::UP }
+        });
+        self.aliases.insert(interfaces[1].ip, id.0);
+        self.command(id, |now, agent| agent.handle_interfaces(now, &interfaces));
+    }
+
     pub(crate) fn tell_parameters(&mut self, from: Id, to: Id) {
         let parameters = self.agent(from).local_parameters().clone();
         self.command(to, |now, agent| agent.set_remote_parameters(now, parameters).unwrap());
@@ -194,11 +262,22 @@ impl World {
 
     /// Data by [`Agent::send`]; taken out of what the network carries at once.
     pub(crate) fn send(&mut self, id: Id, payload: &[u8]) -> bool {
+        self.send_on(id, STREAM, COMPONENT, payload)
+    }
+
+    pub(crate) fn send_on(
+        &mut self,
+        id: Id,
+        stream: StreamId,
+        component: ComponentId,
+        payload: &[u8],
+    ) -> bool {
         let (mut buffer, now) = (vec![0; 2048], self.now);
         let agent = self.nodes[id.0].hub.agent_mut(id.1).unwrap();
-        let Ok(transmit) = agent.send(now, STREAM, COMPONENT, payload, &mut buffer) else { return false };
-        buffer.truncate(transmit.len);
+        let sent = agent.send(now, stream, component, payload, &mut buffer);
         self.drain(id.0);
+        let Ok(transmit) = sent else { return false };
+        buffer.truncate(transmit.len);
         let from = SocketAddr::new(transmit.from.local_ip, self.nodes[id.0].ports[&transmit.from.socket]);
         self.carry(from, transmit.to.socket_addr(), buffer);
         true
@@ -251,15 +330,20 @@ impl World {
     pub(crate) fn run_until(&mut self, limit: Instant, mut condition: impl FnMut(&Self) -> bool) -> bool {
         let (mut at, mut polls) = (self.now, 0);
         loop {
-            while let Some((from, event)) = self.signals.pop_front() {
-                self.signal(from, event);
+            while self.signals.front().is_some_and(|(at, ..)| *at <= self.now) {
+                let (_, to, signal) = self.signals.pop_front().unwrap();
+                self.hear(to, signal);
             }
             if condition(self) {
                 return true;
             }
             let packet = self.queue.first_key_value().map(|((at, _), _)| *at);
-            let timer = self.nodes.iter().filter_map(|node| node.deadline).min();
-            let Some(next) = packet.into_iter().chain(timer).min().filter(|next| *next <= limit) else {
+            let awake = (0..self.nodes.len()).filter(|node| self.asleep != Some(*node));
+            let timer = awake.filter_map(|node| self.nodes[node].deadline).min();
+            let signal = self.signals.front().map(|(at, ..)| *at);
+            let Some(next) =
+                packet.into_iter().chain(timer).chain(signal).min().filter(|next| *next <= limit)
+            else {
                 return false;
             };
             self.now = next.max(self.now);
@@ -267,11 +351,17 @@ impl World {
             at = self.now;
             assert!(polls < MOST_POLLS, "a busy loop at {at:?}");
             // Input comes before timers at equal instants.
+            if signal == Some(next) {
+                continue;
+            }
             if packet == Some(next) {
                 let (_, packet) = self.queue.pop_first().unwrap();
                 self.arrive(packet);
             } else {
-                let node = self.nodes.iter().position(|node| node.deadline == Some(next)).unwrap();
+                let mut nodes = 0..self.nodes.len();
+                let due =
+                    |node: &usize| self.nodes[*node].deadline == Some(next) && self.asleep != Some(*node);
+                let node = nodes.find(due).unwrap();
                 self.time_out(node);
             }
         }
@@ -282,6 +372,7 @@ impl World {
         let (now, before) = (self.now, self.nodes[node].deadline);
         self.measured(|world| world.nodes[node].hub.handle_timeout(now));
         let outputs = self.drain(node);
+        self.polls.push((now, outputs));
         if !self.strict {
             return;
         }
@@ -297,22 +388,34 @@ impl World {
 
     fn arrive(&mut self, packet: Packet) {
         let Packet { from, to, mut bytes } = packet;
-        let Some(node) = (0..self.nodes.len()).find(|node| ip(*node) == to.ip()) else {
+        let alias = self.aliases.get(&to.ip()).copied();
+        let Some(node) = (0..self.nodes.len()).find(|node| ip(*node) == to.ip()).or(alias) else {
             if let Some((from, to, bytes)) = self.server.handle(from, to, &bytes) {
                 self.carry(from, to, bytes);
             }
             return;
         };
-        if let Some(socket) = self.socket(node, to.port()) {
-            self.deliver(node, socket, from, &mut bytes);
+        if let Some(socket) = self.socket(node, to.port()).filter(|_| self.asleep != Some(node)) {
+            self.deliver_to(node, to.ip(), socket, from, &mut bytes);
         }
     }
 
     /// A datagram reaches a socket of a node now.
     pub(crate) fn deliver(&mut self, node: usize, socket: SocketId, from: SocketAddr, bytes: &mut [u8]) {
+        self.deliver_to(node, ip(node), socket, from, bytes);
+    }
+
+    fn deliver_to(
+        &mut self,
+        node: usize,
+        local_ip: IpAddr,
+        socket: SocketId,
+        from: SocketAddr,
+        bytes: &mut [u8],
+    ) {
         let source = TransportAddress::from(from);
         let now = self.now;
-        let received = Received { socket, local_ip: ip(node), source, ecn: Ecn::NotCapable, payload: bytes };
+        let received = Received { socket, local_ip, source, ecn: Ecn::NotCapable, payload: bytes };
         let (key, handled) = self.measured(|world| world.nodes[node].hub.handle_datagram(now, received));
         let host = &mut self.nodes[node];
         match handled {
@@ -350,7 +453,7 @@ impl World {
             } else if let Some((key, request)) = self.measured(|world| world.nodes[node].hub.poll_request()) {
                 self.serve(node, key, request);
             } else if let Some((key, event)) = self.measured(|world| world.nodes[node].hub.poll_event()) {
-                self.signals.push_back(((node, key), event.clone()));
+                self.signal((node, key), &event);
                 self.nodes[node].events.push((key, event));
             } else if let Some((key, _, _, len)) =
                 self.measured(|world| world.nodes[node].hub.poll_data(&mut buffer))
@@ -381,16 +484,41 @@ impl World {
         assert!(host.hub.handle_answer(now, key, id, answer));
     }
 
-    fn signal(&mut self, from: Id, event: Event) {
-        let Some((node, key)) = self.peers.get(&from).copied() else { return };
+    /// What an agent says is on its way to its peer.
+    fn signal(&mut self, from: Id, event: &Event) {
+        let Some(to) = self.peers.get(&from).copied() else { return };
+        let agent = self.agent(from);
+        let parameters = |generation| agent.parameters_of(generation);
+        let signal = match event {
+            Event::Restarted { generation } => {
+                parameters(*generation).map(|new| Signal::Parameters(Box::new(new.clone())))
+            }
+            Event::LocalCandidate { stream, candidate, generation } => parameters(*generation).map(|of| {
+                let line = CandidateLine::from(candidate).with_extension("ufrag", of.ufrag.as_str()).unwrap();
+                Signal::Candidate(*stream, Box::new(line))
+            }),
+            Event::GatheringComplete { generation } => {
+                parameters(*generation).map(|of| Signal::End(of.ufrag.as_str().into()))
+            }
+            _ => None,
+        };
+        self.signals.extend(signal.map(|signal| (self.now.after(self.signalling), to, signal)));
+    }
+
+    /// What a peer has told arrives. Whoever is gone hears nothing.
+    fn hear(&mut self, (node, key): Id, signal: Signal) {
         let now = self.now;
         let Some(agent) = self.nodes[node].hub.agent_mut(key) else { return };
-        match event {
-            Event::LocalCandidate { stream, candidate } => {
-                let _ = agent.add_remote_candidate(now, stream, &CandidateLine::from(&candidate));
+        match signal {
+            Signal::Parameters(parameters) => {
+                let _ = agent.set_remote_parameters(now, *parameters);
             }
-            Event::GatheringComplete => agent.remote_gathering_complete(now),
-            _ => return,
+            Signal::Candidate(stream, line) => {
+                let _ = agent.add_remote_candidate(now, stream, &line);
+            }
+            Signal::End(ufrag) => {
+                let _ = agent.remote_gathering_complete_of(now, Some(&ufrag));
+            }
         }
         self.drain(node);
     }

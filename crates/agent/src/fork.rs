@@ -1,0 +1,122 @@
+//! Forking: several answers to one offer, each a session of its own (RFC 8839 §7.3).
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use floe_gather::{Answer, Request, RequestId};
+use floe_pair::{CandidateType, ComponentId, IceOptions, SocketId, StreamId, TransportAddress};
+use floe_stun::Instant;
+
+use crate::{
+    agent::{Agent, Life},
+    config::{AgentConfig, ConfigError},
+};
+
+/// A socket of the agent that was forked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Adopted {
+    stream: StreamId,
+    component: ComponentId,
+    socket: SocketId,
+    local: TransportAddress,
+}
+
+impl Adopted {
+    pub(crate) fn is_for(&self, stream: StreamId, component: ComponentId) -> bool {
+        (self.stream, self.component) == (stream, component)
+    }
+}
+
+/// Why an agent cannot be forked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ForkError {
+    /// It is closed, or closing.
+    Closed,
+    /// Its settings make no other agent.
+    Config(ConfigError),
+}
+
+impl fmt::Display for ForkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("the agent is closed"),
+            Self::Config(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for ForkError {}
+
+impl Agent {
+    /// Makes another agent for a further answer to the offer of this one: it has the same user fragment, password,
+    /// settings, components and role, and the same sockets for its host candidates, but is a session of its own, with
+    /// its own tiebreaker and its own peer. To be called before this agent has a peer, or after; as often as there are
+    /// answers.
+    ///
+    /// The fork is told its interfaces and to gather like any other agent. Its sockets are those of this agent, and so
+    /// are its host candidates. Mappings of STUN servers are asked for again and are the same ones where the NAT gives
+    /// one to each socket. An allocation belongs to one agent: the fork gets its own from the same servers. What the
+    /// offer had no room for, a relayed candidate above all, is a candidate to trickle, or where the end of candidates
+    /// was told, one that the peer learns of by checks.
+    ///
+    /// [`Hub::fork`](crate::Hub::fork) has datagrams find their agent. Who has no hub gives each request to the agent
+    /// whose peer the second part of its user name names, and closes a socket when no agent uses it any more.
+    ///
+    /// # Errors
+    /// [`ForkError::Closed`].
+    pub fn fork(&self, now: Instant, seed: [u8; 32]) -> Result<Self, ForkError> {
+        if self.life != Life::Open {
+            return Err(ForkError::Closed);
+        }
+        let local = self.local_parameters();
+        let mut config = AgentConfig::new(seed, self.role());
+        config.checks.clone_from(self.checks.config());
+        config.gathering.clone_from(self.gatherer.config());
+        config.credentials = Some((local.ufrag.clone(), local.pwd.clone()));
+        config.trickle = local.options.has(IceOptions::TRICKLE);
+        config.renomination = local.options.has(IceOptions::RENOMINATION2);
+        config.lite = local.lite;
+        (config.dscp, config.demultiplexing) = (self.dscp, self.demultiplexing);
+        config.full_report = self.ledger.is_full();
+        config.streams = Vec::new();
+        for component in &self.components {
+            match config.streams.iter_mut().find(|(stream, _)| *stream == component.stream) {
+                Some((_, components)) => components.push(component.id),
+                None => config.streams.push((component.stream, [component.id].into())),
+            }
+        }
+        let mut fork = Self::new(config).map_err(ForkError::Config)?;
+        fork.advance(now);
+        fork.generations.ended.clone_from(&self.generations.ended);
+        fork.adopted = self
+            .gatherer
+            .candidates()
+            .filter(|(_, candidate, _)| candidate.kind == CandidateType::Host)
+            .filter_map(|(stream, candidate, base)| {
+                let socket = self.gatherer.place_of(base)?.socket;
+                let (component, local) = (candidate.component, candidate.address);
+                Some(Adopted { stream, component, socket, local })
+            })
+            .collect();
+        Ok(fork)
+    }
+
+    /// The sockets of the agent this one was forked from.
+    pub(crate) fn adopted_sockets(&self) -> Vec<SocketId> {
+        let mut sockets: Vec<_> = self.adopted.iter().map(|adopted| adopted.socket).collect();
+        sockets.sort_unstable();
+        sockets.dedup();
+        sockets
+    }
+
+    /// The answer to a request that a socket of the forked agent meets. Each is given once.
+    pub(crate) fn adopt(&mut self, request: &Request) -> Option<(RequestId, Answer)> {
+        let Request::BindUdp { id, local, shareable: true } = request else { return None };
+        let of = self.gatherer.host_asked(*id)?;
+        let fits = |known: &Adopted| (known.stream, known.component) == of && known.local.ip() == local.ip();
+        let index = self.adopted.iter().position(fits)?;
+        let Adopted { socket, local, .. } = self.adopted.swap_remove(index);
+        Some((*id, Answer::Bound { socket, local }))
+    }
+}

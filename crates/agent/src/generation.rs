@@ -1,0 +1,363 @@
+//! The generations of one agent (RFC 8445 §9): the one in force, and earlier ones that still carry data.
+//!
+//! ```text
+//!            restart()                     the peer's new parameters          selected, then 3 s
+//!  in force ───────────▶ earlier, standing ──────────────────────▶ earlier, retired ───────────▶ gone
+//!     ▲                        │ rollback()
+//!     └────────────────────────┘
+//! ```
+//! While a restart is unanswered the generation before it goes on as if nothing had happened. Once it is answered
+//! that generation is *retired*: it keeps its best pairs with their consent and answers the peer, and makes no checks.
+
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
+use core::time::Duration;
+
+use floe_check::{ChecklistSet, Route};
+use floe_pair::{BaseId, Candidate, ComponentId, Parameters, StreamId, TransportAddress, Ufrag};
+use floe_stun::Instant;
+
+use crate::agent::Agent;
+
+/// Generations kept beside the one in force: the one that carries data, one that was answered before it had a pair,
+/// and one that waits for an answer, with one to spare. The oldest goes.
+const MOST_EARLIER: usize = 4;
+/// User fragments of the peer's past that are known as such: signalling does not delay a candidate by more restarts.
+const MOST_PAST: usize = 8;
+/// Candidates kept whose generation is not known yet: as many as an agent with many interfaces trickles before its
+/// parameters arrive. The oldest goes.
+pub(crate) const MOST_HELD: usize = 128;
+/// RFC 8445 §8.3: how long the old pairs are kept once the new ones are selected. The peer may select later, and
+/// data on the old pair may still be under way.
+const LINGER: Duration = Duration::from_secs(3);
+
+/// All generations but the checks of the one in force, which the agent has.
+#[derive(Debug, Default)]
+pub(crate) struct Generations {
+    /// Number of the generation in force.
+    pub(crate) number: u32,
+    /// The number given last.
+    pub(crate) last: u32,
+    /// Components whose end of candidates was told in this generation.
+    pub(crate) ended: Vec<(StreamId, ComponentId)>,
+    /// Earlier generations, the oldest first. Only the last one may be standing.
+    pub(crate) earlier: Vec<Earlier>,
+    /// When the earlier generations go.
+    over_at: Option<Instant>,
+    /// User fragments the peer had before its present one.
+    past: VecDeque<Ufrag>,
+    held: VecDeque<Held>,
+    /// The user fragments of this agent have changed since somebody asked.
+    pub(crate) renamed: bool,
+}
+
+/// A generation before the one in force.
+#[derive(Debug)]
+pub(crate) struct Earlier {
+    pub(crate) number: u32,
+    pub(crate) checks: ChecklistSet,
+    pub(crate) ended: Vec<(StreamId, ComponentId)>,
+    pub(crate) phase: Phase,
+}
+
+/// What an earlier generation still does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Everything: the restart that came after it is unanswered.
+    Standing,
+    /// It carries data until the new generation does.
+    Retired,
+}
+
+/// Something the peer has signalled for a generation whose parameters are not known yet.
+#[derive(Debug)]
+struct Held {
+    ufrag: Box<str>,
+    what: Early,
+}
+
+/// What may come before the parameters it belongs to.
+#[derive(Clone, Debug)]
+pub(crate) enum Early {
+    /// A candidate.
+    Candidate(StreamId, Candidate),
+    /// The end of candidates.
+    End,
+}
+
+/// Which generation a user fragment of the peer means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Belongs {
+    /// The one in force.
+    InForce,
+    /// The one before an unanswered restart.
+    Standing,
+    /// One of the past (RFC 8838 §15).
+    Past,
+    /// None that is known yet.
+    Unknown,
+}
+
+impl Generations {
+    /// The generation before a restart that is not answered yet.
+    pub(crate) fn standing(&self) -> Option<&Earlier> {
+        self.earlier.last().filter(|earlier| earlier.phase == Phase::Standing)
+    }
+
+    pub(crate) fn standing_mut(&mut self) -> Option<&mut Earlier> {
+        self.earlier.last_mut().filter(|earlier| earlier.phase == Phase::Standing)
+    }
+
+    /// A generation is not in force any more. Where there is no room the oldest goes, one without a pair first.
+    pub(crate) fn shelve(&mut self, earlier: Earlier) {
+        if self.earlier.len() >= MOST_EARLIER {
+            let useless = self.earlier.iter().position(|earlier| !earlier.has_pair());
+            self.earlier.remove(useless.unwrap_or(0));
+        }
+        self.earlier.push(earlier);
+        self.over_at = None;
+    }
+
+    /// The restart after the last generation was answered: that generation makes no checks any more.
+    pub(crate) fn retire(&mut self, now: Instant) {
+        let Some(standing) = self.standing_mut() else { return };
+        standing.phase = Phase::Retired;
+        standing.checks.retire(now);
+        standing.ended = Vec::new();
+    }
+
+    /// The peer has left this user fragment behind.
+    pub(crate) fn leave(&mut self, ufrag: Ufrag) {
+        if self.past.len() >= MOST_PAST {
+            self.past.pop_front();
+        }
+        self.held.retain(|held| *held.ufrag != *ufrag.as_str());
+        self.past.push_back(ufrag);
+    }
+
+    pub(crate) fn is_past(&self, ufrag: &str) -> bool {
+        self.past.iter().any(|past| past.as_str() == ufrag)
+    }
+
+    /// Keeps what belongs to parameters that may still come.
+    pub(crate) fn hold(&mut self, ufrag: &str, what: Early) {
+        if self.held.len() >= MOST_HELD {
+            self.held.pop_front();
+        }
+        self.held.push_back(Held { ufrag: ufrag.into(), what });
+    }
+
+    /// Everything that was held for these parameters, in its order.
+    pub(crate) fn take_held(&mut self, ufrag: &str) -> Vec<Early> {
+        let held = core::mem::take(&mut self.held);
+        let (own, others) = held.into_iter().partition::<VecDeque<_>, _>(|held| *held.ufrag == *ufrag);
+        self.held = others;
+        own.into_iter().map(|held| held.what).collect()
+    }
+
+    /// The component is gone: nothing is held for it.
+    pub(crate) fn forget(&mut self, stream: StreamId, component: ComponentId) {
+        self.held.retain(|held| match &held.what {
+            Early::Candidate(of, candidate) => *of != stream || candidate.component != component,
+            Early::End => true,
+        });
+        self.ended.retain(|ended| *ended != (stream, component));
+        for earlier in &mut self.earlier {
+            earlier.ended.retain(|ended| *ended != (stream, component));
+        }
+    }
+
+    /// What follows once the generation in force has all its pairs: the earlier ones go, a little later.
+    pub(crate) fn settle(&mut self, now: Instant, completed: bool) {
+        let count = self.earlier.len();
+        self.earlier.retain(|earlier| earlier.phase == Phase::Standing || earlier.has_pair());
+        if self.earlier.is_empty() || self.standing().is_some() {
+            self.over_at = None;
+        } else if completed && self.over_at.is_none() {
+            self.over_at = Some(now.after(LINGER));
+        }
+        self.renamed |= self.earlier.len() != count;
+    }
+
+    /// Whether the time of the earlier generations is over.
+    pub(crate) fn are_over(&self, now: Instant) -> bool {
+        self.over_at.is_some_and(|at| at <= now)
+    }
+
+    /// Lets the earlier generations go.
+    pub(crate) fn clear(&mut self) {
+        self.renamed |= !self.earlier.is_empty();
+        (self.earlier, self.over_at) = (Vec::new(), None);
+    }
+
+    /// The generation whose local user fragment stands in a USERNAME (RFC 8445 §7.3); where there is none, the one in
+    /// force, which refuses it.
+    pub(crate) fn named<'a>(
+        &'a mut self,
+        in_force: &'a mut ChecklistSet,
+        username: Option<&[u8]>,
+    ) -> &'a mut ChecklistSet {
+        let named = |checks: &ChecklistSet| {
+            let own = checks.local_parameters().ufrag.as_bytes();
+            username.and_then(|name| name.strip_prefix(own)).is_some_and(|rest| rest.starts_with(b":"))
+        };
+        if self.earlier.is_empty() || named(in_force) {
+            return in_force;
+        }
+        let earlier = self.earlier.iter_mut().find(|earlier| named(&earlier.checks));
+        earlier.map_or(in_force, |earlier| &mut earlier.checks)
+    }
+
+    /// When something is due in an earlier generation.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let checks = self.earlier.iter().filter_map(|earlier| earlier.checks.poll_timeout());
+        checks.chain(self.over_at).min()
+    }
+}
+
+impl Earlier {
+    /// Whether any of its pairs can carry data.
+    pub(crate) fn has_pair(&self) -> bool {
+        self.checks.pairs().any(|pair| pair.valid)
+    }
+
+    /// Where a component's data goes, while this generation carries it (RFC 8445 §12.1).
+    pub(crate) fn route(&self, stream: StreamId, component: ComponentId) -> Option<Route> {
+        self.checks.route(stream, component)
+    }
+}
+
+impl Agent {
+    /// Number of the generation in force: 0, and one more for each restart.
+    pub fn generation(&self) -> u32 {
+        self.generations.number
+    }
+
+    /// What to tell the peer of a generation, while it lives. That of the one in force is
+    /// [`Agent::local_parameters`].
+    pub fn parameters_of(&self, generation: u32) -> Option<&Parameters> {
+        Some(self.checks_in(generation)?.local_parameters())
+    }
+
+    /// Whether a restart of this agent is not answered yet.
+    pub fn is_restarting(&self) -> bool {
+        self.generations.standing().is_some()
+    }
+
+    /// The user fragments that requests of peers may name.
+    pub(crate) fn fragments(&self) -> impl Iterator<Item = &Ufrag> {
+        let earlier = self.generations.earlier.iter().map(|earlier| &earlier.checks);
+        core::iter::once(&self.checks).chain(earlier).map(|checks| &checks.local_parameters().ufrag)
+    }
+
+    /// Whether the user fragments have changed since this was asked.
+    pub(crate) fn take_renamed(&mut self) -> bool {
+        core::mem::take(&mut self.generations.renamed)
+    }
+
+    /// Whether the peer of any generation has this user fragment.
+    pub(crate) fn is_peer(&self, ufrag: &str) -> bool {
+        let mut peers = self.all_checks().filter_map(ChecklistSet::remote_parameters);
+        peers.any(|parameters| parameters.ufrag.as_str() == ufrag)
+    }
+
+    /// Every generation, the one in force first and then the latest.
+    pub(crate) fn all_checks(&self) -> impl Iterator<Item = &ChecklistSet> {
+        let earlier = self.generations.earlier.iter().rev().map(|earlier| &earlier.checks);
+        core::iter::once(&self.checks).chain(earlier)
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn all_checks_mut(&mut self) -> impl Iterator<Item = &mut ChecklistSet> {
+        let earlier = self.generations.earlier.iter_mut().rev().map(|earlier| &mut earlier.checks);
+        core::iter::once(&mut self.checks).chain(earlier)
+    }
+
+    /// The generations that make checks: the one in force, and the one before an unanswered restart.
+    pub(crate) fn live_checks_mut(&mut self) -> impl Iterator<Item = &mut ChecklistSet> {
+        let standing = self.generations.standing_mut().map(|earlier| &mut earlier.checks);
+        core::iter::once(&mut self.checks).chain(standing)
+    }
+
+    /// The checks of a generation.
+    pub(crate) fn checks_in(&self, generation: u32) -> Option<&ChecklistSet> {
+        if generation == self.generations.number {
+            return Some(&self.checks);
+        }
+        let earlier = self.generations.earlier.iter().find(|earlier| earlier.number == generation)?;
+        Some(&earlier.checks)
+    }
+
+    /// Which generation the peer means by a user fragment. Without one it means the newest it has told of.
+    pub(crate) fn belongs(&self, ufrag: Option<&str>) -> Belongs {
+        let is = |checks: &ChecklistSet, of: &str| {
+            checks.remote_parameters().is_some_and(|parameters| parameters.ufrag.as_str() == of)
+        };
+        let standing = self.generations.standing().map(|earlier| &earlier.checks);
+        match ufrag {
+            None if self.checks.remote_parameters().is_none() && standing.is_some() => Belongs::Standing,
+            None => Belongs::InForce,
+            Some(of) if is(&self.checks, of) => Belongs::InForce,
+            Some(of) if standing.is_some_and(|checks| is(checks, of)) => Belongs::Standing,
+            Some(of) if self.generations.is_past(of) => Belongs::Past,
+            Some(_) => Belongs::Unknown,
+        }
+    }
+
+    /// The checks that a signalled candidate goes to.
+    pub(crate) fn checks_of(&mut self, belongs: Belongs) -> Option<&mut ChecklistSet> {
+        match belongs {
+            Belongs::InForce => Some(&mut self.checks),
+            Belongs::Standing => self.generations.standing_mut().map(|earlier| &mut earlier.checks),
+            Belongs::Past | Belongs::Unknown => None,
+        }
+    }
+
+    /// Where a component sends. RFC 8445 §9: data goes over the old one until the new generation has selected
+    /// one, or the old one is no good any more.
+    pub(crate) fn route(&self, stream: StreamId, component: ComponentId) -> Option<Route> {
+        if self.generations.earlier.is_empty() {
+            return self.checks.route(stream, component);
+        }
+        if let Some(selected) = self.checks.selected_route(stream, component) {
+            return Some(selected);
+        }
+        let silent = |earlier: &&Earlier| {
+            earlier.checks.component_state(stream, component) == Some(floe_check::State::Disconnected)
+        };
+        let earlier = || self.generations.earlier.iter().rev();
+        let route = |earlier: &Earlier| earlier.route(stream, component);
+        earlier()
+            .filter(|earlier| !silent(earlier))
+            .find_map(route)
+            .or_else(|| self.checks.route(stream, component))
+            .or_else(|| earlier().find_map(route))
+    }
+
+    /// Whether a component has a pair whose peer is heard.
+    pub(crate) fn is_heard(&self, stream: StreamId, component: ComponentId) -> bool {
+        self.all_checks().any(|checks| {
+            checks.route(stream, component).is_some()
+                && checks.component_state(stream, component) != Some(floe_check::State::Disconnected)
+        })
+    }
+
+    /// Whether data from `source` is accepted on `base`, and for which component.
+    #[inline]
+    pub(crate) fn valid(&self, base: BaseId, source: TransportAddress) -> Option<(StreamId, ComponentId)> {
+        self.checks.is_valid(base, source).or_else(|| {
+            self.generations.earlier.iter().rev().find_map(|earlier| earlier.checks.is_valid(base, source))
+        })
+    }
+
+    /// Whether somebody who knows a password of this agent is at `source`, and for which component.
+    pub(crate) fn authenticated(
+        &self,
+        base: BaseId,
+        source: TransportAddress,
+    ) -> Option<(StreamId, ComponentId)> {
+        self.all_checks().find_map(|checks| checks.is_authenticated(base, source))
+    }
+}
+
+#[cfg(test)]
+mod tests;

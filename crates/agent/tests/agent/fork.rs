@@ -1,0 +1,147 @@
+//! One offer, several answers (RFC 8839 §7.3).
+
+use floe_agent::{Event, State, TransmitKind};
+use floe_pair::{CandidateLine, CandidateType, Role};
+
+use crate::world::{COMPONENT, Id, STREAM, World, asking, ms};
+
+/// A gathers and offers; everybody on the other nodes answers. The first answer is A's, a fork takes each other.
+fn forked(world: &mut World, answers: usize) -> (Vec<Id>, Vec<Id>) {
+    let a = world.add(0, asking("turn", World::config(Role::Controlling, 1)));
+    world.gather(a);
+    world.run_for(ms(200));
+    let answerers: Vec<Id> = (1..=answers)
+        .map(|node| {
+            let seed = u32::try_from(node).unwrap() + 10;
+            let id = world.add(node, World::config(Role::Controlled, seed));
+            world.tell_parameters(a, id);
+            offer(world, a, id);
+            world.gather(id);
+            id
+        })
+        .collect();
+    // All of them check at once, before A knows of any.
+    world.run_for(ms(100));
+    let mut sides = vec![];
+    for (place, answerer) in answerers.iter().enumerate() {
+        let side = if place == 0 { a } else { fork(world, a, place) };
+        world.tell_parameters(*answerer, side);
+        world.join([side, *answerer]);
+        offer(world, *answerer, side);
+        sides.push(side);
+        world.run_for(ms(30));
+    }
+    (sides, answerers)
+}
+
+/// All candidates of one side so far.
+fn offer(world: &mut World, from: Id, to: Id) {
+    let lines: Vec<_> = world.nodes[from.0]
+        .events_of(from.1)
+        .filter_map(|event| match event {
+            Event::LocalCandidate { candidate, .. } => Some(CandidateLine::from(candidate)),
+            _ => None,
+        })
+        .collect();
+    for line in lines {
+        let _ = world.command(to, |now, agent| agent.add_remote_candidate(now, STREAM, &line).unwrap());
+    }
+}
+
+fn fork(world: &mut World, of: Id, seed: usize) -> Id {
+    let seed = [u8::try_from(seed).unwrap(); 32];
+    let key = world.nodes[of.0].hub.fork(world.now, of.1, seed).unwrap();
+    world.drain(of.0);
+    (of.0, key)
+}
+
+#[test]
+fn each_answer_to_one_offer_is_a_session_of_its_own() {
+    let mut world = World::new(4);
+    let (sides, answerers) = forked(&mut world, 3);
+    // Before what is not used is given back, 3 s after completion.
+    world.run_for(ms(2_000));
+    let all: Vec<Id> = sides.iter().chain(&answerers).copied().collect();
+    assert!(
+        world.is_completed(&all),
+        "{:?}",
+        all.iter().map(|id| world.agent(*id).state()).collect::<Vec<_>>()
+    );
+    let ours = world.agent(sides[0]).local_parameters().clone();
+    let selected = |side: &Id| world.agent(*side).selected(STREAM, COMPONENT).unwrap().local.address;
+    let addresses: Vec<_> = sides.iter().map(selected).collect();
+    for (side, answerer) in sides.iter().zip(&answerers) {
+        assert_eq!(world.agent(*side).local_parameters().ufrag, ours.ufrag);
+        assert_eq!(world.carries_data([*side, *answerer]), [true, true]);
+    }
+    assert!(addresses.windows(2).all(|two| two[0] == two[1]), "one socket: {addresses:?}");
+    // RFC 8656 §2.2: an allocation is one agent's, and no 5-tuple has two.
+    assert_eq!(world.server.allocations(), 3);
+    assert_eq!(world.nodes[0].ports.len(), 1 + 3);
+    // Sessions of their own: each has its own tiebreaker.
+    let mut tiebreakers: Vec<u64> = vec![];
+    for sent in world.sent.iter().filter(|sent| sent.by.0 == 0 && sent.kind == TransmitKind::Check) {
+        // Those over a relay are wrapped.
+        let Ok(message) = floe_stun::Message::parse(&sent.bytes) else { continue };
+        let claim = message.get::<floe_stun::attribute::IceControlling>().unwrap();
+        tiebreakers.extend(claim.map(|claim| claim.0));
+    }
+    tiebreakers.sort_unstable();
+    tiebreakers.dedup();
+    assert_eq!(tiebreakers.len(), 3);
+}
+
+#[test]
+fn a_socket_lives_as_long_as_any_of_its_agents() {
+    let mut world = World::new(3);
+    let (sides, answerers) = forked(&mut world, 2);
+    world.run_for(ms(5_000));
+    let port = world.host_address(sides[0]).port();
+    world.command(sides[0], |now, agent| agent.close(now));
+    world.run_for(ms(4_000));
+    assert!(world.agent(sides[0]).is_closed());
+    assert!(world.socket(0, port).is_some());
+    assert_eq!(world.carries_data([sides[1], answerers[1]]), [true, true]);
+    assert_eq!(world.agent(sides[1]).state(), State::Completed);
+    world.command(sides[1], |now, agent| agent.close(now));
+    world.run_for(ms(4_000));
+    assert!(world.nodes[0].ports.is_empty(), "and no longer");
+    assert_eq!(world.server.allocations(), 0);
+}
+
+#[test]
+fn a_fork_restarts_on_its_own() {
+    let mut world = World::new(3);
+    let (sides, answerers) = forked(&mut world, 2);
+    world.run_for(ms(5_000));
+    world.command(sides[1], |now, agent| agent.restart(now).unwrap());
+    world.run_for(ms(5_000));
+    for (side, answerer) in sides.iter().zip(&answerers) {
+        assert_eq!(world.carries_data([*side, *answerer]), [true, true]);
+    }
+    assert_eq!(sides.iter().map(|side| world.agent(*side).generation()).collect::<Vec<_>>(), [0, 1]);
+    assert!(world.is_completed(&sides));
+}
+
+#[test]
+fn a_closed_agent_is_not_forked_and_one_that_was_told_to_end_tells_nothing_more() {
+    let mut world = World::new(2);
+    let a = world.add(0, asking("turn", World::config(Role::Controlling, 1)));
+    world.gather(a);
+    world.run_for(ms(500));
+    let child = fork(&mut world, a, 7);
+    world.gather(child);
+    world.run_for(ms(500));
+    let told = world.nodes[0].events_of(child.1).any(|event| matches!(event, Event::LocalCandidate { .. }));
+    assert!(!told, "the end of candidates of this offer was told (RFC 8838 §13)");
+    let kinds: Vec<_> = world.nodes[0]
+        .events_of(a.1)
+        .filter_map(|event| match event {
+            Event::LocalCandidate { candidate, .. } => Some(candidate.kind),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(kinds, [CandidateType::Host, CandidateType::Relayed]);
+    world.command(a, |now, agent| agent.close(now));
+    assert!(world.nodes[0].hub.fork(world.now, a.1, [1; 32]).is_err());
+}
