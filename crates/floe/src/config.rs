@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use floe_agent::{AgentConfig, Demultiplexing, Dscp};
+use floe_agent::{AgentConfig, Demultiplexing, Dscp, PairPolicy};
 use floe_gather::{Policy, Server};
 use floe_pair::{ComponentId, Pwd, Role, StreamId, Ufrag};
 use floe_turn::uri::Uri;
@@ -137,6 +137,26 @@ impl Config {
     /// Says whether candidates are signalled as they are found (RFC 8838); they are unless told otherwise.
     pub fn trickle(mut self, trickle: bool) -> Self {
         self.agent.trickle = trickle;
+        self
+    }
+
+    /// Makes the agent lite (RFC 8445 §2.5): it makes no checks, answers those of its peer, and has host candidates
+    /// alone. For hosts that everybody can reach.
+    pub fn lite(mut self) -> Self {
+        self.agent.lite = true;
+        self
+    }
+
+    /// Says whether the agent tells `renomination2`: with a peer that tells it too, data moves to a better pair without
+    /// a restart, and up to two spare pairs are kept.
+    pub fn renomination(mut self, renomination: bool) -> Self {
+        self.agent.renomination = renomination;
+        self
+    }
+
+    /// Sets which pairs may be used, and which are preferred.
+    pub fn policy(mut self, policy: PairPolicy) -> Self {
+        self.agent.checks.policy = policy;
         self
     }
 

@@ -237,12 +237,15 @@ impl Driver {
 
     /// The agent is gone: its sockets too, even if it forgot one.
     fn forget(&mut self, state: &mut State, key: AgentKey) {
-        if let Some(session) = state.sessions.remove(&key) {
+        if let Some(session) = state.sessions.remove(&key)
+            && state.sessions.values().all(|other| other.ufrag != session.ufrag)
+        {
             state.ufrags.remove(&session.ufrag);
         }
         self.users.retain(|(user, _)| *user != key);
-        let own: Vec<_> =
-            self.sockets.iter().filter(|(_, entry)| entry.owner == Some(key)).map(|(id, _)| *id).collect();
+        // Those that a fork still uses are closed when it asks for that.
+        let own = self.sockets.iter().filter(|(_, entry)| entry.owner == Some(key)).map(|(id, _)| *id);
+        let own: Vec<_> = own.filter(|id| !state.hub.is_in_use(*id)).collect();
         for id in own {
             self.remove_socket(state, id);
         }

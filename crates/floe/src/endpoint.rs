@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
-use floe_agent::AgentKey;
+use floe_agent::{AgentKey, ForkError};
 use floe_pair::TransportAddress;
 
 use crate::{
@@ -200,6 +200,38 @@ impl fmt::Debug for Endpoint {
             .field("shared_addresses", &self.shared_addresses())
             .field("stats", &self.stats())
             .finish()
+    }
+}
+
+impl Inner {
+    /// Makes another agent with the parameters and sockets of one there is.
+    pub(crate) fn fork(self: &Arc<Self>, of: AgentKey) -> Result<Agent, AgentError> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(AgentError::Randomness)?;
+        let shared = &self.shared;
+        let (key, local, session, wants_list) = {
+            let mut state = shared.state();
+            if state.life != Life::Open {
+                return Err(AgentError::Closed);
+            }
+            let now = shared.clock.now();
+            let key = state.hub.fork(now, of, seed).map_err(|error| match error {
+                ForkError::Config(error) => AgentError::Config(error),
+                _ => AgentError::Closed,
+            })?;
+            let agent = state.hub.agent(key).ok_or(AgentError::Closed)?;
+            let local = agent.local_parameters().clone();
+            let streams: Vec<_> = agent.components().map(|(stream, id)| (stream, vec![id])).collect();
+            let session = Arc::new(Session::new(local.ufrag.as_str(), &streams));
+            state.sessions.insert(key, Arc::clone(&session));
+            (key, local, session, state.gather(now, key))
+        };
+        if wants_list {
+            let shared = Arc::clone(shared);
+            self.shared.runtime.spawn(async move { shared.list_interfaces().await });
+        }
+        shared.wake.notify_one();
+        Ok(Agent::new(Arc::clone(self), key, local, session))
     }
 }
 

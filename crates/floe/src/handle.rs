@@ -2,14 +2,14 @@
 
 use std::{fmt, sync::Arc};
 
-use floe_agent::{Added, AgentKey, ApiError, Event, Report, State};
+use floe_agent::{Added, AgentKey, ApiError, Event, NominateError, PairId, Report, State};
 use floe_check::{PairReport, SelectedPair};
 use floe_pair::{CandidateLine, ComponentId, Parameters, Role, StreamId};
 
 use crate::{
     connection::Connection,
     endpoint::Inner,
-    error::ConnectError,
+    error::{AgentError, ConnectError},
     session::{LocalCandidate, Session},
     shared::Shared,
 };
@@ -62,7 +62,15 @@ impl Handle {
         &self,
         command: impl FnOnce(&mut floe_agent::Agent, floe_stun::Instant) -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
-        self.shared().command(self.key, command).unwrap_or(Err(ApiError::Closed))
+        let act = |agent: &mut floe_agent::Agent, now| {
+            let before = agent.generation();
+            let result = command(agent, now);
+            if agent.generation() != before {
+                self.session.renew(agent.generation());
+            }
+            result
+        };
+        self.shared().command(self.key, act).unwrap_or(Err(ApiError::Closed))
     }
 }
 
@@ -77,15 +85,51 @@ impl Agent {
         Self { handle: Arc::new(Handle { inner, key, session }), local }
     }
 
-    /// What to tell the peer: user fragment, password, ice-options, the proposal for Ta (RFC 8839 §5).
-    pub fn local_parameters(&self) -> &Parameters {
-        &self.local
+    /// What to tell the peer: user fragment, password, ice-options, the proposal for Ta (RFC 8839 §5). A restart makes
+    /// them others.
+    pub fn local_parameters(&self) -> Parameters {
+        self.handle.look(|agent| agent.local_parameters().clone()).unwrap_or_else(|| self.local.clone())
     }
 
-    /// What the peer told (RFC 8839 §5). Candidates of the peer may be added before it.
+    /// The same of one generation, while it lives: events name generations by number.
+    pub fn parameters_of(&self, generation: u32) -> Option<Parameters> {
+        self.handle.look(|agent| agent.parameters_of(generation).cloned()).flatten()
+    }
+
+    /// Number of the generation in force: 0, and one more for each restart.
+    pub fn generation(&self) -> u32 {
+        self.handle.look(floe_agent::Agent::generation).unwrap_or_default()
+    }
+
+    /// Restarts ICE (RFC 8445 §9) and returns the new parameters, to be told to the peer; the candidates come again as
+    /// events. Data goes on over the old pairs until new ones are selected, and while the peer does not answer.
+    /// Interfaces are listed again. Where a restart is unanswered already its parameters are returned.
     ///
     /// # Errors
-    /// [`ApiError::ParametersChanged`] where others were given before, [`ApiError::Closed`].
+    /// [`ApiError::Closed`].
+    pub fn restart(&self) -> Result<Parameters, ApiError> {
+        let local = self.handle.command(|agent, now| {
+            agent.restart(now)?;
+            Ok(agent.local_parameters().clone())
+        })?;
+        self.handle.shared().refresh_interfaces();
+        Ok(local)
+    }
+
+    /// Gives up a restart that the peer has not taken ([`floe_agent::Agent::rollback`]).
+    ///
+    /// # Errors
+    /// [`ApiError::NoRestart`] where no restart waits for its answer, [`ApiError::Closed`].
+    pub fn rollback(&self) -> Result<(), ApiError> {
+        self.handle.command(floe_agent::Agent::rollback)
+    }
+
+    /// What the peer told (RFC 8839 §5). Candidates of the peer may be added before it. Other parameters than before
+    /// answer a restart of this agent, or are one of the peer, which this agent follows: [`Event::Restarted`] says so,
+    /// and [`Agent::local_parameters`] are the answer.
+    ///
+    /// # Errors
+    /// [`ApiError::ParametersChanged`] and [`ApiError::OldGeneration`] for what is no restart, [`ApiError::Closed`].
     pub fn set_remote_parameters(&self, parameters: Parameters) -> Result<(), ApiError> {
         self.handle.command(|agent, now| agent.set_remote_parameters(now, parameters))
     }
@@ -111,13 +155,121 @@ impl Agent {
     /// # Errors
     /// [`ApiError::Closed`].
     pub fn remote_gathering_complete(&self) -> Result<(), ApiError> {
+        self.remote_gathering_complete_of(None).map(drop)
+    }
+
+    /// The same for the generation with this user fragment of the peer; `None` means the newest.
+    ///
+    /// # Errors
+    /// [`ApiError::Closed`].
+    pub fn remote_gathering_complete_of(&self, ufrag: Option<&str>) -> Result<Added, ApiError> {
         self.handle.command(|agent, now| {
             if agent.state() == State::Closed {
                 return Err(ApiError::Closed);
             }
-            agent.remote_gathering_complete(now);
+            Ok(agent.remote_gathering_complete_of(now, ufrag))
+        })
+    }
+
+    /// Adds a component, and its data stream if it is the first there: no restart is needed. Returns its connection.
+    ///
+    /// # Errors
+    /// [`ApiError::TooManyStreams`], [`ApiError::Closed`].
+    pub fn add_component(&self, stream: StreamId, component: ComponentId) -> Result<Connection, ApiError> {
+        let session = &self.handle.session;
+        self.handle.command(|agent, now| {
+            agent.add_component(now, stream, component)?;
+            session.add(stream, component);
+            Ok(())
+        })?;
+        self.connection_of(stream, component).ok_or(ApiError::Closed)
+    }
+
+    /// Removes a component with its sockets, allocations and connections: for RTCP that is multiplexed.
+    ///
+    /// # Errors
+    /// [`ApiError::NoSuchComponent`], [`ApiError::LastComponent`], [`ApiError::Closed`].
+    pub fn remove_component(&self, stream: StreamId, component: ComponentId) -> Result<(), ApiError> {
+        let session = &self.handle.session;
+        self.handle.command(|agent, now| {
+            agent.remove_component(now, stream, component)?;
+            session.remove(|of, id| of == stream && id == component);
             Ok(())
         })
+    }
+
+    /// Removes a data stream with all its components: for streams that are bundled or rejected.
+    ///
+    /// # Errors
+    /// [`ApiError::NoSuchStream`], [`ApiError::LastComponent`], [`ApiError::Closed`].
+    pub fn remove_stream(&self, stream: StreamId) -> Result<(), ApiError> {
+        let session = &self.handle.session;
+        self.handle.command(|agent, now| {
+            agent.remove_stream(now, stream)?;
+            session.remove(|of, _| of == stream);
+            Ok(())
+        })
+    }
+
+    /// Makes another agent for a further answer to the offer of this one: with the same parameters and the same host
+    /// candidates, and an allocation of its own ([`floe_agent::Agent::fork`]).
+    ///
+    /// # Errors
+    /// [`AgentError`].
+    pub fn fork(&self) -> Result<Self, AgentError> {
+        self.handle.inner.fork(self.handle.key)
+    }
+
+    /// Prefers a pair to those of lower rank ([`floe_agent::Agent::rank`]). Ids of pairs are in [`Agent::pairs`].
+    ///
+    /// # Errors
+    /// [`ApiError::Closed`], here and in the commands that follow.
+    pub fn rank(&self, pair: PairId, rank: i32) -> Result<(), ApiError> {
+        self.handle.command(|agent, now| {
+            agent.rank(now, pair, rank);
+            Ok(())
+        })
+    }
+
+    /// Never nominates a pair, or takes that back ([`floe_agent::Agent::veto`]).
+    ///
+    /// # Errors
+    /// [`ApiError::Closed`].
+    pub fn veto(&self, pair: PairId, vetoed: bool) -> Result<(), ApiError> {
+        self.handle.command(|agent, now| {
+            agent.veto(now, pair, vetoed);
+            Ok(())
+        })
+    }
+
+    /// Stays on a pair as long as it lives, or takes that back ([`floe_agent::Agent::pin`]).
+    ///
+    /// # Errors
+    /// [`ApiError::Closed`].
+    pub fn pin(&self, pair: PairId, pinned: bool) -> Result<(), ApiError> {
+        self.handle.command(|agent, now| {
+            agent.pin(now, pair, pinned);
+            Ok(())
+        })
+    }
+
+    /// Keeps a valid pair though it is not selected, or takes that back ([`floe_agent::Agent::keep`]).
+    ///
+    /// # Errors
+    /// [`ApiError::Closed`].
+    pub fn keep(&self, pair: PairId, kept: bool) -> Result<(), ApiError> {
+        self.handle.command(|agent, now| {
+            agent.keep(now, pair, kept);
+            Ok(())
+        })
+    }
+
+    /// Nominates a pair ([`floe_agent::Agent::nominate`]).
+    ///
+    /// # Errors
+    /// [`ApiError::Closed`]; inside, why the rules do not allow it.
+    pub fn nominate(&self, pair: PairId) -> Result<Result<(), NominateError>, ApiError> {
+        self.handle.command(|agent, now| Ok(agent.nominate(now, pair)))
     }
 
     /// The next event; `None` after [`Event::Closed`]. Up to [`EVENT_QUEUE`](crate::EVENT_QUEUE) wait; then the
@@ -130,7 +282,7 @@ impl Agent {
     }
 
     /// Waits until gathering is complete, but no longer than its deadline (5 s by default), and returns the local
-    /// candidates known by then: for signalling that does not trickle. [`Event::LocalCandidate`] has each as soon as
+    /// candidates of the generation in force known by then: for signalling that does not trickle. [`Event::LocalCandidate`] has each as soon as
     /// it is known, and [`Event::GatheringComplete`] tells whether more may come.
     ///
     /// # Cancel safety
@@ -148,7 +300,7 @@ impl Agent {
     /// Nothing is lost.
     pub async fn connected(&self) -> Result<Connection, ConnectError> {
         for component in self.handle.session.components() {
-            Connection::new(Arc::clone(&self.handle), Arc::clone(component)).connected().await?;
+            Connection::new(Arc::clone(&self.handle), component).connected().await?;
         }
         Ok(self.connection())
     }
@@ -160,7 +312,7 @@ impl Agent {
 
     /// The connection of any component; `None` where the agent has no such component.
     pub fn connection_of(&self, stream: StreamId, component: ComponentId) -> Option<Connection> {
-        let component = Arc::clone(self.handle.session.component(stream, component)?);
+        let component = self.handle.session.component(stream, component)?;
         Some(Connection::new(Arc::clone(&self.handle), component))
     }
 

@@ -15,7 +15,7 @@
 //! let agent = endpoint.agent(config)?;
 //!
 //! // Carried to the peer by whatever the two have for that: SIP, a web server, a chat.
-//! let (parameters, candidates) = signal(agent.local_parameters(), &agent.gathered().await).await;
+//! let (parameters, candidates) = signal(&agent.local_parameters(), &agent.gathered().await).await;
 //! agent.set_remote_parameters(parameters)?;
 //! for candidate in candidates {
 //!     agent.add_remote_candidate(&candidate.parse()?)?;
@@ -52,9 +52,9 @@ mod socket;
 mod tests;
 
 pub use floe_agent::{
-    Added, ApiError, CheckLimit, Demultiplexing, Dscp, Ecn, Event, GatherLimit, Ignored, PairFailure, PairId,
-    PairReport, PairState, Report, RequestFailure, SelectedPair, ServerError, SkipReason, State, Usage,
-    Verdict, report,
+    Added, ApiError, CheckLimit, Demultiplexing, Dscp, Ecn, Event, GatherLimit, Ignored, MoveReason,
+    NominateError, PairFailure, PairId, PairPolicy, PairReport, PairState, RemoteRule, Report,
+    RequestFailure, RestartReason, SelectedPair, ServerError, SkipReason, State, Usage, Verdict, report,
 };
 
 pub use self::{

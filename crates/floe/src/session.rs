@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use floe_agent::{Event, State};
@@ -22,6 +22,8 @@ pub struct LocalCandidate {
     pub stream: StreamId,
     /// The candidate as RFC 8839 §5.1 writes it.
     pub line: CandidateLine,
+    /// The generation it belongs to: [`Agent::parameters_of`](crate::Agent::parameters_of) has its user fragment.
+    pub generation: u32,
 }
 
 impl fmt::Display for LocalCandidate {
@@ -35,10 +37,10 @@ impl fmt::Display for LocalCandidate {
 pub(crate) struct Session {
     pub(crate) ufrag: Box<str>,
     first: Arc<Component>,
-    components: Vec<Arc<Component>>,
+    components: RwLock<Vec<Arc<Component>>>,
     news: Mutex<News>,
     event_arrived: Notify,
-    gathered: watch::Sender<bool>,
+    gathered: watch::Sender<Gathered>,
     /// Whether the agent has given everything back.
     ended: watch::Sender<bool>,
 }
@@ -47,9 +49,22 @@ pub(crate) struct Session {
 struct News {
     events: VecDeque<Event>,
     lost: u32,
-    /// All candidates so far; the agent bounds their number.
+    /// All candidates of the last generations; the agent bounds their number.
     local: Vec<LocalCandidate>,
 }
+
+/// How far gathering has come.
+#[derive(Debug, Default)]
+struct Gathered {
+    /// The generation in force.
+    generation: u32,
+    /// Those whose end of candidates was told.
+    ended: Vec<u32>,
+    closed: bool,
+}
+
+/// Generations whose candidates are kept: the one in force, and the one that a rollback returns to.
+const GENERATIONS_KEPT: u32 = 2;
 
 impl Session {
     /// For an agent with these data streams. It has checked that there is a component; without one, one stands
@@ -63,10 +78,10 @@ impl Session {
         Self {
             ufrag: ufrag.into(),
             first: components.first().map_or_else(none, Arc::clone),
-            components,
+            components: RwLock::new(components),
             news: Mutex::default(),
             event_arrived: Notify::new(),
-            gathered: watch::Sender::new(false),
+            gathered: watch::Sender::new(Gathered::default()),
             ended: watch::Sender::new(false),
         }
     }
@@ -75,23 +90,64 @@ impl Session {
         &self.first
     }
 
-    pub(crate) fn component(&self, stream: StreamId, id: ComponentId) -> Option<&Arc<Component>> {
-        self.components.iter().find(|component| component.stream == stream && component.id == id)
+    pub(crate) fn component(&self, stream: StreamId, id: ComponentId) -> Option<Arc<Component>> {
+        let components = self.components.read().unwrap_or_else(PoisonError::into_inner);
+        components.iter().find(|component| component.stream == stream && component.id == id).map(Arc::clone)
     }
 
-    pub(crate) fn components(&self) -> &[Arc<Component>] {
-        &self.components
+    pub(crate) fn components(&self) -> Vec<Arc<Component>> {
+        self.components.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A component joined the agent.
+    pub(crate) fn add(&self, stream: StreamId, id: ComponentId) {
+        if self.component(stream, id).is_none() {
+            let mut components = self.components.write().unwrap_or_else(PoisonError::into_inner);
+            components.push(Arc::new(Component::new(stream, id)));
+        }
+    }
+
+    /// Components left the agent: their connections are closed.
+    pub(crate) fn remove(&self, gone: impl Fn(StreamId, ComponentId) -> bool) {
+        let mut components = self.components.write().unwrap_or_else(PoisonError::into_inner);
+        components.retain(|component| {
+            let gone = gone(component.stream, component.id);
+            if gone {
+                component.close();
+            }
+            !gone
+        });
+    }
+
+    /// Another generation is in force.
+    pub(crate) fn renew(&self, generation: u32) {
+        let kept = |of: u32| of.saturating_add(GENERATIONS_KEPT) > generation;
+        self.gathered.send_if_modified(|gathered| {
+            let changes = gathered.generation != generation;
+            gathered.generation = generation;
+            gathered.ended.retain(|of| kept(*of));
+            changes
+        });
+        self.news().local.retain(|candidate| kept(candidate.generation));
+        for component in self.components() {
+            if component.progress() == Progress::Failed {
+                component.set_progress(Progress::Connecting);
+            }
+        }
     }
 
     /// An event of the agent. What follows from it for the handles is done here; then it waits to be read.
     pub(crate) fn push(&self, event: Event) {
         match &event {
-            Event::LocalCandidate { stream, candidate } => {
-                let line = CandidateLine::from(candidate);
-                self.news().local.push(LocalCandidate { stream: *stream, line });
+            Event::LocalCandidate { stream, candidate, generation } => {
+                let (stream, generation, line) = (*stream, *generation, CandidateLine::from(candidate));
+                self.news().local.push(LocalCandidate { stream, line, generation });
             }
-            Event::GatheringDeadline | Event::GatheringComplete => {
-                self.gathered.send_replace(true);
+            Event::GatheringDeadline => {
+                self.gathered.send_modify(|gathered| gathered.ended.push(gathered.generation));
+            }
+            Event::GatheringComplete { generation } => {
+                self.gathered.send_modify(|gathered| gathered.ended.push(*generation));
             }
             Event::PairValid { stream, component } | Event::Selected { stream, component, .. } => {
                 if let Some(component) = self.component(*stream, *component) {
@@ -99,7 +155,7 @@ impl Session {
                 }
             }
             Event::State(State::Failed) => {
-                for component in &self.components {
+                for component in self.components() {
                     component.set_progress(Progress::Failed);
                 }
             }
@@ -133,11 +189,18 @@ impl Session {
         }
     }
 
-    /// All local candidates, when gathering is complete, its deadline has passed or the agent closed.
+    /// All local candidates of the generation in force, when gathering is complete, its deadline has passed or the agent
+    /// closed.
     pub(crate) async fn gathered(&self) -> Vec<LocalCandidate> {
+        let complete = |gathered: &Gathered| gathered.closed || gathered.ended.contains(&gathered.generation);
         // The sender lives in `self`: it cannot be gone.
-        let _ = self.gathered.subscribe().wait_for(|gathered| *gathered).await;
-        self.news().local.clone()
+        let generation = {
+            let mut gathered = self.gathered.subscribe();
+            let found = gathered.wait_for(complete).await;
+            found.map(|gathered| gathered.generation).unwrap_or_default()
+        };
+        let news = self.news();
+        news.local.iter().filter(|candidate| candidate.generation == generation).cloned().collect()
     }
 
     pub(crate) async fn ended(&self) {
@@ -146,10 +209,10 @@ impl Session {
 
     /// Stops data both ways; events still come.
     pub(crate) fn close(&self) {
-        for component in &self.components {
+        for component in self.components() {
             component.close();
         }
-        self.gathered.send_replace(true);
+        self.gathered.send_modify(|gathered| gathered.closed = true);
     }
 
     /// Everything was given back: no event comes any more.
@@ -199,7 +262,7 @@ mod tests {
     async fn the_oldest_events_go_and_are_counted() {
         let session = session();
         for _ in 0..=EVENT_QUEUE {
-            session.push(Event::GatheringComplete);
+            session.push(Event::GatheringComplete { generation: 0 });
         }
         session.end();
         assert!(matches!(session.event().await, Some(Event::EventsLost(1))));

@@ -141,6 +141,21 @@ impl Shared {
         self.wake.notify_one();
     }
 
+    /// Lists the interfaces again, unless that was done just now.
+    pub(crate) fn refresh_interfaces(self: &Arc<Self>) {
+        {
+            let mut state = self.state();
+            let now = self.clock.now();
+            let interfaces = &mut state.interfaces;
+            let is_fresh = interfaces.listed_at.is_some_and(|at| now.since(at) < LIST_IS_FRESH);
+            if is_fresh || std::mem::replace(&mut interfaces.is_listing, true) {
+                return;
+            }
+        }
+        let shared = Arc::clone(self);
+        self.runtime.spawn(async move { shared.list_interfaces().await });
+    }
+
     /// Lists the interfaces and tells all agents, or at least those that wait.
     pub(crate) async fn list_interfaces(self: &Arc<Self>) {
         let lister = Arc::clone(&self.lister);

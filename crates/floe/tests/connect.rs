@@ -42,13 +42,13 @@ async fn candidates_trickle_as_events_tell_them() {
     for (from, to) in [(&a, &b), (&b, &a)] {
         let (from, to) = (Arc::clone(from), Arc::clone(to));
         tokio::spawn(async move {
-            to.set_remote_parameters(from.local_parameters().clone()).unwrap();
+            to.set_remote_parameters(from.local_parameters()).unwrap();
             while let Some(event) = from.event().await {
                 match event {
                     Event::LocalCandidate { candidate, .. } => {
                         let _ = to.add_remote_candidate(&CandidateLine::from(&candidate));
                     }
-                    Event::GatheringComplete => to.remote_gathering_complete().unwrap(),
+                    Event::GatheringComplete { .. } => to.remote_gathering_complete().unwrap(),
                     _ => {}
                 }
             }
@@ -192,14 +192,14 @@ async fn p02_a_dead_server_holds_up_no_offer_and_no_session() {
     loop {
         match soon(a.event()).await.unwrap() {
             Event::GatheringDeadline => break,
-            Event::GatheringComplete => panic!("the server may answer yet"),
+            Event::GatheringComplete { .. } => panic!("the server may answer yet"),
             _ => {}
         }
     }
     let (to_b, to_a) = connect(&a, &b).await;
     carry(&to_b, &to_a, b"hello").await;
     // Once there is a pair, nothing more is waited for.
-    while !matches!(soon(a.event()).await.unwrap(), Event::GatheringComplete) {}
+    while !matches!(soon(a.event()).await.unwrap(), Event::GatheringComplete { .. }) {}
 }
 
 #[tokio::test]

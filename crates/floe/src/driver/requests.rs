@@ -39,8 +39,8 @@ impl Driver {
                 return false;
             }
             Request::Close { socket } => {
-                // A shared one stays for the others.
-                if self.sockets.get(&socket).is_some_and(|entry| entry.owner == Some(key)) {
+                // One that all agents share stays. The hub passes on what nobody uses any more.
+                if self.sockets.get(&socket).is_some_and(|entry| entry.owner.is_some()) {
                     self.remove_socket(state, socket);
                 }
                 return false;

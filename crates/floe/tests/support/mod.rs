@@ -19,7 +19,7 @@ pub(crate) fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
 
 /// Carries parameters and all candidates of `from` to `to`.
 pub(crate) async fn signal(from: &Agent, to: &Agent) {
-    to.set_remote_parameters(from.local_parameters().clone()).unwrap();
+    to.set_remote_parameters(from.local_parameters()).unwrap();
     for candidate in soon(from.gathered()).await {
         // As text, as it would go.
         let line = candidate.to_string().parse().unwrap();

@@ -1,0 +1,189 @@
+//! What happens in the life of a session: restarts, streams that come and go, forks, lite agents.
+
+use std::{sync::Arc, time::Duration};
+
+use floe::{
+    Agent, ApiError, Config, Endpoint, Event, State,
+    pair::{CandidateLine, ComponentId, Role, StreamId},
+};
+
+#[cfg(test)]
+mod support;
+use support::{carry, connect, pair, signal, soon};
+
+const STREAM: StreamId = StreamId(0);
+
+/// Carries whatever one says to the other for as long as it lives.
+fn forward(from: &Arc<Agent>, to: &Arc<Agent>) {
+    let (from, to) = (Arc::clone(from), Arc::clone(to));
+    tokio::spawn(async move {
+        let _ = to.set_remote_parameters(from.local_parameters());
+        while let Some(event) = from.event().await {
+            let of = |generation| from.parameters_of(generation);
+            match event {
+                Event::Restarted { generation } => {
+                    let _ = of(generation).map(|parameters| to.set_remote_parameters(parameters));
+                }
+                Event::LocalCandidate { stream, candidate, generation } => {
+                    let Some(parameters) = of(generation) else { continue };
+                    let line = CandidateLine::from(&candidate);
+                    let Ok(line) = line.with_extension("ufrag", parameters.ufrag.as_str()) else { continue };
+                    let _ = to.add_remote_candidate_to(stream, &line);
+                }
+                Event::GatheringComplete { generation } => {
+                    let Some(parameters) = of(generation) else { continue };
+                    let _ = to.remote_gathering_complete_of(Some(parameters.ufrag.as_str()));
+                }
+                _ => {}
+            }
+        }
+    });
+}
+
+async fn completed(agent: &Agent) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
+    soon(async {
+        while agent.state() != State::Completed {
+            ticks.tick().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn p17_no_datagram_is_lost_by_restarts_of_either_side() {
+    let (a, b) = pair().await;
+    let (a, b) = (Arc::new(a), Arc::new(b));
+    forward(&a, &b);
+    forward(&b, &a);
+    let (to_b, to_a) = (soon(a.connected()).await.unwrap(), soon(b.connected()).await.unwrap());
+    completed(&a).await;
+    completed(&b).await;
+    let reader = tokio::spawn(async move {
+        let (mut buffer, mut numbers) = ([0; 64], vec![]);
+        while numbers.last() != Some(&599_u32) {
+            let len = soon(to_a.recv(&mut buffer)).await.unwrap();
+            numbers.push(u32::from_be_bytes(buffer[..len].try_into().unwrap()));
+        }
+        numbers
+    });
+    let first = a.local_parameters();
+    let mut ticks = tokio::time::interval(Duration::from_millis(2));
+    for number in 0..600_u32 {
+        match number {
+            100 | 301 => drop(a.restart().unwrap()),
+            300 => drop(b.restart().unwrap()),
+            _ => {}
+        }
+        to_b.send(&number.to_be_bytes()).await.unwrap();
+        ticks.tick().await;
+    }
+    assert_eq!(reader.await.unwrap(), (0..600).collect::<Vec<_>>());
+    assert!(a.generation() >= 2 && a.generation() == b.generation());
+    assert_ne!(a.local_parameters().ufrag, first.ufrag);
+    completed(&a).await;
+    completed(&b).await;
+}
+
+#[tokio::test]
+async fn each_generation_gathers_its_own_candidates() {
+    let (a, b) = pair().await;
+    connect(&a, &b).await;
+    let before = soon(a.gathered()).await;
+    let new = a.restart().unwrap();
+    assert_eq!(new.ufrag, a.restart().unwrap().ufrag, "one is under way");
+    let after = soon(a.gathered()).await;
+    assert!(!after.is_empty() && after.iter().all(|candidate| candidate.generation == 1));
+    let lines =
+        |candidates: &[floe::LocalCandidate]| candidates.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(lines(&before), lines(&after), "the sockets are the same");
+    a.rollback().unwrap();
+    assert_eq!(a.rollback(), Err(ApiError::NoRestart));
+    assert_eq!(lines(&soon(a.gathered()).await), lines(&before));
+    // And now in earnest, without trickling.
+    a.restart().unwrap();
+    signal(&a, &b).await;
+    signal(&b, &a).await;
+    assert_eq!((a.generation(), b.generation()), (2, 1));
+    completed(&a).await;
+    carry(&a.connection(), &b.connection(), b"hello").await;
+}
+
+#[tokio::test]
+async fn components_come_and_go() {
+    let (a, b) = pair().await;
+    connect(&a, &b).await;
+    let other = StreamId(7);
+    let sockets = a.pairs().len();
+    let to_b = a.add_component(other, ComponentId::RTP).unwrap();
+    let to_a = b.add_component(other, ComponentId::RTP).unwrap();
+    for (from, to) in [(&a, &b), (&b, &a)] {
+        // The end of candidates is told for the new stream as well.
+        soon(async {
+            let own =
+                |event: &Event| matches!(event, Event::LocalCandidate { stream, .. } if *stream == other);
+            while !from.event().await.is_some_and(|event| own(&event)) {}
+        })
+        .await;
+        for candidate in soon(from.gathered()).await.iter().filter(|one| one.stream == other) {
+            let _ = to.add_remote_candidate_to(other, &candidate.line).unwrap();
+        }
+    }
+    soon(async { tokio::join!(to_b.connected(), to_a.connected()) }).await.0.unwrap();
+    carry(&to_b, &to_a, b"over the new one").await;
+    a.remove_stream(other).unwrap();
+    assert!(to_b.is_closed());
+    assert!(a.connection_of(other, ComponentId::RTP).is_none());
+    assert_eq!(a.remove_component(STREAM, ComponentId::RTP), Err(ApiError::LastComponent));
+    carry(&a.connection(), &b.connection(), b"over the old one").await;
+    assert!(a.pairs().len() <= sockets);
+}
+
+#[tokio::test]
+async fn one_offer_has_several_answers() {
+    let offering = Endpoint::new().await.unwrap();
+    let offer = offering.agent(Config::controlling().loopback()).unwrap();
+    let mut answers = vec![];
+    for _ in 0..3 {
+        let answering = Endpoint::new().await.unwrap();
+        let answer = answering.agent(Config::controlled().loopback()).unwrap();
+        signal(&offer, &answer).await;
+        answers.push((answer, answering));
+    }
+    let mut sides = vec![];
+    for (answer, _) in &answers {
+        let side = offer.fork().unwrap();
+        assert_eq!(side.local_parameters().ufrag, offer.local_parameters().ufrag);
+        signal(answer, &side).await;
+        sides.push(side);
+    }
+    // The first was a template only.
+    offer.close();
+    soon(offer.closed()).await;
+    for (side, (answer, _)) in sides.iter().zip(&answers) {
+        let (to, from) = (soon(side.connected()).await.unwrap(), soon(answer.connected()).await.unwrap());
+        carry(&to, &from, b"hello").await;
+        carry(&from, &to, b"hello back").await;
+    }
+    for side in &sides {
+        side.close();
+    }
+    for side in &sides {
+        soon(side.closed()).await;
+    }
+    assert_eq!(offering.stats().sockets, 0, "the last has closed them");
+}
+
+#[tokio::test]
+async fn ice_10_a_full_agent_connects_to_a_lite_one_and_controls() {
+    let (one, two) = (Endpoint::new().await.unwrap(), Endpoint::new().await.unwrap());
+    let lite = one.agent(Config::controlling().loopback().lite()).unwrap();
+    let full = two.agent(Config::controlled().loopback()).unwrap();
+    assert!(lite.local_parameters().lite);
+    let (from_lite, from_full) = connect(&lite, &full).await;
+    completed(&full).await;
+    completed(&lite).await;
+    assert_eq!((full.role(), lite.role()), (Some(Role::Controlling), Some(Role::Controlled)));
+    carry(&from_lite, &from_full, b"hello").await;
+    carry(&from_full, &from_lite, b"hello").await;
+}
