@@ -127,7 +127,7 @@ async fn connect(kind: Kind, server: &Running, json: bool) -> Result<Run, String
     let b = Side::start("B", Config::controlled(), kind, server).await?;
     for (side, other) in [(&a, &b), (&b, &a)] {
         side.agent
-            .set_remote_parameters(other.agent.local_parameters().clone())
+            .set_remote_parameters(other.agent.local_parameters())
             .map_err(|error| format!("{}: {error}", side.name))?;
     }
     let started = Instant::now();
@@ -198,7 +198,7 @@ async fn follow(side: &Side, other: &Side, started: Instant) -> Seen {
         };
         let at = started.elapsed();
         match event {
-            Some(Event::LocalCandidate { stream, candidate }) => {
+            Some(Event::LocalCandidate { stream, candidate, .. }) => {
                 if let Err(error) =
                     other.agent.add_remote_candidate_to(stream, &CandidateLine::from(&candidate))
                 {
@@ -207,7 +207,7 @@ async fn follow(side: &Side, other: &Side, started: Instant) -> Seen {
                 }
                 seen.candidates.push((at, candidate));
             }
-            Some(Event::GatheringComplete) => seen.gathered = true,
+            Some(Event::GatheringComplete { .. }) => seen.gathered = true,
             Some(Event::PairValid { .. }) => seen.usable = seen.usable.or(Some(at)),
             Some(Event::Selected { local, remote, .. }) => {
                 seen.selected_after = seen.selected_after.or(Some(at));

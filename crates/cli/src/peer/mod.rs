@@ -61,8 +61,6 @@ struct Session {
     agent: Arc<Agent>,
     connections: BTreeMap<(StreamId, ComponentId), Arc<Connection>>,
     events: tokio::task::JoinHandle<()>,
-    /// The generation the peer's parameters named.
-    remote_ufrag: Option<String>,
 }
 
 impl Peer {
@@ -74,7 +72,7 @@ impl Peer {
             Command::RemoteCandidate(candidate) => self.remote_candidate(&candidate),
             Command::RemoteGatheringComplete { ufrag } => self.remote_gathering_complete(ufrag.as_deref()),
             Command::Send { stream, component, data } => self.send(stream, component, &data).await,
-            Command::Restart => self.session().and(Err("unsupported: restart".to_owned())),
+            Command::Restart => self.restart(),
             Command::Stats => self.stats(),
             Command::Close => Ok(()),
         };
@@ -91,14 +89,7 @@ impl Peer {
         let config = config(start)?;
         let agent = self.endpoint.agent(config).map_err(|error| format!("start: {error}"))?;
         let agent = Arc::new(agent);
-        let parameters = agent.local_parameters();
-        write(&Event::LocalParameters {
-            ufrag: parameters.ufrag.as_str().to_owned(),
-            pwd: parameters.pwd.expose().to_owned(),
-            lite: parameters.lite,
-            options: parameters.options.tags().map(str::to_owned).collect(),
-            pacing: parameters.pacing.map_or(DEFAULT_PACING_MS, milliseconds),
-        })?;
+        write(&local_parameters(&agent.local_parameters()))?;
         let mut connections = BTreeMap::new();
         for (stream, component) in components(start)? {
             let connection = agent.connection_of(stream, component).ok_or("start: a component is missing")?;
@@ -106,9 +97,9 @@ impl Peer {
             tokio::spawn(forward_data(Arc::clone(&connection), stream, component, self.out.clone()));
             connections.insert((stream, component), connection);
         }
-        let ufrag = parameters.ufrag.as_str().to_owned();
-        let events = tokio::spawn(forward_events(Arc::clone(&agent), ufrag, self.out.clone()));
-        self.session = Some(Session { agent, connections, events, remote_ufrag: None });
+        let trickles = start.trickle && !start.options.half_trickle;
+        let events = tokio::spawn(forward_events(Arc::clone(&agent), trickles, self.out.clone()));
+        self.session = Some(Session { agent, connections, events });
         Ok(())
     }
 
@@ -116,7 +107,12 @@ impl Peer {
         self.session.as_ref().ok_or_else(|| "the agent was not started: `start` comes first".to_owned())
     }
 
-    fn remote_parameters(&mut self, given: &RemoteParameters) -> Result<(), String> {
+    /// The new parameters and candidates come as events.
+    fn restart(&self) -> Result<(), String> {
+        self.session()?.agent.restart().map(drop).map_err(|error| format!("restart: {error}"))
+    }
+
+    fn remote_parameters(&self, given: &RemoteParameters) -> Result<(), String> {
         let fail = |what: &str, error: &dyn std::fmt::Display| format!("remote-parameters: {what}: {error}");
         let parameters = Parameters {
             ufrag: given.ufrag.parse().map_err(|error| fail("ufrag", &error))?,
@@ -126,17 +122,10 @@ impl Peer {
                 .map_err(|error| fail("options", &error))?,
             pacing: given.pacing.map(Duration::from_millis),
         };
-        if given.lite {
-            return Err("unsupported: a lite peer".to_owned());
-        }
-        self.session()?;
-        let Some(session) = &mut self.session else { return Ok(()) };
-        session
+        self.session()?
             .agent
             .set_remote_parameters(parameters)
-            .map_err(|error| format!("remote-parameters: {error}"))?;
-        session.remote_ufrag = Some(given.ufrag.clone());
-        Ok(())
+            .map_err(|error| format!("remote-parameters: {error}"))
     }
 
     fn remote_candidate(&self, given: &RemoteCandidate) -> Result<(), String> {
@@ -168,15 +157,10 @@ impl Peer {
 
     fn remote_gathering_complete(&self, ufrag: Option<&str>) -> Result<(), String> {
         let session = self.session()?;
-        // RFC 8838 §13: the end of another generation's candidates says nothing of this one's.
-        if let (Some(of), Some(current)) = (ufrag, &session.remote_ufrag)
-            && of != current
-        {
-            return Ok(());
-        }
         session
             .agent
-            .remote_gathering_complete()
+            .remote_gathering_complete_of(ufrag)
+            .map(drop)
             .map_err(|error| format!("remote-gathering-complete: {error}"))
     }
 
@@ -237,9 +221,6 @@ impl Peer {
 }
 
 fn config(start: &Start) -> Result<Config, String> {
-    if start.lite {
-        return Err("unsupported: lite".to_owned());
-    }
     let mut config = match start.role {
         Role::Controlling => Config::controlling(),
         Role::Controlled => Config::controlled(),
@@ -256,6 +237,9 @@ fn config(start: &Start) -> Result<Config, String> {
     if matches!(start.policy, Policy::Relay) {
         config = config.relay_only();
     }
+    if start.lite {
+        config = config.lite();
+    }
     if start.options.loopback {
         config = config.loopback();
     }
@@ -269,7 +253,8 @@ fn config(start: &Start) -> Result<Config, String> {
     for (stream, component) in components(start)? {
         streams.entry(stream).or_default().push(component);
     }
-    Ok(config.trickle(start.trickle).streams(streams.into_iter().collect()))
+    let config = config.trickle(start.trickle).renomination(start.options.renomination);
+    Ok(config.streams(streams.into_iter().collect()))
 }
 
 fn components(start: &Start) -> Result<Vec<(StreamId, ComponentId)>, String> {
@@ -281,14 +266,45 @@ fn components(start: &Start) -> Result<Vec<(StreamId, ComponentId)>, String> {
     Ok(ids.filter_map(|(stream, component)| Some((StreamId(stream), ComponentId::new(component)?))).collect())
 }
 
-async fn forward_events(agent: Arc<Agent>, ufrag: String, out: mpsc::Sender<Event>) {
+/// Candidates are told as they come, or where the agent does not trickle, all at once at their end (RFC 8838 §16).
+async fn forward_events(agent: Arc<Agent>, trickles: bool, out: mpsc::Sender<Event>) {
+    let mut held = vec![];
     while let Some(event) = agent.event().await {
+        // A generation that is gone meanwhile has nothing to tell.
+        let parameters = |generation| agent.parameters_of(generation);
+        let ufrag = |generation| parameters(generation).map(|of| of.ufrag.as_str().to_owned());
         let event = match event {
-            AgentEvent::LocalCandidate { stream, candidate } => {
+            AgentEvent::LocalCandidate { stream, candidate, generation } => {
+                let Some(ufrag) = ufrag(generation) else { continue };
                 let candidate = CandidateLine::from(&candidate).to_string();
-                Event::LocalCandidate { candidate, ufrag: ufrag.clone(), stream: stream.0 }
+                let event = Event::LocalCandidate { candidate, ufrag, stream: stream.0 };
+                if !trickles {
+                    held.push(event);
+                    continue;
+                }
+                event
             }
-            AgentEvent::GatheringComplete => Event::GatheringComplete { ufrag: ufrag.clone() },
+            AgentEvent::GatheringComplete { generation } => {
+                for event in held.drain(..) {
+                    if out.send(event).await.is_err() {
+                        return;
+                    }
+                }
+                let Some(ufrag) = ufrag(generation) else { continue };
+                Event::GatheringComplete { ufrag }
+            }
+            AgentEvent::Restarted { generation } => {
+                let Some(parameters) = parameters(generation) else { continue };
+                local_parameters(&parameters)
+            }
+            AgentEvent::Moved { reason, .. } => {
+                eprintln!("floe peer: moved to another pair: {reason:?}");
+                continue;
+            }
+            AgentEvent::RestartSuggested { reason, .. } => {
+                eprintln!("floe peer: a restart is suggested: {reason:?}");
+                continue;
+            }
             AgentEvent::State(state) => Event::State { state: name(state) },
             AgentEvent::Selected { stream, component, local, remote } => Event::Selected {
                 component: component.get(),
@@ -327,6 +343,16 @@ async fn forward_data(
         if out.send(Event::Data { component: component.get(), stream: stream.0, data }).await.is_err() {
             return;
         }
+    }
+}
+
+fn local_parameters(parameters: &Parameters) -> Event {
+    Event::LocalParameters {
+        ufrag: parameters.ufrag.as_str().to_owned(),
+        pwd: parameters.pwd.expose().to_owned(),
+        lite: parameters.lite,
+        options: parameters.options.tags().map(str::to_owned).collect(),
+        pacing: parameters.pacing.map_or(DEFAULT_PACING_MS, milliseconds),
     }
 }
 

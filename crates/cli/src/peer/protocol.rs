@@ -86,6 +86,12 @@ pub(crate) struct Options {
     /// Loopback addresses are candidates too.
     #[serde(default)]
     pub(crate) loopback: bool,
+    /// Candidates are told all at once, though the agent takes those of its peer one by one (RFC 8838 §16).
+    #[serde(default)]
+    pub(crate) half_trickle: bool,
+    /// `renomination2` is among the ice-options.
+    #[serde(default)]
+    pub(crate) renomination: bool,
 }
 
 #[derive(Debug, Deserialize)]

@@ -12,7 +12,7 @@ use super::{AgentId, Network, queue::Occurrence};
 pub(super) enum Signal {
     Parameters(Box<Parameters>),
     Candidate(StreamId, Box<CandidateLine>),
-    Complete,
+    Complete(Box<str>),
 }
 
 /// Where an agent's signalling goes.
@@ -119,14 +119,25 @@ impl Session {
 impl Network {
     /// Passes on what an agent says for its peer.
     pub(super) fn forward(&mut self, from: AgentId, event: &Event) {
+        let of = |generation| self.agent(from)?.parameters_of(generation);
         let signal = match event {
-            Event::LocalCandidate { stream, candidate } => {
-                Signal::Candidate(*stream, Box::new(CandidateLine::from(candidate)))
+            // A generation that is gone meanwhile has nothing to tell.
+            Event::Restarted { generation } => {
+                of(*generation).map(|parameters| Signal::Parameters(Box::new(parameters.clone())))
             }
-            Event::GatheringComplete => Signal::Complete,
-            _ => return,
+            Event::LocalCandidate { stream, candidate, generation } => of(*generation).map(|parameters| {
+                let line = CandidateLine::from(candidate);
+                let labelled = line.clone().with_extension("ufrag", parameters.ufrag.as_str());
+                Signal::Candidate(*stream, Box::new(labelled.unwrap_or(line)))
+            }),
+            Event::GatheringComplete { generation } => {
+                of(*generation).map(|parameters| Signal::Complete(parameters.ufrag.as_str().into()))
+            }
+            _ => None,
         };
-        self.signal(from, signal);
+        if let Some(signal) = signal {
+            self.signal(from, signal);
+        }
     }
 
     fn signal(&mut self, from: AgentId, signal: Signal) {
@@ -135,7 +146,7 @@ impl Network {
         let signals = match &mut introduction.held {
             None => vec![signal],
             Some(held) => {
-                let last = matches!(signal, Signal::Complete);
+                let last = matches!(signal, Signal::Complete(_));
                 held.push(signal);
                 if last { core::mem::take(held) } else { Vec::new() }
             }
@@ -150,8 +161,8 @@ impl Network {
         self.command(to, |now, agent| match signal {
             Signal::Parameters(parameters) => agent.set_remote_parameters(now, *parameters).is_ok(),
             Signal::Candidate(stream, line) => agent.add_remote_candidate(now, stream, &line).is_ok(),
-            Signal::Complete => {
-                agent.remote_gathering_complete(now);
+            Signal::Complete(ufrag) => {
+                let _ = agent.remote_gathering_complete_of(now, Some(&ufrag));
                 true
             }
         });

@@ -90,10 +90,10 @@ impl<'a> Evidence<'a> {
         let mut relays = BTreeMap::new();
         let mut gathered = [Instant::from_nanos(u64::MAX); 2];
         for (at, side, event) in events {
-            if matches!(event, Event::GatheringComplete) {
+            if matches!(event, Event::GatheringComplete { .. }) {
                 gathered.iter_mut().skip(*side).take(1).for_each(|end| *end = *at);
             }
-            let Event::LocalCandidate { stream, candidate } = event else { continue };
+            let Event::LocalCandidate { stream, candidate, .. } = event else { continue };
             let part = (*stream, candidate.component);
             if candidate.kind == CandidateType::Host {
                 parts.insert(candidate.address.socket_addr(), part);

@@ -158,10 +158,10 @@ fn tell(f: &mut fmt::Formatter<'_>, at: Instant, side: usize, event: &Event) -> 
     let micros = at.as_nanos() / 1_000;
     write!(f, "{:>8}.{:03} ms  side {side}: ", micros / 1_000, micros % 1_000)?;
     match event {
-        Event::LocalCandidate { stream, candidate } => {
+        Event::LocalCandidate { stream, candidate, .. } => {
             writeln!(f, "stream {} candidate {}", stream.0, CandidateLine::from(candidate))
         }
-        Event::GatheringComplete => writeln!(f, "has all its candidates"),
+        Event::GatheringComplete { .. } => writeln!(f, "has all its candidates"),
         Event::State(state) => writeln!(f, "is {state:?}"),
         Event::PairValid { stream, component } => {
             writeln!(f, "stream {} component {}: a pair is valid", stream.0, component.get())
