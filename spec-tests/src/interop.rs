@@ -11,27 +11,40 @@ use serde_json::{Value, json};
 
 use crate::peer::{Implementation, Peer, Said};
 
-/// Datagrams each agent sends on each component.
+/// Datagrams each agent sends on each component in one exchange.
 pub const DATAGRAMS: usize = 20;
-/// The longest wait for one phase: connecting, the datagrams, closing.
+/// How many of them are under way at a time. The pair that one agent sends on may not be proved on the other side yet,
+/// which then holds a few datagrams and no more.
+const WINDOW: usize = 8;
+/// The longest wait for one phase: connecting, the datagrams, restarting, closing.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Payload lengths take turns, from a tag alone to what fits every path.
 const LENGTHS: [usize; 5] = [20, 36, 160, 1000, 1200];
 
-/// What both agents are told at the start.
+/// What the agents are told at the start.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The `servers` of the `start` command.
-    pub servers: Vec<Value>,
+    /// The `servers` of the `start` command, by [`Side`].
+    pub servers: [Vec<Value>; 2],
     /// `all` or `relay`.
     pub policy: &'static str,
     /// Components of the one data stream.
     pub components: u64,
+    /// Whether candidates are told one at a time, as they are found.
+    pub trickle: bool,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { servers: Vec::new(), policy: "all", components: 1 }
+        Self { servers: [Vec::new(), Vec::new()], policy: "all", components: 1, trickle: true }
+    }
+}
+
+impl Plan {
+    /// Tells both agents of a server.
+    #[must_use]
+    pub fn server(self, server: &Value) -> Self {
+        Self { servers: [vec![server.clone()], vec![server.clone()]], ..self }
     }
 }
 
@@ -89,9 +102,13 @@ fn type_of(candidate: &str) -> &str {
 /// What one agent has told so far.
 #[derive(Debug, Default)]
 struct Progress {
-    selected: BTreeMap<u64, SelectedPair>,
-    received: BTreeMap<u64, Vec<Vec<u8>>>,
+    /// How many generations it has begun.
+    generations: usize,
+    /// It had all its candidates of that before it had selected a pair.
+    gathered_first: bool,
     connected: bool,
+    /// Of its newest generation, by component.
+    selected: BTreeMap<u64, SelectedPair>,
     closed: bool,
 }
 
@@ -102,6 +119,10 @@ pub struct Session {
     said: Receiver<(Side, Said)>,
     progress: [Progress; 2],
     components: u64,
+    /// Datagrams sent so far on each component by each agent.
+    sent: usize,
+    /// Datagrams that have not arrived: for whom, on which component, what.
+    under_way: BTreeSet<(Side, u64, Vec<u8>)>,
 }
 
 impl Session {
@@ -119,23 +140,26 @@ impl Session {
             let name = format!("{implementation:?} ({})", side.role());
             Ok::<_, String>(Peer::start(&name, implementation.command()?, side, sender.clone()))
         };
-        let peers = [start(controlling, Side::Controlling)?, start(controlled, Side::Controlled)?];
-        let progress = [Progress::default(), Progress::default()];
-        let mut session = Self { peers, said, progress, components: plan.components };
+        let mut session = Self {
+            peers: [start(controlling, Side::Controlling)?, start(controlled, Side::Controlled)?],
+            said,
+            progress: Default::default(),
+            components: plan.components,
+            sent: 0,
+            under_way: BTreeSet::new(),
+        };
         for side in Side::BOTH {
             session.peer(side).send(&json!({
                 "cmd": "start",
                 "role": side.role(),
                 "components": plan.components,
-                "servers": plan.servers,
+                "servers": plan.servers[side as usize],
                 "policy": plan.policy,
+                "trickle": plan.trickle,
                 "options": {"loopback": true},
             }));
         }
-        let components = usize::try_from(plan.components).expect("few components");
-        session.run_until("connected", |progress| {
-            progress.iter().all(|one| one.connected && one.selected.len() == components)
-        })?;
+        session.run_until("connected", |session| session.has_selected(1))?;
         Ok(session)
     }
 
@@ -144,40 +168,40 @@ impl Session {
         &self.progress[side as usize].selected[&component]
     }
 
+    /// Whether an agent had selected a pair while it might still find candidates.
+    pub fn connected_while_gathering(&self, side: Side) -> bool {
+        !self.progress[side as usize].gathered_first
+    }
+
     /// Both agents send [`DATAGRAMS`] on every component; every one has to arrive, once and unchanged.
     pub fn exchange(&mut self) {
-        let mut sent: [BTreeMap<u64, BTreeSet<Vec<u8>>>; 2] = Default::default();
-        for number in 0..DATAGRAMS {
-            for side in Side::BOTH {
-                for component in 1..=self.components {
-                    let data = payload(side, component, number);
-                    let command =
-                        json!({"cmd": "send", "component": component, "data": BASE64.encode(&data)});
-                    self.peer(side).send(&command);
-                    sent[side as usize].entry(component).or_default().insert(data);
-                }
+        for _ in 0..DATAGRAMS {
+            self.run_until("most datagrams", Self::may_send).expect("sending is supported");
+            self.send_each_way();
+        }
+        self.expect_all_data();
+    }
+
+    /// Tells the agents of `sides` to restart; returns when both have selected a pair of the new generation for
+    /// every component. Datagrams are sent at every step of it, and every one has to arrive.
+    ///
+    /// # Errors
+    /// What an implementation does not support.
+    pub fn restart(&mut self, sides: &[Side]) -> Result<(), String> {
+        let generations = self.progress[0].generations + 1;
+        for side in sides {
+            self.peer(*side).send(&json!({"cmd": "restart"}));
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while !self.has_selected(generations) {
+            // To answer data with data would never end.
+            let heard = self.hear_next("selected again", deadline)?;
+            if heard != "data" && self.may_send() {
+                self.send_each_way();
             }
         }
-        let wanted = DATAGRAMS * usize::try_from(self.components).expect("few components");
-        self.run_until("all datagrams", |progress| {
-            progress.iter().all(|one| one.received.values().map(Vec::len).sum::<usize>() >= wanted)
-        })
-        .expect("sending is supported");
-        for side in Side::BOTH {
-            for (component, sent) in &sent[side as usize] {
-                let received = &self.progress[side.other() as usize].received[component];
-                assert_eq!(received.len(), DATAGRAMS, "datagrams on component {component} from {side:?}");
-                assert!(
-                    received.iter().all(|data| sent.contains(data)),
-                    "a datagram was changed, or came twice"
-                );
-                assert_eq!(
-                    received.iter().collect::<BTreeSet<_>>().len(),
-                    DATAGRAMS,
-                    "a datagram came twice"
-                );
-            }
-        }
+        self.expect_all_data();
+        Ok(())
     }
 
     /// Closes both agents: each says `closed` last and ends with status 0.
@@ -185,7 +209,7 @@ impl Session {
         for side in Side::BOTH {
             self.peer(side).send(&json!({"cmd": "close"}));
         }
-        self.run_until("closed", |progress| progress.iter().all(|one| one.closed))
+        self.run_until("closed", |session| session.progress.iter().all(|one| one.closed))
             .expect("closing is supported");
         for peer in &mut self.peers {
             peer.expect_exit();
@@ -196,48 +220,106 @@ impl Session {
         &mut self.peers[side as usize]
     }
 
-    /// Hears and carries until `done`.
-    fn run_until(&mut self, what: &str, done: impl Fn(&[Progress; 2]) -> bool) -> Result<(), String> {
-        let deadline = Instant::now() + PATIENCE;
-        while !done(&self.progress) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.said.recv_timeout(left) {
-                Ok((side, Said::Event(event))) => self.hear(side, &event)?,
-                Ok((side, Said::Garbage(line))) => panic!("{side:?} wrote a line that is no event: {line}"),
-                Ok((side, Said::Ended)) => assert!(
-                    self.progress[side as usize].closed,
-                    "{side:?} ended before '{what}': {:#?}",
-                    self.progress
-                ),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    panic!("not '{what}' within {PATIENCE:?}: {:#?}", self.progress)
-                }
+    /// Whether both agents have a pair for every component, in the last of so many generations.
+    fn has_selected(&self, generations: usize) -> bool {
+        let components = usize::try_from(self.components).expect("few components");
+        self.progress.iter().all(|one| {
+            assert!(one.generations <= generations, "a restart without a reason: {:#?}", self.progress);
+            one.generations == generations && one.connected && one.selected.len() == components
+        })
+    }
+
+    /// Whether one more datagram for each agent on each component stays within the [`WINDOW`].
+    fn may_send(&self) -> bool {
+        let under_way = |side, component| {
+            self.under_way.iter().filter(|(to, on, _)| (*to, *on) == (side, component)).count()
+        };
+        Side::BOTH
+            .into_iter()
+            .all(|side| (1..=self.components).all(|component| under_way(side, component) < WINDOW))
+    }
+
+    fn send_each_way(&mut self) {
+        for side in Side::BOTH {
+            for component in 1..=self.components {
+                let data = payload(side, component, self.sent);
+                let command = json!({"cmd": "send", "component": component, "data": BASE64.encode(&data)});
+                self.under_way.insert((side.other(), component, data));
+                self.peer(side).send(&command);
             }
+        }
+        self.sent += 1;
+    }
+
+    fn expect_all_data(&mut self) {
+        self.run_until("all datagrams", |session| session.under_way.is_empty())
+            .expect("sending is supported");
+    }
+
+    /// Hears and carries until `done`.
+    fn run_until(&mut self, what: &str, done: impl Fn(&Self) -> bool) -> Result<(), String> {
+        let deadline = Instant::now() + PATIENCE;
+        while !done(self) {
+            self.hear_next(what, deadline)?;
         }
         Ok(())
     }
 
+    /// Hears one event, does what it asks for, and returns its name.
+    fn hear_next(&mut self, what: &str, deadline: Instant) -> Result<String, String> {
+        match self.said.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok((side, Said::Event(event))) => {
+                self.hear(side, &event)?;
+                Ok(event["event"].as_str().unwrap_or_default().to_owned())
+            }
+            Ok((side, Said::Garbage(line))) => panic!("{side:?} wrote a line that is no event: {line}"),
+            Ok((side, Said::Ended)) => {
+                assert!(
+                    self.progress[side as usize].closed,
+                    "{side:?} ended before '{what}': {:#?}",
+                    self.progress
+                );
+                Ok(String::new())
+            }
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => panic!(
+                "not '{what}' within {PATIENCE:?}: {:#?}, {} datagrams under way",
+                self.progress,
+                self.under_way.len()
+            ),
+        }
+    }
+
     fn hear(&mut self, side: Side, event: &Value) -> Result<(), String> {
         let component = event["component"].as_u64().unwrap_or(1);
+        let progress = &mut self.progress[side as usize];
         match event["event"].as_str().unwrap_or_default() {
-            "local-parameters" => self.carry(side, event, "remote-parameters"),
+            "local-parameters" => {
+                progress.generations += 1;
+                progress.gathered_first = false;
+                progress.selected.clear();
+                self.carry(side, event, "remote-parameters");
+            }
             "local-candidate" => self.carry(side, event, "remote-candidate"),
-            "gathering-complete" => self.carry(side, event, "remote-gathering-complete"),
+            "gathering-complete" => {
+                progress.gathered_first = progress.selected.is_empty();
+                self.carry(side, event, "remote-gathering-complete");
+            }
             "selected" => {
                 let text = |key: &str| event[key].as_str().expect("candidates of a selected pair").to_owned();
                 let pair = SelectedPair { local: text("local"), remote: text("remote") };
-                self.progress[side as usize].selected.insert(component, pair);
+                progress.selected.insert(component, pair);
             }
             "state" => match event["state"].as_str().unwrap_or_default() {
-                "connected" | "completed" => self.progress[side as usize].connected = true,
+                "connected" | "completed" => progress.connected = true,
                 "failed" => panic!("{side:?} failed: {:#?}", self.progress),
                 _ => {}
             },
             "data" => {
                 let data = BASE64.decode(event["data"].as_str().unwrap_or_default()).expect("base64");
-                self.progress[side as usize].received.entry(component).or_default().push(data);
+                let arrived = self.under_way.remove(&(side, component, data));
+                assert!(arrived, "{side:?} received what nobody sent, or the same twice: {event}");
             }
-            "closed" => self.progress[side as usize].closed = true,
+            "closed" => progress.closed = true,
             "error" => {
                 let message = event["message"].as_str().unwrap_or_default();
                 assert!(message.starts_with("unsupported:"), "{side:?}: {message}");

@@ -1,4 +1,5 @@
 //! `spec-tests coverage`: what floe meets of the standards, shown by running the tests that the catalogue names.
+//! `spec-tests consent`: what loss does to consent, calculated.
 
 use std::{collections::BTreeSet, error::Error, fs, process::ExitCode};
 
@@ -8,12 +9,14 @@ use spec_tests::{
         guards::{self, Verdict},
         run,
     },
+    expiry,
     tools::root,
 };
 
 const USAGE: &str = "\
 usage: spec-tests coverage [--json | --write] [--only ID]...
        spec-tests coverage --guards N [--seed S] [--only ID]...
+       spec-tests consent [--write]
 
 Runs the tests of the catalogue of requirements and prints, per text, which ids have passing tests, which are
 deviations and which are open. Ends with status 1 if a test fails or the catalogue is faulty.
@@ -24,6 +27,8 @@ deviations and which are open. Ends with status 1 if a test fails or the catalog
               tell whether the id's own test fails; ends with status 1 if one does not
   --seed S    a number, 0 if it is not given
   --only ID   look at this id only; may be repeated
+
+The last form prints docs/consent.md, or writes it: how often loss alone makes a living peer look dead.
 ";
 
 /// What the command line asks for.
@@ -58,6 +63,21 @@ fn options(words: impl Iterator<Item = String>) -> Option<Options> {
 }
 
 fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["consent"] => {
+            print!("{}", expiry::page());
+            return ExitCode::SUCCESS;
+        }
+        ["consent", "--write"] => {
+            let Err(error) = fs::write(root().join("docs/consent.md"), expiry::page()) else {
+                return ExitCode::SUCCESS;
+            };
+            eprintln!("docs/consent.md: {error}");
+            return ExitCode::FAILURE;
+        }
+        _ => {}
+    }
     let Some(options) = options(std::env::args().skip(1)) else {
         eprint!("{USAGE}");
         return ExitCode::from(2);

@@ -20,6 +20,8 @@ pub enum Implementation {
     Floe,
     /// aioice, by `peers/aioice_peer.py`.
     Aioice,
+    /// libnice, by `peers/libnice_peer.py`.
+    Libnice,
 }
 
 impl Implementation {
@@ -34,13 +36,16 @@ impl Implementation {
                 command.arg("peer");
                 Ok(command)
             }
-            Self::Aioice => {
-                let mut command = Command::new(tools::python_with_aioice()?);
-                command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/aioice_peer.py"));
-                Ok(command)
-            }
+            Self::Aioice => Ok(driver(&tools::python_with_aioice()?, "aioice_peer.py")),
+            Self::Libnice => Ok(driver(&tools::python_with_libnice()?, "libnice_peer.py")),
         }
     }
+}
+
+fn driver(python: &Path, script: &str) -> Command {
+    let mut command = Command::new(python);
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(script));
+    command
 }
 
 /// What a peer said: a line, or that its output has ended.

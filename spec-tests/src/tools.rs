@@ -57,6 +57,23 @@ pub fn python_with_aioice() -> Result<PathBuf, String> {
     if works { Ok(python) } else { Err("aioice is not in .venv; './test setup' installs it".into()) }
 }
 
+/// The Python of the system, which Debian's description of libnice is for.
+///
+/// # Errors
+/// A text for people that says what is missing and how to get it.
+pub fn python_with_libnice() -> Result<PathBuf, String> {
+    let python = PathBuf::from("/usr/bin/python3");
+    let works = Command::new(&python)
+        .args(["-c", "import gi; gi.require_version('Nice', '0.1')"])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if works {
+        Ok(python)
+    } else {
+        Err("libnice (gir1.2-nice-0.1, python3-gi) is not installed; './test setup' installs it".into())
+    }
+}
+
 /// The `floe` program, built by cargo on first use.
 pub fn floe() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();

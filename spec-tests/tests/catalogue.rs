@@ -27,7 +27,7 @@ fn docs_conformance_is_made_from_the_catalogue() {
 }
 
 #[test]
-fn what_sessions_of_rfc_8445_need_is_met() {
+fn what_sessions_and_their_life_need_is_met() {
     let open: Vec<String> = all()
         .into_iter()
         .filter(|one| GUARDED.contains(&one.id.as_str()) && !matches!(one.kind(), Kind::Met))

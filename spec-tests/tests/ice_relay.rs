@@ -1,130 +1,19 @@
 //! Checks over a relay (RFC 8445 §7.2.1, §7.3.1.2), with the TURN server of the simulator on the wire.
 
-use std::{cell::RefCell, rc::Rc};
-
 use floe_agent::{
-    Event, Server as ServerEntry, TransmitKind,
-    pair::{CandidateType, Role, TransportAddress},
+    Event, TransmitKind,
+    pair::TransportAddress,
     stun::{Instant, Message, Method, attribute::XorPeerAddress, channel::ChannelData},
-    turn::Credentials,
 };
-use floe_sim::server::{PeerPolicy, Prefix, Server, ServerConfig, ServerRequest};
-use spec_tests::wire::{Answer, Ask, Datagram, Fate, Node, RTP, STREAM, World, address, answer, ms};
-
-const SERVER: &str = "192.0.2.1:3478";
-
-/// The server on the wire, shared with the test so that it can be looked at.
-#[derive(Clone)]
-struct OnWire(Rc<RefCell<Relays>>);
-
-struct Relays {
-    server: Server,
-    open: Vec<TransportAddress>,
-    port: u16,
-}
-
-impl OnWire {
-    fn new() -> Self {
-        let listen = address(SERVER).socket_addr();
-        let config = ServerConfig::new(vec![listen], vec![listen.ip()]);
-        let mut config = config.with_user("ada", "correct horse");
-        config.peers = PeerPolicy { allow: Prefix::DOCUMENTATION.to_vec(), ..PeerPolicy::default() };
-        let server = Server::new(config, [5; 32]);
-        Self(Rc::new(RefCell::new(Relays { server, open: Vec::new(), port: 50_000 })))
-    }
-
-    /// An ICMP error comes to the relay about what it sent to this peer.
-    fn icmp(&self, now: Instant, peer: TransportAddress, kind: u8, code: u8) {
-        let mut relays = self.0.borrow_mut();
-        let relay = relays.open.first().expect("an allocation").socket_addr();
-        relays.server.handle_icmp(now, relay, peer.socket_addr(), (kind, code, 0));
-    }
-}
-
-impl Node for OnWire {
-    fn owns(&self, at: TransportAddress) -> bool {
-        at == address(SERVER) || self.0.borrow().open.contains(&at)
-    }
-
-    fn handle(&mut self, now: Instant, datagram: &Datagram) {
-        let (to, from) = (datagram.to.socket_addr(), datagram.from.socket_addr());
-        if datagram.to == address(SERVER) {
-            self.0.borrow_mut().server.handle_datagram(now, to, from, &datagram.bytes);
-        } else {
-            self.0.borrow_mut().server.handle_relayed(now, to, from, &datagram.bytes);
-        }
-        self.open_relays(now);
-    }
-
-    fn handle_timeout(&mut self, now: Instant) {
-        self.0.borrow_mut().server.handle_timeout(now);
-        self.open_relays(now);
-    }
-
-    fn poll(&mut self) -> Option<(TransportAddress, TransportAddress, Vec<u8>)> {
-        let sent = self.0.borrow_mut().server.poll_transmit()?;
-        Some((sent.from.into(), sent.to.into(), sent.bytes))
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        self.0.borrow().server.poll_timeout()
-    }
-}
-
-impl OnWire {
-    fn open_relays(&self, now: Instant) {
-        let Relays { server, open, port } = &mut *self.0.borrow_mut();
-        while let Some(request) = server.poll_request() {
-            match request {
-                ServerRequest::OpenRelay { id, ip, .. } => {
-                    let relay = TransportAddress::new(ip, *port);
-                    *port += 1;
-                    open.push(relay);
-                    server.handle_relay_opened(now, id, Ok(relay.socket_addr()));
-                }
-                ServerRequest::CloseRelay { address } => {
-                    open.retain(|known| known.socket_addr() != address);
-                }
-            }
-        }
-    }
-}
-
-/// An agent with a relay on the left, one without on the right; nothing but what the relay carries gets through.
-fn over_the_relay(rtt: u64) -> (World, OnWire) {
-    let hosts: [&[&str]; 2] = [&["198.51.100.1"], &["203.0.113.1"]];
-    let roles = [Role::Controlling, Role::Controlled];
-    let mut world = World::with(roles, hosts, ms(rtt), |index, config| {
-        if index == 0 {
-            let credentials = Credentials::new(b"ada", b"correct horse").expect("short");
-            let url = format!("turn:{}", SERVER.replace(":3478", "")).parse().expect("a URI");
-            config.gathering.servers = vec![ServerEntry::new(url, Some(credentials))];
-        }
-    });
-    let server = OnWire::new();
-    world.nodes.push(Box::new(server.clone()));
-    let [left, right] = [address("198.51.100.1:1000"), address("203.0.113.1:1000")];
-    world.judge = Box::new(move |datagram| {
-        let direct = [(left, right), (right, left)].contains(&(datagram.from, datagram.to));
-        if direct { Fate::Lost } else { Fate::Arrives }
-    });
-    (world, server)
-}
+use spec_tests::wire::{
+    Answer, Ask, Datagram, RTP, STREAM, World, address, answer, ms,
+    relay::{SERVER, gather_relay, over_the_relay},
+};
 
 /// Until the left side has its relayed candidate.
 #[track_caller]
 fn gather(world: &mut World) -> TransportAddress {
-    let relayed = |world: &World| {
-        world.sides[0].events.iter().find_map(|(_, event)| match event {
-            Event::LocalCandidate { candidate, .. } if candidate.kind == CandidateType::Relayed => {
-                Some(candidate.address)
-            }
-            _ => None,
-        })
-    };
-    let end = world.now.after(ms(5_000));
-    world.run_until(end, |world| relayed(world).is_some());
-    relayed(world).expect("a relayed candidate")
+    gather_relay(world, 0)
 }
 
 /// A TURN message to the server.
@@ -201,7 +90,7 @@ fn ice_18_the_permission_is_kept_until_ice_concludes() {
     for two in permissions.windows(2) {
         assert!(two[1].since(two[0]) < ms(300_000), "never without one: {permissions:?}");
     }
-    assert_eq!(server.0.borrow().server.allocations(), 1);
+    assert_eq!(server.allocations(), 1);
 }
 
 #[test]
@@ -271,7 +160,7 @@ fn s04_closing_with_an_allocation_releases_it_first() {
         assert!(world.sides[0].agent.is_closed(), "closed at {until} ms");
         assert!(matches!(world.sides[0].events.last(), Some((_, Event::Closed))));
         assert!(world.sides[0].sockets.is_empty());
-        assert_eq!(server.0.borrow().server.allocations(), 0, "closed at {until} ms");
+        assert_eq!(server.allocations(), 0, "closed at {until} ms");
         let closed = world.first(0, |event| matches!(event, Event::Closed)).expect("closed");
         let own = [TransmitKind::Check, TransmitKind::Response, TransmitKind::Relay, TransmitKind::Gathering];
         let ip = address("198.51.100.1:1").ip();

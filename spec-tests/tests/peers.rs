@@ -1,35 +1,94 @@
 //! floe against other agents and servers, each in a process of its own, on loopback.
 
-use std::time::Duration;
+use std::{env, net::UdpSocket, time::Duration};
 
+use serde_json::json;
 use spec_tests::{
     coturn::Coturn,
     interop::{Plan, Session, Side},
-    peer::{Implementation, Implementation::Aioice, Implementation::Floe, Said, Talk},
+    peer::{
+        Implementation::{self, Aioice, Floe, Libnice},
+        Said, Talk,
+    },
     tools::or_skip,
 };
 
 /// How long coturn may take to notice that an allocation was released.
 const RELEASE_WAIT: Duration = Duration::from_secs(10);
+/// What to set to how many times two agents shall meet in each test.
+const RUNS: &str = "FLOE_PEER_RUNS";
+/// Without [`RUNS`]: what comes once in a while is seen once in a while.
+const DEFAULT_RUNS: usize = 3;
+/// The components of RTP and RTCP.
+const RTP_AND_RTCP: u64 = 2;
+
+/// Lets two agents meet as often as asked for; a meeting ends with `then`.
+fn meet(
+    controlling: Implementation,
+    controlled: Implementation,
+    plan: &Plan,
+    mut then: impl FnMut(&mut Session) -> Result<(), String>,
+) {
+    let runs = env::var(RUNS).map_or(DEFAULT_RUNS, |runs| runs.parse().expect("a number of runs"));
+    for run in 1..=runs {
+        // Shown when the run fails.
+        println!("run {run} of {runs}");
+        let Some(mut session) = or_skip(Session::connect(controlling, controlled, plan)) else { return };
+        let Some(()) = or_skip(then(&mut session)) else { return };
+        session.close();
+    }
+}
 
 /// Connects, sends 20 datagrams each way on every component, closes.
 fn talk(controlling: Implementation, controlled: Implementation, plan: &Plan) {
-    let Some(mut session) = or_skip(Session::connect(controlling, controlled, plan)) else { return };
-    session.exchange();
-    session.close();
+    meet(controlling, controlled, plan, |session| {
+        session.exchange();
+        Ok(())
+    });
+}
+
+/// Each agent begins a generation, then both at once; there is data before, between, during and after.
+fn talk_and_restart(controlling: Implementation, controlled: Implementation, components: u64) {
+    let plan = Plan { components, ..Plan::default() };
+    meet(controlling, controlled, &plan, |session| {
+        session.exchange();
+        for sides in [&[Side::Controlling][..], &[Side::Controlled], &Side::BOTH] {
+            println!("restart of {sides:?}");
+            session.restart(sides)?;
+            session.exchange();
+        }
+        Ok(())
+    });
+}
+
+/// One agent asks a server that never answers: it has connected by what it told before gathering ends.
+fn talk_while_gathering(controlling: Implementation, controlled: Implementation, gathering: Side) {
+    let silent = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let address = silent.local_addr().expect("it is bound");
+    let mut plan = Plan::default();
+    plan.servers[gathering as usize] = vec![json!({"url": format!("stun:{address}")})];
+    meet(controlling, controlled, &plan, |session| {
+        assert!(
+            session.connected_while_gathering(gathering),
+            "candidates were not told before all were known"
+        );
+        session.exchange();
+        Ok(())
+    });
 }
 
 /// The same through coturn and nothing else; afterwards coturn holds nothing.
 fn talk_by_relay(controlling: Implementation, controlled: Implementation) {
     let Some(coturn) = or_skip(Coturn::start()) else { return };
-    let plan = Plan { servers: vec![coturn.turn_server()], policy: "relay", ..Plan::default() };
-    let Some(mut session) = or_skip(Session::connect(controlling, controlled, &plan)) else { return };
-    for side in Side::BOTH {
-        assert_eq!(session.selected(side, 1).types(), ("relay", "relay"), "{side:?}");
-    }
-    session.exchange();
-    assert!(coturn.allocations() >= 2, "each agent holds an allocation while connected");
-    session.close();
+    let plan = Plan { policy: "relay", ..Plan::default() }.server(&coturn.turn_server());
+    meet(controlling, controlled, &plan, |session| {
+        for side in Side::BOTH {
+            assert_eq!(session.selected(side, 1).types(), ("relay", "relay"), "{side:?}");
+        }
+        session.exchange();
+        assert!(coturn.allocations() >= 2, "each agent holds an allocation while connected");
+        Ok(())
+    });
     assert_eq!(coturn.wait_for_allocations(0, RELEASE_WAIT), 0, "allocations after both agents have closed");
 }
 
@@ -66,6 +125,11 @@ fn aioice_keeps_the_protocol() {
 }
 
 #[test]
+fn libnice_keeps_the_protocol() {
+    protocol(Libnice);
+}
+
+#[test]
 fn floe_with_floe() {
     talk(Floe, Floe, &Plan::default());
 }
@@ -82,13 +146,88 @@ fn aioice_with_floe() {
 
 #[test]
 fn aioice_with_aioice() {
-    talk(Aioice, Aioice, &Plan { components: 2, ..Plan::default() });
+    talk(Aioice, Aioice, &Plan { components: RTP_AND_RTCP, ..Plan::default() });
+}
+
+#[test]
+fn floe_with_libnice() {
+    talk(Floe, Libnice, &Plan { components: RTP_AND_RTCP, ..Plan::default() });
+}
+
+#[test]
+fn libnice_with_floe() {
+    talk(Libnice, Floe, &Plan { components: RTP_AND_RTCP, ..Plan::default() });
+}
+
+#[test]
+fn libnice_with_libnice() {
+    talk(Libnice, Libnice, &Plan { components: RTP_AND_RTCP, ..Plan::default() });
+}
+
+#[test]
+fn floe_with_libnice_without_trickle() {
+    talk(Floe, Libnice, &Plan { components: RTP_AND_RTCP, trickle: false, ..Plan::default() });
+}
+
+#[test]
+fn libnice_with_floe_without_trickle() {
+    talk(Libnice, Floe, &Plan { components: RTP_AND_RTCP, trickle: false, ..Plan::default() });
+}
+
+#[test]
+fn floe_with_aioice_while_floe_gathers() {
+    talk_while_gathering(Floe, Aioice, Side::Controlling);
+}
+
+#[test]
+fn aioice_with_floe_while_floe_gathers() {
+    talk_while_gathering(Aioice, Floe, Side::Controlled);
+}
+
+#[test]
+fn floe_with_libnice_while_floe_gathers() {
+    talk_while_gathering(Floe, Libnice, Side::Controlling);
+}
+
+#[test]
+fn libnice_with_floe_while_floe_gathers() {
+    talk_while_gathering(Libnice, Floe, Side::Controlled);
+}
+
+#[test]
+fn floe_with_libnice_while_libnice_gathers() {
+    talk_while_gathering(Floe, Libnice, Side::Controlled);
+}
+
+#[test]
+fn libnice_with_floe_while_libnice_gathers() {
+    talk_while_gathering(Libnice, Floe, Side::Controlling);
+}
+
+#[test]
+fn floe_with_floe_and_restarts() {
+    talk_and_restart(Floe, Floe, 1);
+}
+
+#[test]
+fn floe_with_libnice_and_restarts() {
+    talk_and_restart(Floe, Libnice, RTP_AND_RTCP);
+}
+
+#[test]
+fn libnice_with_floe_and_restarts() {
+    talk_and_restart(Libnice, Floe, RTP_AND_RTCP);
+}
+
+#[test]
+fn libnice_with_libnice_and_restarts() {
+    talk_and_restart(Libnice, Libnice, RTP_AND_RTCP);
 }
 
 #[test]
 fn floe_with_floe_and_a_server() {
     let Some(coturn) = or_skip(Coturn::start()) else { return };
-    talk(Floe, Floe, &Plan { servers: vec![coturn.turn_server()], ..Plan::default() });
+    talk(Floe, Floe, &Plan::default().server(&coturn.turn_server()));
     assert_eq!(coturn.wait_for_allocations(0, RELEASE_WAIT), 0, "allocations after both agents have closed");
 }
 
@@ -110,4 +249,14 @@ fn aioice_with_floe_by_relay() {
 #[test]
 fn aioice_with_aioice_by_relay() {
     talk_by_relay(Aioice, Aioice);
+}
+
+#[test]
+fn floe_with_libnice_by_relay() {
+    talk_by_relay(Floe, Libnice);
+}
+
+#[test]
+fn libnice_with_floe_by_relay() {
+    talk_by_relay(Libnice, Floe);
 }

@@ -26,7 +26,7 @@ pub use faults::{FAMILIES, GUARDED, faults};
 pub use report::{Report, Status};
 
 /// The files, in the order in which they are shown.
-const FILES: [&str; 12] = [
+const FILES: [&str; 16] = [
     "ice",
     "stun",
     "turn",
@@ -37,6 +37,10 @@ const FILES: [&str; 12] = [
     "other",
     "rfc8445",
     "rfc8421",
+    "rfc8838",
+    "rfc8863",
+    "rfc7675",
+    "sdp",
     "pains",
     "threats",
 ];

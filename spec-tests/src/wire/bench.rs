@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use floe_agent::{
-    Agent, AgentConfig, Answer as Reply, Event, Handled, Interface, InterfaceFlags, Pacer, Received, Request,
-    TransmitKind,
+    Agent, AgentConfig, Answer as Reply, Dscp, Event, Handled, Interface, InterfaceFlags, Pacer, Received,
+    Request, TransmitKind,
     pair::{
         Candidate, CandidateLine, CandidateType, ComponentId, Foundation, IceOptions, LocalPreference,
         Parameters, Place, Priority, Role, SocketId, StreamId, Transport, TransportAddress,
@@ -34,11 +34,18 @@ pub struct Sent {
     pub to: TransportAddress,
     /// What the agent said it was for.
     pub kind: TransmitKind,
+    /// How the agent wants it marked.
+    pub dscp: Dscp,
     /// The whole of it.
     pub bytes: Vec<u8>,
 }
 
 impl Sent {
+    /// Whether it is a request that the peer would answer.
+    pub fn is_request(&self) -> bool {
+        matches!(self.kind, TransmitKind::Check | TransmitKind::Consent)
+    }
+
     /// The datagram as a message.
     #[track_caller]
     pub fn message(&self) -> Message<'_> {
@@ -195,8 +202,8 @@ impl Bench {
         loop {
             while let Some(transmit) = self.agent.poll_transmit(&mut buffer) {
                 let bytes = buffer[..transmit.len].to_vec();
-                let (from, to, kind) = (transmit.from, transmit.to, transmit.kind);
-                sent.push(Sent { at: self.now, from, to, kind, bytes });
+                let (from, to, kind, dscp) = (transmit.from, transmit.to, transmit.kind, transmit.dscp);
+                sent.push(Sent { at: self.now, from, to, kind, dscp, bytes });
             }
             let mut asked = false;
             while let Some(request) = self.agent.poll_request() {
@@ -298,6 +305,64 @@ impl Bench {
             self.now = self.now.max(end);
         }
         sent
+    }
+
+    /// Lets time pass. Requests for which `wanted` says so are answered well, at once; everything that is sent.
+    pub fn converse(&mut self, time: Duration, mut wanted: impl FnMut(&Sent) -> bool) -> Vec<Sent> {
+        let end = self.now.after(time);
+        let mut sent = self.drain();
+        let mut looked_at = 0;
+        loop {
+            while let Some(request) = sent.get(looked_at).cloned() {
+                looked_at += 1;
+                if request.is_request() && wanted(&request) {
+                    self.succeed(&request);
+                    sent.extend(self.drain());
+                }
+            }
+            let Some(next) = self.agent.poll_timeout().filter(|next| *next <= end) else {
+                self.now = self.now.max(end);
+                return sent;
+            };
+            self.now = self.now.max(next);
+            self.agent.handle_timeout(self.now, &mut self.pacer);
+            sent.extend(self.drain());
+        }
+    }
+
+    /// Makes the pair of the first socket and this address the selected one of the first component; which socket
+    /// that is.
+    #[track_caller]
+    pub fn select(&mut self, to: &str) -> Place {
+        self.add_remote(0, to);
+        let check = self.next_check();
+        self.succeed(&check);
+        if self.agent.role() == Role::Controlling {
+            let nomination = self.next_check();
+            assert!(nomination.request().use_candidate, "{nomination:?}");
+            self.succeed(&nomination);
+        } else {
+            let (answer, _) = self.ask(address(to), &Ask::nominating());
+            assert_eq!(answer.expect("an answer").code, None);
+        }
+        self.drain();
+        let selected = self.agent.selected(STREAM, RTP).expect("a selected pair");
+        assert_eq!(selected.remote, address(to));
+        check.from
+    }
+
+    /// What states it has told of, in order.
+    pub fn states(&self) -> Vec<floe_agent::State> {
+        let state = |(_, event): &(Instant, Event)| match event {
+            Event::State(state) => Some(*state),
+            _ => None,
+        };
+        self.events.iter().filter_map(state).collect()
+    }
+
+    /// When an event first came.
+    pub fn first(&self, wanted: impl Fn(&Event) -> bool) -> Option<Instant> {
+        self.events.iter().find(|(_, event)| wanted(event)).map(|(at, _)| *at)
     }
 
     /// The next check that begins, within a second.

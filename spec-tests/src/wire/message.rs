@@ -5,8 +5,8 @@ use floe_agent::{
     stun::{
         Algorithm, AttributeType, Class, IntegrityKey, Message, MessageWriter, Method, TransactionId,
         attribute::{
-            ErrorCode, IceControlled, IceControlling, Priority, Software, UnknownAttributes, UseCandidate,
-            Username, XorMappedAddress,
+            ErrorCode, IceControlled, IceControlling, Nomination, Priority, Software, UnknownAttributes,
+            UseCandidate, Username, XorMappedAddress,
         },
         binding::Claim,
     },
@@ -38,6 +38,8 @@ pub struct Ask {
     pub claim: Option<Claim>,
     /// USE-CANDIDATE.
     pub use_candidate: bool,
+    /// NOMINATION.
+    pub nomination: Option<u32>,
     /// Attributes by number, with four bytes each.
     pub others: Vec<u16>,
 }
@@ -53,6 +55,7 @@ impl Ask {
             priority: Some(0x6E00_01FF),
             claim: Some(Claim::Controlled(1)),
             use_candidate: false,
+            nomination: None,
             others: Vec::new(),
         }
     }
@@ -84,6 +87,9 @@ impl Ask {
         }
         if self.use_candidate {
             writer.put(&UseCandidate).expect("room");
+        }
+        if let Some(value) = self.nomination {
+            writer.put(&Nomination(value)).expect("room");
         }
         for kind in &self.others {
             writer.put_raw(AttributeType::new(*kind), b"what").expect("room");

@@ -3,6 +3,8 @@
 
 mod bench;
 mod message;
+pub mod relay;
+pub mod signal;
 mod world;
 
 pub use bench::{Arrival, Bench, HOST, Sent, host_candidate, remote_parameters};

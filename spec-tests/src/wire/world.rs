@@ -149,13 +149,14 @@ impl World {
         self.collect(to);
     }
 
-    /// Tells a side the candidates that the other has told of so far.
+    /// Tells a side the candidates that the other has told of so far, of its newest generation.
     pub fn tell_candidates(&mut self, to: usize) {
+        let newest = self.sides[1 - to].agent.generation();
         let told: Vec<_> = self.sides[1 - to]
             .events
             .iter()
             .filter_map(|(_, event)| match event {
-                Event::LocalCandidate { stream, candidate } => {
+                Event::LocalCandidate { stream, candidate, generation } if *generation == newest => {
                     Some((*stream, CandidateLine::from(candidate)))
                 }
                 _ => None,
@@ -248,6 +249,7 @@ impl World {
             from: transmit.from,
             to: transmit.to,
             kind: transmit.kind,
+            dscp: transmit.dscp,
             bytes,
         }]);
         true
@@ -266,7 +268,7 @@ impl World {
 
     /// When an event first came to a side.
     pub fn first(&self, side: usize, wanted: impl Fn(&Event) -> bool) -> Option<Instant> {
-        self.sides[side].events.iter().find(|(_, event)| wanted(event)).map(|(at, _)| *at)
+        self.sides[side].first(wanted)
     }
 
     /// What was sent to an address.

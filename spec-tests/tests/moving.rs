@@ -1,0 +1,251 @@
+//! The selected pair of a session that goes on: what may move it, and what may not (RFC 8445 §8.1.1, renomination).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use floe_agent::{
+    AgentConfig, Event,
+    pair::{CandidateType, ComponentId, Role, TransportAddress},
+    stun::{AttributeType, Class, Message, Method, TransactionId, binding::BindingRequest},
+};
+use spec_tests::wire::{
+    Datagram, Fate, RTP, STREAM, World, address, at, ms,
+    relay::{self, HOSTS},
+    signal::{Signalling, connect},
+};
+
+/// Both sides with a relay; what goes straight from host to host in the first `slow` milliseconds arrives at their end.
+fn late_direct(renomination: [bool; 2], slow: u64) -> World {
+    let (mut world, _server) = relay::relayed([true, true], ms(40), |side, config| {
+        config.renomination = renomination[side];
+    });
+    let ips = HOSTS.map(|ip| address(&format!("{ip}:1")).ip());
+    world.judge = Box::new(move |one| {
+        let direct = ips.contains(&one.from.ip()) && ips.contains(&one.to.ip());
+        match at(slow).since(one.at) {
+            wait if direct && !wait.is_zero() => Fate::Late(wait),
+            _ => Fate::Arrives,
+        }
+    });
+    world
+}
+
+fn selected_kinds(world: &World) -> [Option<CandidateType>; 2] {
+    world.sides.each_ref().map(|side| side.agent.selected(STREAM, RTP).map(|pair| pair.local.kind))
+}
+
+/// How often a side was told that a pair is selected.
+fn selections(world: &World, side: usize) -> usize {
+    let told = |(_, event): &&(_, Event)| matches!(event, Event::Selected { .. });
+    world.sides[side].events.iter().filter(told).count()
+}
+
+/// Nominations of a side: component, transaction, value, in the order in which they began.
+fn nominations(world: &World, side: usize) -> Vec<(TransportAddress, TransactionId, Option<u32>)> {
+    let own: Vec<_> = world.sides[side].sockets.iter().map(|(_, at)| *at).collect();
+    let mut known = BTreeSet::new();
+    let mut found = Vec::new();
+    for one in world.log.iter().filter(|one| own.contains(&one.from)) {
+        let Ok(message) = Message::parse(&one.bytes) else { continue };
+        if (message.method(), message.class()) != (Method::BINDING, Class::Request) {
+            continue;
+        }
+        let request = BindingRequest::decode(&message).expect("well-formed");
+        assert!(request.use_candidate || request.nomination.is_none(), "a value without a nomination");
+        if request.use_candidate && known.insert(message.transaction_id()) {
+            found.push((one.from, message.transaction_id(), request.nomination));
+        }
+    }
+    found
+}
+
+/// Two hosts, two addresses each, two components; the best path opens after two seconds.
+fn two_paths(change: impl Fn(usize, &mut AgentConfig)) -> World {
+    let hosts: [&[&str]; 2] = [&["10.0.0.1", "10.0.2.1"], &["10.0.1.1"]];
+    let mut world = World::with([Role::Controlling, Role::Controlled], hosts, ms(50), |side, config| {
+        config.streams = vec![(STREAM, vec![RTP, ComponentId::RTCP])];
+        change(side, config);
+    });
+    let best = address("10.0.0.1:1").ip();
+    world.judge = Box::new(move |one: &Datagram| {
+        let wait = at(4_000).since(one.at);
+        if [one.from.ip(), one.to.ip()].contains(&best) && !wait.is_zero() {
+            Fate::Late(wait)
+        } else {
+            Fate::Arrives
+        }
+    });
+    world
+}
+
+#[test]
+fn oth_05_every_nomination_has_a_value_that_rises_for_its_component() {
+    let mut world = two_paths(|_, config| config.renomination = true);
+    let mut signalling = connect(&mut world, 20);
+    signalling.run(&mut world, ms(60_000));
+    let nominations = nominations(&world, 0);
+    let mut values: BTreeMap<u16, Vec<u32>> = BTreeMap::new();
+    for (from, _, value) in &nominations {
+        // Sockets of the second component have odd ports here.
+        values.entry(from.port() % 2).or_default().push(value.expect("NOMINATION beside USE-CANDIDATE"));
+    }
+    assert_eq!(values.len(), 2, "{nominations:?}");
+    for (component, values) in &values {
+        assert!(values.len() >= 2, "component {component} was moved: {values:?}");
+        assert!(values.windows(2).all(|two| two[0] < two[1]), "component {component}: {values:?}");
+    }
+    // The controlled side never does.
+    assert!(self::nominations(&world, 1).is_empty());
+    world.assert_agreed();
+    let best = world.sides[0].agent.selected(STREAM, RTP).expect("selected").local.address;
+    assert_eq!(best.ip(), address("10.0.0.1:1").ip(), "and the best pair is in use");
+}
+
+#[test]
+fn oth_05_values_begin_anew_with_a_generation() {
+    let mut world = two_paths(|_, config| config.renomination = true);
+    let mut signalling = connect(&mut world, 20);
+    signalling.run(&mut world, ms(20_000));
+    let before = nominations(&world, 0).len();
+    world.sides[0].agent.restart(world.now).expect("open");
+    world.collect(0);
+    signalling.run(&mut world, ms(20_000));
+    let after = nominations(&world, 0).split_off(before);
+    assert!(after.len() >= 2, "one for each component");
+    world.assert_agreed();
+    assert!(world.is_completed());
+}
+
+#[test]
+fn ice_32_oth_05_without_the_option_on_both_sides_one_pair_is_nominated_for_good() {
+    for option in [[false, false], [true, false], [false, true]] {
+        let mut world = two_paths(|side, config| config.renomination = option[side]);
+        let mut signalling = connect(&mut world, 20);
+        let first =
+            world.sides.each_ref().map(|side| side.agent.selected(STREAM, RTP).expect("selected").remote);
+        signalling.run(&mut world, ms(120_000));
+        let nominations = nominations(&world, 0);
+        assert!(nominations.iter().all(|(_, _, value)| value.is_none()), "{option:?}");
+        let pairs: BTreeSet<_> = nominations.iter().map(|(from, ..)| *from).collect();
+        assert_eq!(pairs.len(), 2, "{option:?}: one pair of each component: {nominations:?}");
+        let last =
+            world.sides.each_ref().map(|side| side.agent.selected(STREAM, RTP).expect("selected").remote);
+        assert_eq!(first, last, "{option:?}");
+        assert_eq!([0, 1].map(|side| selections(&world, side)), [2, 2], "{option:?}: once a component");
+        let unknown = |one: &Datagram| {
+            Message::parse(&one.bytes).is_ok_and(|message| message.raw(AttributeType::NOMINATION).is_some())
+        };
+        assert!(!world.log.iter().any(unknown));
+    }
+}
+
+/// Data both ways all the time, fifty datagrams a second; how many were sent and how many came, by the side that sent.
+fn talk(world: &mut World, signalling: &mut Signalling, millis: u64) -> [(usize, usize); 2] {
+    let mut sent = [0_u32; 2];
+    for side in &mut world.sides {
+        side.data.clear();
+    }
+    for _ in 0..millis / 20 {
+        for (side, sent) in sent.iter_mut().enumerate() {
+            let payload = [&[0x80][..], &sent.to_be_bytes()].concat();
+            assert!(world.send(side, &payload), "side {side} may not send at {:?}", world.now);
+            *sent += 1;
+        }
+        signalling.run(world, ms(20));
+    }
+    signalling.run(world, ms(500));
+    [0, 1].map(|side| {
+        let came: BTreeSet<_> = world.sides[1 - side].data.iter().map(|(_, _, data)| data.clone()).collect();
+        (sent[side] as usize, came.len())
+    })
+}
+
+#[test]
+fn p06_a_direct_pair_that_comes_late_is_moved_to_without_a_lost_datagram() {
+    let mut world = late_direct([true, true], 4_000);
+    let mut signalling = connect(&mut world, 20);
+    let relayed = Some(CandidateType::Relayed);
+    let before = selected_kinds(&world);
+    assert!(before.contains(&relayed), "a relay comes first: {before:?}");
+    for (sent, came) in talk(&mut world, &mut signalling, 10_000) {
+        assert!(sent >= 400 && came == sent, "{came} of {sent}");
+    }
+    assert!(!selected_kinds(&world).contains(&relayed), "direct, five seconds after it could be");
+    world.assert_agreed();
+    let moved = |world: &World, side: usize| {
+        let told = |(_, event): &&(_, Event)| matches!(event, Event::Moved { .. });
+        world.sides[side].events.iter().filter(told).count()
+    };
+    assert!(moved(&world, 0) >= 1 && moved(&world, 1) >= 1, "and both say why");
+}
+
+#[test]
+fn p06_without_renomination_a_restart_is_suggested_and_brings_the_direct_pair() {
+    let mut world = late_direct([false, false], 4_000);
+    let mut signalling = connect(&mut world, 20);
+    let relayed = Some(CandidateType::Relayed);
+    let before = selected_kinds(&world);
+    assert!(before.contains(&relayed), "a relay comes first: {before:?}");
+    for (sent, came) in talk(&mut world, &mut signalling, 10_000) {
+        assert_eq!(sent, came);
+    }
+    assert_eq!(selected_kinds(&world), before, "nothing moves by itself");
+    let suggested = |world: &World| {
+        let told = |(_, event): &&(_, Event)| matches!(event, Event::RestartSuggested { .. });
+        world.sides.each_ref().map(|side| side.events.iter().filter(told).count())
+    };
+    assert_eq!(suggested(&world).iter().max(), Some(&1), "once: {:?}", suggested(&world));
+    let asked = usize::from(suggested(&world)[0] == 0);
+    world.sides[asked].agent.restart(world.now).expect("open");
+    world.collect(asked);
+    for (sent, came) in talk(&mut world, &mut signalling, 10_000) {
+        assert_eq!(sent, came);
+    }
+    assert!(!selected_kinds(&world).contains(&relayed));
+    world.assert_agreed();
+}
+
+/// The address of the selected pair goes away while data flows; when data came again, and whether a restart was
+/// suggested.
+fn lose_the_interface(renomination: bool) -> (u64, bool) {
+    let hosts: [&[&str]; 2] = [&["10.0.0.1", "10.0.2.1"], &["10.0.1.1"]];
+    let roles = [Role::Controlling, Role::Controlled];
+    let mut world = World::with(roles, hosts, ms(40), |_, config| config.renomination = renomination);
+    let mut signalling = connect(&mut world, 20);
+    signalling.run(&mut world, ms(60_000));
+    let used = world.sides[0].agent.selected(STREAM, RTP).expect("selected").local.address.ip().to_string();
+    let left = if used == hosts[0][0] { hosts[0][1] } else { hosts[0][0] };
+    world.sides[0].now = world.now;
+    let sent = world.sides[0].gather(&[left]);
+    drop(sent);
+    world.collect(0);
+    let gone = world.now;
+    let mut came = None;
+    for side in &mut world.sides {
+        side.data.clear();
+    }
+    while came.is_none() && world.now.since(gone) < ms(20_000) {
+        let _ = (world.send(0, b"\x80 to"), world.send(1, b"\x80 fro"));
+        signalling.run(&mut world, ms(5));
+        let all = world.sides.iter().all(|side| !side.data.is_empty());
+        came = all.then(|| world.now.since(gone).as_millis());
+    }
+    let suggested = world.first(0, |event| matches!(event, Event::RestartSuggested { .. })).is_some();
+    if came.is_some() {
+        signalling.run(&mut world, ms(5_000));
+        world.assert_agreed();
+    }
+    (came.and_then(|came| u64::try_from(came).ok()).unwrap_or(u64::MAX), suggested)
+}
+
+#[test]
+fn p13_with_renomination_data_goes_on_a_round_trip_after_the_interface_went() {
+    let (came, _) = lose_the_interface(true);
+    // A round trip of 40 ms and three Ta; looked at each 5 ms.
+    assert!(came <= 40 + 15 + 5, "after {came} ms");
+}
+
+#[test]
+fn p13_without_renomination_a_restart_is_suggested_when_the_interface_goes() {
+    let (_, suggested) = lose_the_interface(false);
+    assert!(suggested);
+}
