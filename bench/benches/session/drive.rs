@@ -1,0 +1,187 @@
+//! One way to drive a session, whoever the agents are: a virtual clock, and datagrams handed over as they were made.
+
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+/// What a datagram takes from one agent to the other: half a round trip of 50 ms.
+pub(crate) const ONE_WAY: Duration = Duration::from_millis(25);
+/// Nobody needs as long where nothing is lost.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Port of the first host candidate of each agent; that of the others follows by their number.
+const FIRST_PORT: u16 = 5000;
+/// Length of the data that is sent when a session is there.
+pub(crate) const DATA_BYTES: usize = 1200;
+
+/// An agent, as far as a session needs it. Instants are time since an origin.
+pub(crate) trait Peer: Sized {
+    const NAME: &'static str;
+    /// Size of the agent itself, without what it has on the heap.
+    const BYTES: usize;
+    /// Whether data passes through the agent, or is asked about.
+    const CARRIES_DATA: bool = true;
+    /// A datagram as one agent makes it and the other takes it: nothing is copied on the way. Used again and again.
+    type Datagram: Default;
+
+    /// Makes the controlling and the controlled agent, with `hosts` host candidates each, all of which the other knows
+    /// by value. `number` is another one each time, for those that do not draw random numbers themselves.
+    fn pair(hosts: u8, number: u64) -> [Self; 2];
+    fn handle_datagram(&mut self, now: Duration, datagram: &mut Self::Datagram);
+    fn handle_timeout(&mut self, now: Duration);
+    /// Reads all events; notes the selection.
+    fn handle_events(&mut self, now: Duration);
+    /// False if there is none.
+    fn poll_transmit(&mut self, now: Duration, datagram: &mut Self::Datagram) -> bool;
+    fn poll_timeout(&mut self, now: Duration) -> Option<Duration>;
+    fn is_selected(&self) -> bool;
+    /// What the agent does for one datagram of data that leaves; the bytes are there already.
+    fn send(&mut self, now: Duration, payload: &[u8; DATA_BYTES]) -> bool;
+    /// What it does for one that arrives from its selected pair.
+    fn receive(&mut self, now: Duration, payload: &mut [u8; DATA_BYTES]) -> bool;
+}
+
+/// Where the host candidate `host` of the agent on this side is.
+pub(crate) fn address(side: usize, host: u8) -> SocketAddr {
+    let side = if side == 0 { 1 } else { 2 };
+    // A network of its own for each, so that everybody counts them as different interfaces.
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, side, host, 1)), FIRST_PORT + u16::from(host))
+}
+
+/// The host candidate at an address.
+pub(crate) fn host_at(port: u16) -> u8 {
+    u8::try_from(port - FIRST_PORT).expect("one of ours")
+}
+
+struct Flight<D> {
+    at: Duration,
+    to: usize,
+    datagram: D,
+}
+
+/// Datagrams on their way, and spare ones: they are made once.
+pub(crate) struct Wire<D> {
+    flights: VecDeque<Flight<D>>,
+    spare: Vec<D>,
+    counts: Counts,
+}
+
+/// What both agents together have done.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    /// Datagrams sent.
+    pub(crate) sent: u64,
+    /// Times an agent was called because time had passed.
+    pub(crate) wakes: u64,
+}
+
+impl<D: Default> Wire<D> {
+    pub(crate) fn new() -> Self {
+        // More than the most that was ever on the way, so that it never grows while something is measured.
+        let most = 4096;
+        Self {
+            flights: VecDeque::with_capacity(most),
+            spare: Vec::with_capacity(most),
+            counts: Counts::default(),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.spare.extend(self.flights.drain(..).map(|flight| flight.datagram));
+    }
+}
+
+/// Two agents, time, and what is between them.
+pub(crate) struct Session<P: Peer> {
+    pub(crate) agents: [P; 2],
+    deadlines: [Option<Duration>; 2],
+    wire: Wire<P::Datagram>,
+    pub(crate) now: Duration,
+}
+
+impl<P: Peer> Session<P> {
+    /// Makes the agents; what is due at once is done, and nothing has arrived.
+    pub(crate) fn new(hosts: u8, number: u64, mut wire: Wire<P::Datagram>) -> Self {
+        wire.clear();
+        let agents = P::pair(hosts, number);
+        let mut session = Self { agents, deadlines: [None; 2], wire, now: Duration::ZERO };
+        session.drain(0);
+        session.drain(1);
+        session
+    }
+
+    /// Runs until both have selected a pair; returns when each did.
+    pub(crate) fn connect(&mut self) -> [Duration; 2] {
+        let mut selected = [None; 2];
+        loop {
+            for (selected, agent) in selected.iter_mut().zip(&self.agents) {
+                if selected.is_none() && agent.is_selected() {
+                    *selected = Some(self.now);
+                }
+            }
+            if let [Some(first), Some(second)] = selected {
+                return [first, second];
+            }
+            assert!(self.now < PATIENCE, "{} finds no pair", P::NAME);
+            self.step();
+        }
+    }
+
+    /// Lets time pass.
+    pub(crate) fn run_for(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.next().is_some_and(|at| at <= end) {
+            self.step();
+        }
+        self.now = end;
+    }
+
+    /// What was counted since the wire was made.
+    pub(crate) fn counts(&self) -> Counts {
+        self.wire.counts
+    }
+
+    /// Ends both agents.
+    pub(crate) fn into_wire(self) -> Wire<P::Datagram> {
+        self.wire
+    }
+
+    fn next(&self) -> Option<Duration> {
+        let arrival = self.wire.flights.front().map(|flight| flight.at);
+        [arrival, self.deadlines[0], self.deadlines[1]].into_iter().flatten().min()
+    }
+
+    fn step(&mut self) {
+        let at = self.next().unwrap_or_else(|| panic!("{} waits for nothing", P::NAME));
+        self.now = self.now.max(at);
+        let arrived = self.wire.flights.front().is_some_and(|flight| flight.at <= at);
+        if let Some(Flight { to, mut datagram, .. }) =
+            if arrived { self.wire.flights.pop_front() } else { None }
+        {
+            self.agents[to].handle_datagram(self.now, &mut datagram);
+            self.wire.spare.push(datagram);
+            self.drain(to);
+            return;
+        }
+        self.wire.counts.wakes += 1;
+        let side = usize::from(self.deadlines[0].is_none_or(|deadline| deadline > at));
+        self.agents[side].handle_timeout(self.now);
+        self.drain(side);
+    }
+
+    fn drain(&mut self, side: usize) {
+        let agent = &mut self.agents[side];
+        agent.handle_events(self.now);
+        loop {
+            let mut datagram = self.wire.spare.pop().unwrap_or_default();
+            if !agent.poll_transmit(self.now, &mut datagram) {
+                self.wire.spare.push(datagram);
+                break;
+            }
+            self.wire.counts.sent += 1;
+            self.wire.flights.push_back(Flight { at: self.now + ONE_WAY, to: 1 - side, datagram });
+        }
+        self.deadlines[side] = agent.poll_timeout(self.now);
+    }
+}

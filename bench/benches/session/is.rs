@@ -1,0 +1,101 @@
+//! `is`, the agent of str0m.
+
+use std::{
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
+
+use is::{
+    Candidate, IceAgent, IceAgentEvent, IceCreds, Protocol,
+    stun::{StunMessage, StunPacket},
+};
+use str0m_proto::Transmit;
+
+use crate::drive::{DATA_BYTES, Peer, address};
+
+static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+pub(crate) struct Is {
+    pub(crate) agent: IceAgent,
+    selected: bool,
+}
+
+impl Peer for Is {
+    const BYTES: usize = size_of::<IceAgent>();
+    const NAME: &'static str = "is";
+    const CARRIES_DATA: bool = false;
+    type Datagram = Option<Transmit>;
+
+    fn pair(hosts: u8, _number: u64) -> [Self; 2] {
+        let make = |side| {
+            let mut agent = IceAgent::new(IceCreds::new());
+            agent.set_controlling(side == 0);
+            agent.set_max_candidate_pairs(100.max(usize::from(hosts) * usize::from(hosts)));
+            for host in 0..hosts {
+                let candidate =
+                    Candidate::host(address(side, host), Protocol::Udp).expect("a host candidate");
+                agent.add_local_candidate(candidate);
+            }
+            agent
+        };
+        let (mut first, mut second) = (make(0), make(1));
+        let meet = |agent: &mut IceAgent, other: &IceAgent| {
+            agent.set_remote_credentials(other.local_credentials().clone());
+            for candidate in other.local_candidates() {
+                agent.add_remote_candidate(candidate);
+            }
+        };
+        meet(&mut first, &second);
+        meet(&mut second, &first);
+        // It knows of no time before the first call.
+        first.handle_timeout(*ORIGIN);
+        second.handle_timeout(*ORIGIN);
+        [Self { agent: first, selected: false }, Self { agent: second, selected: false }]
+    }
+
+    fn handle_datagram(&mut self, now: Duration, datagram: &mut Option<Transmit>) {
+        let Some(transmit) = datagram.take() else { return };
+        let Ok(message) = StunMessage::parse(&transmit.contents) else { return };
+        let packet = StunPacket {
+            proto: transmit.proto,
+            source: transmit.source,
+            destination: transmit.destination,
+            message,
+        };
+        // On a shared port it would have to be asked whose message it is; here it is known.
+        self.agent.handle_packet(*ORIGIN + now, packet);
+        // As str0m drives it: nominations are decided when time is handled, and without this would wait for Ta.
+        self.agent.handle_timeout(*ORIGIN + now);
+    }
+
+    fn handle_timeout(&mut self, now: Duration) {
+        self.agent.handle_timeout(*ORIGIN + now);
+    }
+
+    fn handle_events(&mut self, _now: Duration) {
+        while let Some(event) = self.agent.poll_event() {
+            self.selected |= matches!(event, IceAgentEvent::NominatedSend { .. });
+        }
+    }
+
+    fn poll_transmit(&mut self, _now: Duration, datagram: &mut Option<Transmit>) -> bool {
+        *datagram = self.agent.poll_transmit();
+        datagram.is_some()
+    }
+
+    fn poll_timeout(&mut self, _now: Duration) -> Option<Duration> {
+        self.agent.poll_timeout().map(|at| at.saturating_duration_since(*ORIGIN))
+    }
+
+    fn is_selected(&self) -> bool {
+        self.selected
+    }
+
+    fn send(&mut self, _now: Duration, _payload: &[u8; DATA_BYTES]) -> bool {
+        true
+    }
+
+    fn receive(&mut self, _now: Duration, _payload: &mut [u8; DATA_BYTES]) -> bool {
+        true
+    }
+}

@@ -1,0 +1,151 @@
+//! `rice-proto`, the agent under librice.
+
+use std::time::Duration;
+
+use rice_proto::{
+    agent::{Agent, AgentPoll, AgentTransmit},
+    candidate::{Candidate, CandidateType},
+    random_string,
+    stream::Credentials,
+};
+use stun_proto::{Instant, agent::Transmit, types::TransportType};
+
+use crate::drive::{DATA_BYTES, Peer, address};
+
+pub(crate) struct Rice {
+    pub(crate) agent: Agent,
+    stream: usize,
+    component: usize,
+    side: usize,
+    wait: Option<Duration>,
+    stale: bool,
+    selected: bool,
+}
+
+fn instant(now: Duration) -> Instant {
+    Instant::ZERO + now
+}
+
+fn candidate(side: usize, host: u8) -> Candidate {
+    let at = address(side, host);
+    let local_preference = u32::from(u16::MAX - u16::from(host));
+    Candidate::builder(1, CandidateType::Host, TransportType::Udp, &host.to_string(), at)
+        .priority(126 << 24 | local_preference << 8 | 255)
+        .base_address(at)
+        .build()
+}
+
+impl Rice {
+    fn new(side: usize) -> (Self, Credentials) {
+        let mut agent = Agent::builder().trickle_ice(true).controlling(side == 0).build();
+        let stream = agent.add_stream();
+        let mut of = agent.mut_stream(stream).expect("just added");
+        let component = of.add_component().expect("the first");
+        let credentials = Credentials::new(random_string(8), random_string(24));
+        of.set_local_credentials(credentials.clone());
+        let rice = Self { agent, stream, component, side, wait: None, stale: true, selected: false };
+        (rice, credentials)
+    }
+
+    fn meet(&mut self, credentials: Credentials, hosts: u8) {
+        let mut stream = self.agent.mut_stream(self.stream).expect("it is there");
+        stream.set_remote_credentials(credentials);
+        for host in 0..hosts {
+            stream.add_local_candidate(candidate(self.side, host));
+        }
+        stream.end_of_local_candidates();
+        for host in 0..hosts {
+            stream.add_remote_candidate(candidate(1 - self.side, host));
+        }
+        stream.end_of_remote_candidates();
+    }
+
+    fn poll(&mut self, now: Duration) {
+        loop {
+            match self.agent.poll(instant(now)) {
+                AgentPoll::WaitUntil(at) => {
+                    let at = at.duration_since(Instant::ZERO);
+                    self.wait = Some(at);
+                    break;
+                }
+                AgentPoll::Closed => {
+                    self.wait = None;
+                    break;
+                }
+                AgentPoll::SelectedPair(pair) => {
+                    let mut stream = self.agent.mut_stream(pair.stream_id).expect("it is there");
+                    if let Some(mut component) = stream.mut_component(pair.component_id) {
+                        component
+                            .set_selected_pair(pair.selected.candidate_pair().clone())
+                            .expect("its own pair");
+                    }
+                    self.selected = true;
+                }
+                _ => {}
+            }
+        }
+        self.stale = false;
+    }
+}
+
+impl Peer for Rice {
+    const BYTES: usize = size_of::<Agent>();
+    const NAME: &'static str = "rice-proto";
+    type Datagram = Option<AgentTransmit>;
+
+    fn pair(hosts: u8, _number: u64) -> [Self; 2] {
+        let ((mut first, ours), (mut second, theirs)) = (Self::new(0), Self::new(1));
+        first.meet(theirs, hosts);
+        second.meet(ours, hosts);
+        [first, second]
+    }
+
+    fn handle_datagram(&mut self, now: Duration, datagram: &mut Self::Datagram) {
+        let Some(transmit) = datagram.take() else { return };
+        let mut stream = self.agent.mut_stream(self.stream).expect("it is there");
+        stream.handle_incoming_data(self.component, transmit.transmit, instant(now));
+        self.stale = true;
+    }
+
+    fn handle_timeout(&mut self, _now: Duration) {
+        self.stale = true;
+    }
+
+    fn handle_events(&mut self, now: Duration) {
+        self.poll(now);
+    }
+
+    fn poll_transmit(&mut self, now: Duration, datagram: &mut Self::Datagram) -> bool {
+        *datagram = self.agent.poll_transmit(instant(now));
+        self.stale |= datagram.is_some();
+        datagram.is_some()
+    }
+
+    fn poll_timeout(&mut self, now: Duration) -> Option<Duration> {
+        if self.stale {
+            // What was sent has a deadline now.
+            self.poll(now);
+        }
+        self.wait
+    }
+
+    fn is_selected(&self) -> bool {
+        self.selected
+    }
+
+    fn send(&mut self, now: Duration, payload: &[u8; DATA_BYTES]) -> bool {
+        let mut stream = self.agent.mut_stream(self.stream).expect("it is there");
+        let mut component = stream.mut_component(self.component).expect("it is there");
+        let transmit = component.send(payload, instant(now));
+        std::hint::black_box(&transmit);
+        transmit.is_ok()
+    }
+
+    fn receive(&mut self, now: Duration, payload: &mut [u8; DATA_BYTES]) -> bool {
+        let mut stream = self.agent.mut_stream(self.stream).expect("it is there");
+        let transmit =
+            Transmit::new(&payload[..], TransportType::Udp, address(1 - self.side, 0), address(self.side, 0));
+        let reply = stream.handle_incoming_data(self.component, transmit, instant(now));
+        reply.data.is_some()
+    }
+}
