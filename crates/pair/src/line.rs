@@ -76,7 +76,7 @@ impl CandidateLine {
     pub const fn name(&self) -> Option<&HostName> {
         match &self.address {
             ConnectionAddress::Name(name) => Some(name),
-            ConnectionAddress::Ip(_) => None,
+            ConnectionAddress::Ip(_) | ConnectionAddress::Other(_) => None,
         }
     }
 

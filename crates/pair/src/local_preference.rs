@@ -42,7 +42,11 @@ impl LocalPreferences {
     /// Ranks for the addresses known when gathering begins, best first within each family. Repeated addresses count
     /// once; what is beyond [`Self::MAX_ADDRESSES`] gets no rank.
     pub fn new(addresses: &[LocalAddress]) -> Self {
-        let mut unique: Vec<LocalAddress> = Vec::new();
+        if let [only] = addresses {
+            let ranked = Ranked { address: only.address.with_port(0), rank: 0, gone: false };
+            return Self { ranked: Vec::from([ranked]) };
+        }
+        let mut unique: Vec<LocalAddress> = Vec::with_capacity(addresses.len().min(Self::MAX_ADDRESSES));
         for local in addresses {
             let address = local.address.with_port(0);
             if unique.len() < Self::MAX_ADDRESSES && unique.iter().all(|known| known.address != address) {

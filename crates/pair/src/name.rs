@@ -4,13 +4,16 @@ use alloc::boxed::Box;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What stands in the address field of a candidate line.
+/// What stands in the address field of a candidate line or of a default destination.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ConnectionAddress {
     /// An address; never IPv4-mapped.
     Ip(IpAddr),
     /// A name, which only an extension gives a meaning to.
     Name(HostName),
+    /// Something else (RFC 8866 §9, `extn-addr`), as written: a name with an underscore, say. Only default destinations
+    /// have it, never a candidate.
+    Other(Box<str>),
 }
 
 /// Why an address field could not be read.
@@ -45,11 +48,20 @@ impl ConnectionAddress {
         HostName::new(text).map(Self::Name).ok_or(AddressError::UnknownFamily)
     }
 
+    /// Reads the address of a default destination, where more than names and IP addresses may stand.
+    pub(crate) fn parse_default(text: &str) -> Result<Self, AddressError> {
+        let is_text = !text.is_empty() && !text.chars().any(|c| c.is_control() || c.is_whitespace());
+        match Self::parse(text) {
+            Err(AddressError::UnknownFamily) if is_text => Ok(Self::Other(text.into())),
+            read => read,
+        }
+    }
+
     /// The IP address; `None` for a name.
     pub const fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::Ip(ip) => Some(*ip),
-            Self::Name(_) => None,
+            Self::Name(_) | Self::Other(_) => None,
         }
     }
 }
@@ -59,6 +71,7 @@ impl fmt::Display for ConnectionAddress {
         match self {
             Self::Ip(ip) => fmt::Display::fmt(ip, f),
             Self::Name(name) => fmt::Display::fmt(name, f),
+            Self::Other(text) => f.write_str(text),
         }
     }
 }

@@ -1,13 +1,16 @@
 //! Option tags (RFC 8839 §5.6, `ice-options`).
 
-use alloc::boxed::Box;
+use alloc::borrow::Cow;
 use alloc::string::String;
 use core::fmt;
 use core::str::FromStr;
 
 /// Options an agent signals: known tags can be asked for, all others are kept and printed again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct IceOptions(Box<str>);
+pub struct IceOptions(
+    /// What most agents signal takes no memory.
+    Cow<'static, str>,
+);
 
 impl IceOptions {
     /// RFC 8445 is followed, not only RFC 5245 (RFC 8445 §10).
@@ -48,12 +51,13 @@ impl IceOptions {
                 return Err(IceOptionsError::TooLong);
             }
         }
+        text.shrink_to_fit();
         Ok(Self(text.into()))
     }
 
     /// Only `ice2`, which every agent that follows RFC 8445 signals.
     pub fn ice2() -> Self {
-        Self(Self::ICE2.into())
+        Self(Cow::Borrowed(Self::ICE2))
     }
 
     /// These options and `trickle`.
@@ -72,6 +76,9 @@ impl IceOptions {
     fn with(self, tag: &str) -> Self {
         if self.has(tag) || self.0.len().saturating_add(tag.len()) >= Self::MAX_LENGTH {
             return self;
+        }
+        if self.0 == Self::ICE2 && tag == Self::TRICKLE {
+            return Self(Cow::Borrowed("ice2 trickle"));
         }
         let space = if self.is_empty() { "" } else { " " };
         Self([self.as_str(), space, tag].concat().into())

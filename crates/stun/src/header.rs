@@ -15,14 +15,16 @@ pub const MAGIC_COOKIE: u32 = 0x2112_A442;
 pub struct TransactionId(pub [u8; 12]);
 
 impl fmt::Debug for TransactionId {
+    /// Shows nothing. RFC 7675 §5.1: an application that could obtain the ids of its consent requests could answer them
+    /// in the peer's name, and what holds them is printed by many. Who means to show one has `Display`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str("TransactionId(redacted)")
     }
 }
 
 impl fmt::Display for TransactionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

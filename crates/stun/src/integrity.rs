@@ -24,6 +24,48 @@ pub enum Algorithm {
     Sha256,
 }
 
+/// A key for MESSAGE-INTEGRITY alone, in 40 bytes: of agents that send nothing else, as those of ICE do.
+///
+/// Secret, as [`IntegrityKey`] is.
+#[derive(Clone)]
+pub struct Sha1Key(Midstates<5>);
+
+impl Sha1Key {
+    /// A key of these bytes, as in [`IntegrityKey::new`].
+    #[must_use]
+    pub fn new(key: &[u8]) -> Self {
+        Self(Midstates::new::<Sha1>(&block::<5, Sha1>(key)))
+    }
+
+    /// As [`IntegrityKey::verify`], of MESSAGE-INTEGRITY.
+    #[inline]
+    pub(crate) fn verify(&self, covered: &[u8], protection: &[u8]) -> Result<(), IntegrityError> {
+        let claimed = words(protection).ok_or(IntegrityError::Truncated)?;
+        let equal = tags_are_equal(&self.0.mac::<Sha1>(covered, SHA1_BYTES), claimed);
+        if equal { Ok(()) } else { Err(IntegrityError::Mismatch) }
+    }
+
+    /// As [`IntegrityKey::sign`], for MESSAGE-INTEGRITY.
+    #[inline]
+    pub(crate) fn sign(&self, covered: &[u8], out: &mut [u8]) {
+        put_words(&self.0.mac::<Sha1>(covered, SHA1_BYTES), out);
+    }
+}
+
+impl Drop for Sha1Key {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl ZeroizeOnDrop for Sha1Key {}
+
+impl fmt::Debug for Sha1Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sha1Key(redacted)")
+    }
+}
+
 /// A key for MESSAGE-INTEGRITY and MESSAGE-INTEGRITY-SHA256. For the former it is scheduled once: what is kept are the
 /// states of the hash after the key's first block, so that a message costs no key schedule. Most keys never meet the
 /// latter: for it the schedule is made for each message.
@@ -32,7 +74,7 @@ pub enum Algorithm {
 /// compared is authentication tags, in constant time.
 #[derive(Clone)]
 pub struct IntegrityKey {
-    sha1: Midstates<5>,
+    sha1: Sha1Key,
     /// The key as the first block of HMAC-SHA256 takes it.
     sha256: [u8; BLOCK],
 }
@@ -42,7 +84,7 @@ impl IntegrityKey {
     /// for ICE the password as it was signalled.
     #[must_use]
     pub fn new(key: &[u8]) -> Self {
-        Self { sha1: Midstates::new::<Sha1>(&block::<5, Sha1>(key)), sha256: *block::<8, Sha256>(key) }
+        Self { sha1: Sha1Key::new(key), sha256: *block::<8, Sha256>(key) }
     }
 
     /// Whether the integrity attribute that `protection` begins with is that of the bytes it covers, whose
@@ -54,17 +96,14 @@ impl IntegrityKey {
         covered: &[u8],
         protection: &[u8],
     ) -> Result<(), IntegrityError> {
-        let equal = match algorithm {
-            Algorithm::Sha1 => {
-                let claimed = words(protection).ok_or(IntegrityError::Truncated)?;
-                tags_are_equal(&self.sha1.mac::<Sha1>(covered, SHA1_BYTES), claimed)
-            }
+        match algorithm {
+            Algorithm::Sha1 => self.sha1.verify(covered, protection),
             Algorithm::Sha256 => {
                 let claimed = words(protection).ok_or(IntegrityError::Truncated)?;
-                tags_are_equal(&self.schedule_sha256().mac::<Sha256>(covered, SHA256_BYTES), claimed)
+                let tag = self.schedule_sha256().mac::<Sha256>(covered, SHA256_BYTES);
+                if tags_are_equal(&tag, claimed) { Ok(()) } else { Err(IntegrityError::Mismatch) }
             }
-        };
-        if equal { Ok(()) } else { Err(IntegrityError::Mismatch) }
+        }
     }
 
     /// The tag of these bytes, whose length field is taken to end behind it, written to `out`, which has
@@ -72,7 +111,7 @@ impl IntegrityKey {
     #[inline]
     pub(crate) fn sign(&self, algorithm: Algorithm, covered: &[u8], out: &mut [u8]) {
         match algorithm {
-            Algorithm::Sha1 => put_words(&self.sha1.mac::<Sha1>(covered, SHA1_BYTES), out),
+            Algorithm::Sha1 => self.sha1.sign(covered, out),
             Algorithm::Sha256 => {
                 put_words(&self.schedule_sha256().mac::<Sha256>(covered, SHA256_BYTES), out);
             }
@@ -86,7 +125,6 @@ impl IntegrityKey {
 
 impl Drop for IntegrityKey {
     fn drop(&mut self) {
-        self.sha1.zeroize();
         self.sha256.zeroize();
     }
 }

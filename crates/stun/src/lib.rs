@@ -53,7 +53,7 @@ pub use channel::ChannelNumber;
 pub use credential::{NonceCookie, PasswordAlgorithm, SecurityFeatures, nonce_features, userhash};
 pub use fingerprint::FingerprintError;
 pub use header::{Class, HEADER_BYTES, MAGIC_COOKIE, MAX_MESSAGE_BYTES, Method, TransactionId};
-pub use integrity::{Algorithm, IntegrityError, IntegrityKey};
+pub use integrity::{Algorithm, IntegrityError, IntegrityKey, Sha1Key};
 pub use message::{Attributes, Message, ParseError, UnknownRequired};
 pub use random::Random;
 pub use time::Instant;

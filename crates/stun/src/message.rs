@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::attribute::{Attribute, AttributeError, AttributeType, RawAttribute, decode_value};
 use crate::header::{class_of, method_of};
-use crate::integrity::{Algorithm, IntegrityError, IntegrityKey};
+use crate::integrity::{Algorithm, IntegrityError, IntegrityKey, Sha1Key};
 use crate::{Class, FingerprintError, HEADER_BYTES, MAGIC_COOKIE, Method, TransactionId, fingerprint};
 
 /// A checked view of exactly one STUN message; copies nothing and is cheap to pass around.
@@ -259,6 +259,23 @@ impl<'a> Message<'a> {
         key.verify(algorithm, covered, protection).map(|()| algorithm)
     }
 
+    /// Checks MESSAGE-INTEGRITY, of a sender that is known to use nothing else.
+    ///
+    /// # Errors
+    /// As for [`verify_integrity`](Self::verify_integrity); [`IntegrityError::Mismatch`] also where
+    /// MESSAGE-INTEGRITY-SHA256 is there, which counts before it and is not looked at here.
+    #[inline]
+    pub fn verify_sha1(&self, key: &Sha1Key) -> Result<(), IntegrityError> {
+        if self.marks.sha256 != 0 {
+            return Err(IntegrityError::Mismatch);
+        }
+        let at = self.marks.sha1;
+        let Some((covered, protection)) = self.bytes.split_at_checked(at).filter(|_| at != 0) else {
+            return Err(IntegrityError::Absent);
+        };
+        key.verify(covered, protection)
+    }
+
     /// The value of the attribute at this offset.
     #[inline]
     fn value_at(&self, at: usize) -> Option<&'a [u8]> {
@@ -273,7 +290,7 @@ impl fmt::Debug for Message<'_> {
         f.debug_struct("Message")
             .field("class", &self.class())
             .field("method", &self.method())
-            .field("id", &self.transaction_id())
+            .field("id", &format_args!("{}", self.transaction_id()))
             .field("attributes", &self.attributes())
             .field("integrity", &self.integrity_algorithm())
             .field("fingerprint", &self.has_fingerprint())

@@ -158,6 +158,7 @@ mod tests {
         fn wiped<T: zeroize::ZeroizeOnDrop>() {}
         wiped::<ChaCha20Rng>();
         wiped::<crate::IntegrityKey>();
+        wiped::<crate::Sha1Key>();
     }
 
     #[test]

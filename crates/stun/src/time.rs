@@ -1,52 +1,79 @@
 //! Time as a number the caller hands in.
 
+use core::num::NonZeroU64;
 use core::time::Duration;
 
 /// Nanoseconds since an origin the caller chose: no clock is read below the driver.
 ///
-/// All arithmetic saturates; the end of time is some 584 years after the origin.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Instant(u64);
+/// All arithmetic saturates; the end of time is some 584 years after the origin. An `Option` of it takes no more room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(
+    /// Nanoseconds and one.
+    NonZeroU64,
+);
 
 impl Instant {
     /// The origin itself, the earliest instant there is.
-    pub const ORIGIN: Self = Self(0);
+    pub const ORIGIN: Self = Self(NonZeroU64::MIN);
 
-    /// The instant `nanos` nanoseconds after the origin.
+    /// The instant `nanos` nanoseconds after the origin; saturates at the end of time.
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Self {
-        Self(nanos)
+        Self(NonZeroU64::MIN.saturating_add(nanos))
     }
 
     /// The instant `millis` milliseconds after the origin; saturates at the end of time.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
-        Self(millis.saturating_mul(1_000_000))
+        Self::from_nanos(millis.saturating_mul(1_000_000))
     }
 
-    /// Nanoseconds since the origin.
+    /// Nanoseconds since the origin, less than 2^64 - 1.
     #[must_use]
     pub const fn as_nanos(self) -> u64 {
-        self.0
+        self.0.get().wrapping_sub(1)
     }
 
     /// Whole milliseconds since the origin, rounded down.
     #[must_use]
     pub const fn as_millis(self) -> u64 {
-        self.0 / 1_000_000
+        self.as_nanos() / 1_000_000
     }
 
     /// The instant `wait` later; saturates at the end of time.
     #[must_use]
     pub fn after(self, wait: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)))
+        let nanos = wait.as_secs().saturating_mul(1_000_000_000).saturating_add(wait.subsec_nanos().into());
+        Self(self.0.saturating_add(nanos))
     }
 
     /// How long ago `earlier` was; zero if it lies in the future.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+        Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
+    }
+}
+
+impl Default for Instant {
+    fn default() -> Self {
+        Self::ORIGIN
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for Instant {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_newtype_struct("Instant", &self.as_nanos())
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for Instant {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(rename = "Instant")]
+        struct Nanos(u64);
+        Nanos::deserialize(deserializer).map(|Nanos(nanos)| Self::from_nanos(nanos))
     }
 }
 
@@ -61,7 +88,8 @@ mod tests {
         assert_eq!(end.after(Duration::from_nanos(1)), end);
         assert_eq!(Instant::ORIGIN.after(Duration::MAX), end);
         assert_eq!(Instant::ORIGIN.since(end), Duration::ZERO);
-        assert_eq!(end.since(Instant::ORIGIN), Duration::from_nanos(u64::MAX));
+        assert_eq!(end.since(Instant::ORIGIN), Duration::from_nanos(u64::MAX - 1));
+        assert_eq!(size_of::<Option<Instant>>(), 8);
     }
 
     #[test]

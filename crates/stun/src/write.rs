@@ -12,7 +12,7 @@ use core::fmt;
 use crate::attribute::{Attribute, AttributeType, put};
 use crate::fingerprint::{self, FINGERPRINT_BYTES};
 use crate::header::message_type;
-use crate::integrity::{Algorithm, IntegrityKey, SHA1_BYTES, SHA256_BYTES};
+use crate::integrity::{Algorithm, IntegrityKey, SHA1_BYTES, SHA256_BYTES, Sha1Key};
 use crate::message::padded;
 use crate::{Class, HEADER_BYTES, MAGIC_COOKIE, MAX_MESSAGE_BYTES, Method, TransactionId};
 
@@ -151,8 +151,20 @@ impl<'b> MessageWriter<'b> {
     /// It does not fit.
     #[inline]
     pub fn sign(self, key: &IntegrityKey, algorithm: Algorithm) -> Result<SignedWriter<'b>, WriteError> {
-        let len = write_integrity(self.buffer, self.len, key, algorithm)?;
+        let sign = |covered: &[u8], out: &mut [u8]| key.sign(algorithm, covered, out);
+        let len = write_integrity(self.buffer, self.len, algorithm, sign)?;
         Ok(SignedWriter { buffer: self.buffer, len, last: algorithm })
+    }
+
+    /// Appends MESSAGE-INTEGRITY (RFC 8489 §14.5).
+    ///
+    /// # Errors
+    /// It does not fit.
+    #[inline]
+    pub fn sign_sha1(self, key: &Sha1Key) -> Result<SignedWriter<'b>, WriteError> {
+        let sign = |covered: &[u8], out: &mut [u8]| key.sign(covered, out);
+        let len = write_integrity(self.buffer, self.len, Algorithm::Sha1, sign)?;
+        Ok(SignedWriter { buffer: self.buffer, len, last: Algorithm::Sha1 })
     }
 }
 
@@ -176,7 +188,8 @@ impl SignedWriter<'_> {
         if self.last == Algorithm::Sha256 {
             return Err(WriteError::SignedTwice);
         }
-        self.len = write_integrity(self.buffer, self.len, key, Algorithm::Sha256)?;
+        let sign = |covered: &[u8], out: &mut [u8]| key.sign(Algorithm::Sha256, covered, out);
+        self.len = write_integrity(self.buffer, self.len, Algorithm::Sha256, sign)?;
         self.last = Algorithm::Sha256;
         Ok(self)
     }
@@ -236,8 +249,8 @@ fn set_length_field(buffer: &mut [u8], len: usize) {
 fn write_integrity(
     buffer: &mut [u8],
     at: usize,
-    key: &IntegrityKey,
     algorithm: Algorithm,
+    sign: impl FnOnce(&[u8], &mut [u8]),
 ) -> Result<usize, WriteError> {
     let (kind, tag_bytes) = match algorithm {
         Algorithm::Sha1 => (AttributeType::MESSAGE_INTEGRITY, SHA1_BYTES),
@@ -249,7 +262,7 @@ fn write_integrity(
     set_length_field(buffer, end);
     let (covered, rest) = buffer.split_at_mut_checked(at).ok_or(WriteError::BufferTooSmall)?;
     let end_of_tag = tag_bytes.wrapping_add(4);
-    key.sign(algorithm, covered, rest.get_mut(4..end_of_tag).ok_or(WriteError::BufferTooSmall)?);
+    sign(covered, rest.get_mut(4..end_of_tag).ok_or(WriteError::BufferTooSmall)?);
     Ok(end)
 }
 

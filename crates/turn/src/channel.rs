@@ -49,7 +49,7 @@ struct Binding {
     refusals: u8,
     /// When number and peer may go different ways, as far as the server may have bound them up to now.
     free_at: Instant,
-    /// Until when the server may have bound them although no answer came.
+    /// Until when the server may have bound them although no answer came, to the first request or to a renewal.
     perhaps_until: Instant,
     state: State,
 }
@@ -88,11 +88,11 @@ impl Channels {
     pub(crate) fn peer(&self, number: ChannelNumber, now: Instant) -> Option<(SocketAddr, bool)> {
         let binding = self.bindings.iter().find(|binding| binding.number == number)?;
         match binding.state {
-            State::Bound(lease) => lease.is_live(now).then_some((binding.peer, true)),
+            State::Bound(lease) if lease.is_live(now) => Some((binding.peer, true)),
             State::Asking(Asking::InFlight) => Some((binding.peer, false)),
-            // A request whose answers were all lost may have been carried out: then everything of this peer comes
-            // over the channel, and what was dropped here would be lost for good.
-            State::Asking(_) | State::Idle { .. } => {
+            // A request whose answers were all lost, the first or a renewal, may have been carried out: then everything
+            // of this peer comes over the channel, and what was dropped here would be lost for good.
+            State::Bound(_) | State::Asking(_) | State::Idle { .. } => {
                 (now < binding.perhaps_until).then_some((binding.peer, false))
             }
         }
@@ -155,6 +155,8 @@ impl Channels {
                 State::Asking(Asking::Waiting(attempts)) => (*attempts, false),
                 State::Bound(lease) if binding.wanted && lease.is_live(now) && lease.is_due(now) => {
                     lease.begin();
+                    // The lease may end before it is known what became of the request.
+                    binding.perhaps_until = now.after(CHANNEL_LIFETIME);
                     (Attempts::NEW, true)
                 }
                 _ => return None,
@@ -187,6 +189,10 @@ impl Channels {
         error: RequestError,
     ) -> Option<ChannelError> {
         let binding = self.binding_mut(number)?;
+        // An unanswered request may have been carried out, even the last copy of it.
+        if error == RequestError::TimedOut {
+            binding.perhaps_until = now.after(CHANNEL_LIFETIME);
+        }
         match &mut binding.state {
             State::Bound(lease) => {
                 lease.fail(now, error);
@@ -194,11 +200,7 @@ impl Channels {
             }
             State::Asking(_) => {
                 let refused = ChannelError::Request(error);
-                // An unanswered request may have been carried out, even the last copy of it.
                 binding.free_at = now.after(CHANNEL_LIFETIME).after(COOL_DOWN);
-                if error == RequestError::TimedOut {
-                    binding.perhaps_until = now.after(CHANNEL_LIFETIME);
-                }
                 let again_at = now.after(pause(error, binding.refusals));
                 binding.refusals = binding.refusals.saturating_add(1);
                 binding.state = State::Idle { error: refused, again_at };
@@ -238,7 +240,7 @@ impl Channels {
                 }
                 State::Bound(lease) if !lease.is_live(now) => {
                     binding.state = State::Idle { error: ChannelError::Expired, again_at: now };
-                    binding.free_at = lease.until().after(COOL_DOWN);
+                    binding.free_at = lease.until().max(binding.perhaps_until).after(COOL_DOWN);
                     if binding.wanted {
                         return Some(binding.peer);
                     }

@@ -197,6 +197,12 @@ impl Client {
         self.update_deadline();
     }
 
+    /// Lets the channels to all other peers than these run out; their permissions stay.
+    pub fn unbind_other_channels(&mut self, keep: impl Fn(SocketAddr) -> bool) {
+        self.channels.release(|bound| !keep(bound));
+        self.update_deadline();
+    }
+
     /// After [`Event::Redirected`]: asks the other server, with the same credentials and from the next slot on.
     /// From here on [`server`](Self::server) names it.
     ///

@@ -46,7 +46,7 @@ pub fn needed_offer(
     sections.into_iter().map(of_section).max().unwrap_or(NeededOffer::None)
 }
 
-/// The nominated pair of one component.
+/// A pair that is nominated, or valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selected {
     /// The local candidate of the pair; its component counts for both.
@@ -82,21 +82,16 @@ impl Media {
         Self { remote_candidates: remote, ..self.narrowed(local) }
     }
 
-    /// The section of an answer to an offer that has `remote-candidates`, once every pair of [`announced`] is valid:
-    /// these candidates of ours are the default destinations and the only ones (RFC 8839 §4.4.2).
+    /// The section of an answer to an offer that has `remote-candidates`: the candidates of ours that are named there
+    /// are the default destinations and the only ones (RFC 8839 §4.4.2). `valid` has the valid pairs of the section,
+    /// with their local candidates as the peer sees them: one that no side has told before, as the peer finds it
+    /// behind a NAT of ours, is told now. `None` while a pair of [`announced`] is not among them: see [`race`].
     #[must_use]
-    pub fn answering(self, pairs: &[Announced]) -> Self {
-        let named = |pair: &Announced| {
-            let is_named = |line: &&CandidateLine| {
-                let there =
-                    line.candidate().is_some_and(|c| c.address.with_scope(0) == pair.local.with_scope(0));
-                line.component() == pair.component && there
-            };
-            self.candidates.iter().find(is_named).cloned()
-        };
-        let local = pairs.iter().filter_map(named).collect();
+    pub fn answering(self, pairs: &[Announced], valid: &[Selected]) -> Option<Self> {
+        let local = pairs.iter().map(|pair| Some(valid.iter().find(|one| pair.is(one))?.local.clone()));
+        let local = local.collect::<Option<Vec<_>>>()?;
         // RFC 8839 §4.4.2: an answer has no remote candidates.
-        Self { remote_candidates: None, ..self.narrowed(local) }
+        Some(Self { remote_candidates: None, ..self.narrowed(local) })
     }
 
     /// The section with these candidates only, one a component, and their addresses as default destinations.
@@ -121,6 +116,15 @@ pub struct Announced {
     pub local: TransportAddress,
     /// A candidate of the offerer, its default destination.
     pub remote: TransportAddress,
+}
+
+impl Announced {
+    /// Whether it is this pair. Scopes mean nothing to the peer, which has told none.
+    fn is(&self, pair: &Selected) -> bool {
+        let local = pair.local.candidate().map(|candidate| candidate.address.with_scope(0));
+        (pair.local.component(), local) == (self.component, Some(self.local.with_scope(0)))
+            && pair.remote.with_scope(0) == self.remote.with_scope(0)
+    }
 }
 
 /// The pairs that a section of an offer with `remote-candidates` tells, by component. `None` without the attribute,
@@ -153,12 +157,16 @@ pub enum Race {
     Won,
     /// Checks are on the way: look again when one has ended.
     Wait,
-    /// Pairs have failed: answer as if the offer had no `remote-candidates`, then restart.
+    /// Pairs have failed, or none can become valid any more: answer as if the offer had no `remote-candidates`, then
+    /// restart.
     Lost,
 }
 
 /// Who won between the offer and the checks: [`Race::Won`] if all the pairs are valid, else by the checks of the pairs
 /// with the same remote candidates (RFC 8839 §4.4.2). `checklist` has the pairs of the answerer's checklist.
+///
+/// The RFC does not say what follows where no check with that candidate is left, neither begun nor to come: the pair
+/// cannot become valid, and waiting for it has no end. It counts as lost.
 pub fn race(pairs: &[Announced], checklist: &[(Announced, Standing)]) -> Race {
     let of_pair = |pair: &Announced| {
         if checklist.iter().any(|(known, standing)| known == pair && *standing == Standing::Valid) {
@@ -168,7 +176,8 @@ pub fn race(pairs: &[Announced], checklist: &[(Announced, Standing)]) -> Race {
             known.component == pair.component && known.remote == pair.remote
         };
         let any = |wanted| checklist.iter().filter(same).any(|(_, standing)| *standing == wanted);
-        if !any(Standing::InProgress) && any(Standing::Failed) { Race::Lost } else { Race::Wait }
+        let to_come = any(Standing::NotBegun) && !any(Standing::Failed);
+        if any(Standing::InProgress) || to_come { Race::Wait } else { Race::Lost }
     };
     pairs.iter().map(of_pair).max().unwrap_or(Race::Won)
 }

@@ -6,7 +6,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use super::lines::{Body, Lines};
-use super::media::RtcpSilence;
+use super::media::Reports;
 use super::{
     Attribute, BundleGroup, Implementation, Line, MAX_CANDIDATES, MAX_SECTIONS, Media, Mid, RtcpMux,
     SdpError, SdpFault, Session,
@@ -103,12 +103,12 @@ pub(super) fn read(text: &str, body: Body) -> Result<(Description, Vec<usize>), 
         let (number, line) = item?;
         reader.take(number, line).map_err(|fault| SdpError { line: number, fault })?;
     }
-    let Reader { mut description, places, connection, silence, .. } = reader;
-    for media in &mut description.media {
+    let Reader { mut description, sections, connection, reports } = reader;
+    for (media, read) in description.media.iter_mut().zip(&sections) {
         media.connection = media.connection.take().or_else(|| connection.clone());
-        media.rtcp.silence = media.rtcp.silence.and(silence);
+        media.rtcp.silence = read.reports.silence(reports);
     }
-    Ok((description, places))
+    Ok((description, sections.into_iter().map(|section| section.place).collect()))
 }
 
 /// RFC 8839 §5.4: one user fragment, one password.
@@ -127,11 +127,20 @@ fn check_passwords(description: &Description, places: &[usize]) -> Result<(), Sd
 #[derive(Default)]
 struct Reader {
     description: Description,
-    places: Vec<usize>,
+    /// One for each section of the description.
+    sections: Vec<Section>,
     /// The `c=` line before all sections.
     connection: Option<ConnectionAddress>,
     /// `b=` lines before all sections.
-    silence: RtcpSilence,
+    reports: Reports,
+}
+
+/// What is known of a section besides what is kept of it.
+struct Section {
+    /// Number of its `m=` line.
+    place: usize,
+    /// Its `b=` lines.
+    reports: Reports,
 }
 
 impl Reader {
@@ -143,15 +152,15 @@ impl Reader {
                     return Err(SdpFault::TooManySections);
                 }
                 self.description.media.push(Media::new(line));
-                self.places.push(number);
+                self.sections.push(Section { place: number, reports: Reports::default() });
             }
             Line::Connection(address) => match section {
                 // RFC 8866 §5.7: several lines of a section are addresses of one layered stream; the first counts.
                 Some(media) => _ = media.connection.get_or_insert(address),
                 None => _ = self.connection.get_or_insert(address),
             },
-            Line::NoSenderReports => self.silence(RtcpSilence::Senders),
-            Line::NoReceiverReports => self.silence(RtcpSilence::Receivers),
+            Line::SenderReports(some) => _ = self.reports().senders.get_or_insert(some),
+            Line::ReceiverReports(some) => _ = self.reports().receivers.get_or_insert(some),
             Line::IgnoredCandidate(_) => {
                 self.description.ignored = self.description.ignored.saturating_add(1);
             }
@@ -163,12 +172,9 @@ impl Reader {
         Ok(())
     }
 
-    fn silence(&mut self, silence: RtcpSilence) {
-        let held = match self.description.media.last_mut() {
-            Some(media) => &mut media.rtcp.silence,
-            None => &mut self.silence,
-        };
-        *held = held.and(silence);
+    /// What the lines of this level say of RTCP; the first of a kind counts.
+    fn reports(&mut self) -> &mut Reports {
+        self.sections.last_mut().map_or(&mut self.reports, |section| &mut section.reports)
     }
 
     /// Takes an attribute that stands before all sections. One that belongs into a section means nothing here.

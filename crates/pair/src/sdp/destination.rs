@@ -67,7 +67,8 @@ pub(super) fn parse_connection(value: &str) -> Result<Option<ConnectionAddress>,
         return Ok(None);
     }
     let address = address.split('/').next().unwrap_or(address);
-    ConnectionAddress::parse(address).map(Some).map_err(|_| ())
+    // RFC 8839 §4.2.5: with ICE nobody sends to a default destination that is no address, and the session goes on.
+    ConnectionAddress::parse_default(address).map(Some).map_err(|_| ())
 }
 
 /// `IN IP4 192.0.2.1`. A name counts as IPv4: which family it stands for only resolving it tells.

@@ -15,10 +15,10 @@ pub enum Line {
     Media(MediaLine),
     /// `c=` with an address of the internet.
     Connection(ConnectionAddress),
-    /// `b=RS:0`: senders have no bandwidth for RTCP (RFC 3556).
-    NoSenderReports,
-    /// `b=RR:0`: receivers have none.
-    NoReceiverReports,
+    /// `b=RS`: whether senders have bandwidth for RTCP (RFC 3556 §2).
+    SenderReports(bool),
+    /// `b=RR`: whether those have some who only receive.
+    ReceiverReports(bool),
     /// An attribute.
     Attribute(Attribute),
     /// A candidate that may be fine and is of no use here (RFC 8839 §5.1): the session goes on without it.
@@ -72,8 +72,7 @@ impl<'a> Lines<'a> {
                 let address = parse_connection(value).map_err(|()| SdpFault::Connection)?;
                 Ok(address.map(Line::Connection))
             }
-            "b" if value.eq_ignore_ascii_case("RS:0") => Ok(Some(Line::NoSenderReports)),
-            "b" if value.eq_ignore_ascii_case("RR:0") => Ok(Some(Line::NoReceiverReports)),
+            "b" => Ok(bandwidth(value)),
             _ => Ok(None),
         }
     }
@@ -100,6 +99,19 @@ impl Iterator for Lines<'_> {
             }
         }
         None
+    }
+}
+
+/// Reads what stands behind `b=`; `None` for what is not about RTCP, or is no number.
+fn bandwidth(text: &str) -> Option<Line> {
+    let (kind, value) = text.split_once(':')?;
+    let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    let some = value.bytes().any(|byte| byte != b'0');
+    match kind {
+        _ if !is_number => None,
+        _ if kind.eq_ignore_ascii_case("RS") => Some(Line::SenderReports(some)),
+        _ if kind.eq_ignore_ascii_case("RR") => Some(Line::ReceiverReports(some)),
+        _ => None,
     }
 }
 

@@ -45,14 +45,23 @@ pub enum RtcpSilence {
     Everybody,
 }
 
-impl RtcpSilence {
-    /// This silence and the other.
-    pub(super) const fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Nobody, silence) | (silence, Self::Nobody) => silence,
-            (Self::Senders, Self::Senders) => Self::Senders,
-            (Self::Receivers, Self::Receivers) => Self::Receivers,
-            _ => Self::Everybody,
+/// Who has bandwidth for RTCP, as far as it is said at one level.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Reports {
+    pub(super) senders: Option<bool>,
+    pub(super) receivers: Option<bool>,
+}
+
+impl Reports {
+    /// Who is silent in a section that says this, in a session that says `session`: where the section says
+    /// something, that counts.
+    pub(super) fn silence(self, session: Self) -> RtcpSilence {
+        let is_silent = |own: Option<bool>, all: Option<bool>| own.or(all) == Some(false);
+        match (is_silent(self.senders, session.senders), is_silent(self.receivers, session.receivers)) {
+            (false, false) => RtcpSilence::Nobody,
+            (true, false) => RtcpSilence::Senders,
+            (false, true) => RtcpSilence::Receivers,
+            (true, true) => RtcpSilence::Everybody,
         }
     }
 }
@@ -166,11 +175,12 @@ impl Media {
         }
         // RFC 8840 §4.4: right before the candidates.
         self.mid.as_ref().map_or(Ok(()), |mid| write!(f, "a=mid:{mid}\r\n"))?;
-        if with_ice { self.write_candidates(f) } else { Ok(()) }
+        if with_ice { self.write_candidates(f, fragment) } else { Ok(()) }
     }
 
-    fn write_candidates(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.mismatch {
+    fn write_candidates(&self, f: &mut fmt::Formatter<'_>, fragment: bool) -> fmt::Result {
+        // RFC 8840 §9.2: it stands in no fragment.
+        if self.mismatch && !fragment {
             // RFC 8839 §4.2.5: no candidates beside it.
             return f.write_str("a=ice-mismatch\r\n");
         }

@@ -58,7 +58,10 @@ pub use negotiate::{
 };
 pub use pacing::Pacing;
 pub use session::{Implementation, Session};
-pub use subsequent::{CredentialChange, SubsequentFault, check_subsequent, credential_change, is_restart};
+pub use subsequent::{
+    CredentialChange, SubsequentFault, check_offer_after, check_own_subsequent, check_subsequent,
+    credential_change, is_restart,
+};
 
 /// Longest text in bytes that is read. Those of large conferences, with all their codecs, have one or two megabytes.
 pub const MAX_LENGTH: usize = 4 << 20;

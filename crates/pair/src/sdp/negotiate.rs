@@ -14,7 +14,8 @@ pub enum Side {
     Answerer,
 }
 
-/// The role with which an agent begins a session (RFC 8445 §6.1.1, RFC 8839 §4.2.3).
+/// The role with which an agent begins a session (RFC 8445 §6.1.1, RFC 8839 §4.2.3): what to make an agent with. One that
+/// is full or lite corrects a role that does not go with the peer's parameters by itself.
 pub const fn initial_role(side: Side, ours: &Parameters, theirs: &Parameters) -> Role {
     match (ours.lite, theirs.lite, side) {
         // A lite agent sends no checks, so that it can only control another lite one.
@@ -54,7 +55,8 @@ pub fn is_agreed(tag: &str, ours: &Parameters, theirs: &Parameters) -> bool {
     ours.options.has(tag) && theirs.options.has(tag)
 }
 
-/// Ta in force: the larger of both proposals, 50 ms for who proposes none (RFC 8839 §5.5).
+/// Ta both sides agree on: the larger of both proposals, 50 ms for who proposes none (RFC 8839 §5.5). The agent works
+/// it out for itself from the same parameters, and waits no longer than 500 ms, whatever is proposed.
 pub fn agreed_pacing(ours: &Parameters, theirs: &Parameters) -> Duration {
     ours.proposed_pacing().max(theirs.proposed_pacing())
 }

@@ -21,10 +21,13 @@ pub enum CredentialChange {
 }
 
 impl CredentialChange {
-    /// Whether this restarts ICE. A peer that changed only one of the two means it as well: with the old values
+    /// Whether this restarts ICE. A peer that changed its user fragment alone means it as well: with the old one
     /// nothing of it would pass a check any more.
+    ///
+    /// Another password alone is neither a restart nor none: checks and candidates tell generations apart by the user
+    /// fragment (RFC 8445 §7.2.2, RFC 8838 §15). Such an offer is refused, as the agent refuses such parameters.
     pub const fn is_restart(self) -> bool {
-        !matches!(self, Self::Unchanged)
+        matches!(self, Self::Both | Self::UfragOnly)
     }
 
     /// Whether an agent may make this change: both or none (RFC 8839 §4.4.1.1.1).
@@ -80,8 +83,13 @@ pub enum SubsequentFault {
         /// The section.
         section: usize,
     },
-    /// Only one of user fragment and password changed.
+    /// Of user fragment and password one changed and the other did not; of a peer only the password.
     HalfRestart {
+        /// The section.
+        section: usize,
+    },
+    /// The last answer showed no ICE in a section, and the offer has ICE there and does not restart it.
+    NoRestart {
         /// The section.
         section: usize,
     },
@@ -103,6 +111,9 @@ impl fmt::Display for SubsequentFault {
             Self::HalfRestart { section } => {
                 write!(f, "only one of ice-ufrag and ice-pwd changed in section {section}")
             }
+            Self::NoRestart { section } => {
+                write!(f, "section {section} was answered without ICE and is offered again without a restart")
+            }
         }
     }
 }
@@ -110,12 +121,55 @@ impl fmt::Display for SubsequentFault {
 impl core::error::Error for SubsequentFault {}
 
 /// Compares an offer or answer with the one before it of the same agent. An offer with a fault in a section that
-/// restarts nothing is refused by the answerer (RFC 8839 §4.4.2.1). [`SubsequentFault::HalfRestart`] is for one's own
-/// offers: that of a peer is taken for a restart.
+/// restarts nothing is refused by the answerer (RFC 8839 §4.4.2.1). For one's own there is [`check_own_subsequent`].
 ///
 /// # Errors
 /// The first fault, in the order of the sections.
 pub fn check_subsequent(before: &Description, now: &Description) -> Result<(), SubsequentFault> {
+    check(before, now, CredentialChange::is_restart)
+}
+
+/// The same for an offer or answer before it is sent: a restart has to change both user fragment and password
+/// (RFC 8839 §4.4.1.1.1), though a peer may get away with less.
+///
+/// # Errors
+/// The first fault, in the order of the sections.
+pub fn check_own_subsequent(before: &Description, now: &Description) -> Result<(), SubsequentFault> {
+    check(before, now, |change| change.is_restart() && change.is_allowed())
+}
+
+/// Looks at an offer before it is sent: where the answer to the offer before showed no ICE any more, ICE has ended, and
+/// only a restart takes it up again (RFC 8839 §4.4.3.1). To be asked beside [`check_own_subsequent`].
+///
+/// An answer with `ice-mismatch` shows that its agent has ICE: it is not looked at here.
+///
+/// # Errors
+/// [`SubsequentFault::NoRestart`] for the first section that is offered with the user fragment and password of before.
+pub fn check_offer_after(
+    before: &Description,
+    answer: &Description,
+    now: &Description,
+) -> Result<(), SubsequentFault> {
+    for (section, media) in now.media.iter().enumerate() {
+        let ended = answer.ice_use(section) == Some(IceUse::Unsupported);
+        if !ended || !media.is_active() {
+            continue;
+        }
+        // An offer without user fragment and password has no ICE, and there is nothing to restart.
+        let change = credential_change(before, now, section);
+        if change.is_some_and(|change| change != CredentialChange::Both) {
+            return Err(SubsequentFault::NoRestart { section });
+        }
+    }
+    Ok(())
+}
+
+/// Looks for faults in sections that do not restart. `restarts` says which change of the credentials is one.
+fn check(
+    before: &Description,
+    now: &Description,
+    restarts: fn(CredentialChange) -> bool,
+) -> Result<(), SubsequentFault> {
     let overviews = (before.overview(), now.overview());
     let uses = |description: &Description, overview, media| {
         matches!(description.own_ice_use(overview, media), IceUse::Usable | IceUse::Mismatch(_))
@@ -126,7 +180,7 @@ pub fn check_subsequent(before: &Description, now: &Description) -> Result<(), S
         }
         match credential_change(before, now, section) {
             Some(CredentialChange::Unchanged) => {}
-            Some(change) if !change.is_allowed() => return Err(SubsequentFault::HalfRestart { section }),
+            Some(change) if !restarts(change) => return Err(SubsequentFault::HalfRestart { section }),
             _ => continue,
         }
         // RFC 8839 §4.4.1.1.1, §4.4.2.1: these three change with a restart only.

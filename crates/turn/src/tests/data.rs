@@ -178,6 +178,26 @@ fn trn_16_channel_data_is_accepted_although_every_answer_was_lost() {
 }
 
 #[test]
+fn trn_16_channel_data_is_accepted_although_every_answer_to_a_renewal_was_lost() {
+    let mut world = World::open().bound(PORT);
+    world.server.script =
+        Some(Box::new(|method, _| if method == Method::CHANNEL_BIND { Act::Mute } else { Act::Normal }));
+    // Renewals from 400 s on, none of them in the last minute before the binding ends for the client.
+    world.run(Duration::from_secs(540));
+    world.client.unbind_channel(addr(PORT));
+    world.run(Duration::from_secs(120));
+    assert_eq!(world.client.channel(addr(PORT)), None, "it has ended here");
+    let number = world.server.channel_of(addr(PORT), world.now).expect("the server has it still");
+    assert_data(&mut world, &channel_data(number, b"late"), PORT, b"late");
+    // Neither number nor peer is bound otherwise before five minutes after the end of what the server may have.
+    world.client.bind_channel(world.now, addr(PORT));
+    world.server.script = None;
+    world.run(Duration::from_secs(1));
+    assert_eq!(world.client.channel(addr(PORT)).map(|(found, _)| found.get()), Some(number));
+    assert!(world.server.faults.is_empty(), "{:?}", world.server.faults);
+}
+
+#[test]
 fn t27_trn_17_channel_data_of_every_shape() {
     let mut world = World::open().bound(PORT);
     let number = world.client.channel(addr(PORT)).unwrap().0.get();

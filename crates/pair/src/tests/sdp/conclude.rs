@@ -3,12 +3,12 @@ use std::string::ToString;
 use std::vec::Vec;
 
 use super::super::{address, line};
-use super::{HOST, REFLEXIVE, RTCP, RTP, SECTION, parameters, section};
+use super::{HOST, REFLEXIVE, RTCP, RTP, SECTION, lite, parameters, sdp, section};
+use crate::Role;
 use crate::sdp::{
-    Announced, Conclusion, Media, NeededOffer, Race, Selected, Standing, announced, conclusion, needed_offer,
-    race,
+    Announced, Conclusion, Description, IceUse, Media, NeededOffer, Race, Selected, Session, Standing,
+    announced, conclusion, needed_offer, race,
 };
-use crate::{Role, TransportAddress};
 
 const LOCAL_RTP: &str = "candidate:2 1 udp 1694498815 192.0.2.3 45664 typ srflx raddr 10.0.0.1 rport 8998";
 const LOCAL_RTCP: &str = "candidate:2 2 udp 1694498814 192.0.2.3 45711 typ srflx raddr 10.0.0.1 rport 8999";
@@ -49,9 +49,48 @@ fn rfc8839_5_2_remote_candidates_in_no_other_case() {
         None,
         "nothing is concluded"
     );
-    assert_eq!(before.answering(&[]).remote_candidates, None);
+    assert_eq!(before.answering(&[], &[]).expect("no pair is missing").remote_candidates, None);
     let restarted = ours().with_candidates([line(LOCAL_RTP)]);
     assert_eq!(restarted.remote_candidates, None);
+}
+
+/// The description of a lite agent, as its peer reads it.
+fn told_by_lite(section: &Media) -> Description {
+    let told = sdp(&format!("{}{section}", Session::new(&lite("ice2"))));
+    assert!(told.parameters(0).is_some_and(|parameters| parameters.lite));
+    assert_eq!(told.ice_use(0), Some(IceUse::Usable), "each default destination is a candidate");
+    told
+}
+
+#[test]
+fn rfc8839_4_4_1_3_a_lite_agent_tells_all_while_it_runs_and_its_choice_when_it_has_completed() {
+    let hosts = [
+        "candidate:1 1 udp 2130706431 192.0.2.3 45664 typ host",
+        "candidate:1 2 udp 2130706430 192.0.2.3 45711 typ host",
+        "candidate:2 1 udp 2130706175 2001:db8::3 45664 typ host",
+        "candidate:2 2 udp 2130706174 2001:db8::3 45711 typ host",
+    ]
+    .map(line);
+    let empty = section("m=audio 9 RTP/AVP 0\r\nc=IN IP4 0.0.0.0\r\n");
+    let running = empty.with_candidates(hosts.clone());
+    assert_eq!(told_by_lite(&running).media[0].candidates, hosts);
+    // A later offer while ICE is Running: nothing that was told is left out.
+    let again = told_by_lite(&running.clone().with_more_candidates(&hosts));
+    assert_eq!(again.media[0].to_string(), running.to_string());
+    // Who controls another lite agent says which of its candidates it has chosen, and who is controlled does not.
+    let chosen = [
+        selected("candidate:2 1 udp 2130706175 2001:db8::3 45664 typ host", "[2001:db8::9]:3478"),
+        selected("candidate:2 2 udp 2130706174 2001:db8::3 45711 typ host", "[2001:db8::9]:3479"),
+    ];
+    let told = told_by_lite(&running.clone().concluded(Role::Controlling, &chosen));
+    assert_eq!(told.media[0].candidates, hosts[2..]);
+    let theirs = [
+        pair(RTP, "[2001:db8::9]:3478", "[2001:db8::3]:45664"),
+        pair(RTCP, "[2001:db8::9]:3479", "[2001:db8::3]:45711"),
+    ];
+    assert_eq!(announced(&told.media[0]).as_deref(), Some(&theirs[..]));
+    let told = told_by_lite(&running.concluded(Role::Controlled, &chosen));
+    assert_eq!((&told.media[0].candidates[..], announced(&told.media[0])), (&hosts[2..], None));
 }
 
 #[test]
@@ -130,9 +169,12 @@ fn rfc8839_4_4_2_who_wins_the_race() {
         (&[(media, Failed), (relayed, InProgress), (control, Valid)], Race::Wait),
         (&[(media, Failed), (relayed, NotBegun), (control, Valid)], Race::Lost),
         (&[(media, NotBegun), (control, Valid)], Race::Wait),
-        (&[(elsewhere, Failed), (control, Valid)], Race::Wait),
-        (&[(relayed, Valid), (control, Valid)], Race::Wait),
-        (&[], Race::Wait),
+        (&[(relayed, Valid), (media, NotBegun), (control, Valid)], Race::Wait),
+        // Nothing is left that could become the pair.
+        (&[(elsewhere, Failed), (control, Valid)], Race::Lost),
+        (&[(elsewhere, InProgress), (control, Valid)], Race::Lost),
+        (&[(relayed, Valid), (control, Valid)], Race::Lost),
+        (&[], Race::Lost),
     ] {
         assert_eq!(race(&[media, control], checklist), expected, "{checklist:?}");
     }
@@ -141,24 +183,24 @@ fn rfc8839_4_4_2_who_wins_the_race() {
 
 #[test]
 fn rfc8839_4_4_2_the_answer_has_what_the_offer_named() {
-    let theirs =
-        |component: u16, port: u16| format!("candidate:1 {component} udp 9 198.51.100.1 {port} typ host");
+    let reflexive = "candidate:7 1 udp 9 198.51.100.1 3478 typ prflx raddr 10.0.0.2 rport 3478";
+    let host = "candidate:1 2 udp 9 198.51.100.1 3479 typ host";
+    // The offerer names what it sees of us: what a NAT of ours made of the first was never told.
     let answerer = section("m=audio 9 RTP/AVP 0\r\nc=IN IP4 0.0.0.0\r\n").with_candidates([
         line("candidate:9 1 udp 1 198.51.100.9 50000 typ relay raddr 198.51.100.1 rport 3478"),
-        line(&theirs(1, 3478)),
-        line(&theirs(2, 3479)),
+        line("candidate:1 1 udp 9 10.0.0.2 3478 typ host"),
+        line(host),
     ]);
     let pairs = announced(&ours().concluded(Role::Controlling, &both())).expect("the attribute");
-    let expected = format!(
-        "m=audio 3478 RTP/AVP 0\r\nc=IN IP4 198.51.100.1\r\na={}\r\na={}\r\n",
-        theirs(1, 3478),
-        theirs(2, 3479)
-    );
-    assert_eq!(answerer.clone().answering(&pairs).to_string(), expected);
-    let unknown: Vec<Announced> = pairs.iter().map(|pair| Announced { local: nowhere(), ..*pair }).collect();
-    assert_eq!(answerer.clone().answering(&unknown).to_string(), answerer.to_string());
-}
-
-fn nowhere() -> TransportAddress {
-    address("203.0.113.200:1")
+    let relayed = "candidate:9 1 udp 1 198.51.100.9 50000 typ relay raddr 198.51.100.1 rport 3478";
+    let mut valid = Vec::from([
+        selected(relayed, "192.0.2.3:45664"),
+        selected(reflexive, "203.0.113.1:7"),
+        selected(host, "192.0.2.3:45711"),
+    ]);
+    assert!(answerer.clone().answering(&pairs, &valid).is_none(), "to another candidate of the peer");
+    valid.push(selected(reflexive, "192.0.2.3:45664"));
+    let expected =
+        format!("m=audio 3478 RTP/AVP 0\r\nc=IN IP4 198.51.100.1\r\na={reflexive}\r\na={host}\r\n");
+    assert_eq!(answerer.answering(&pairs, &valid).expect("all are valid").to_string(), expected);
 }

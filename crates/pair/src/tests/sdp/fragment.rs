@@ -235,3 +235,14 @@ fn a_fragment_tells_parameters_before_the_answer_does() {
     assert!(read.parameters(&mid("3")).is_none());
     assert!(fragment(&body("")).parameters(&mid("1")).is_none());
 }
+
+#[test]
+fn rfc8840_9_2_a_mismatch_in_a_fragment_hides_none_of_its_candidates() {
+    let read = fragment(&format!(
+        "{CREDENTIALS}m=audio 9 RTP/AVP 0\r\na=mid:1\r\n{HOST}a=ice-mismatch\r\na=end-of-candidates\r\n"
+    ));
+    let again = fragment(&read.to_string());
+    let mid = "1".parse().expect("a tag");
+    assert_eq!(again.section(&mid).expect("a section").candidates.len(), 1);
+    assert!(again.has_ended(&mid) && !again.to_string().contains("mismatch"));
+}

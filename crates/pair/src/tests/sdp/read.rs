@@ -5,8 +5,8 @@ use std::vec::Vec;
 
 use super::{HOST, OTHER_PWD, PWD, REFLEXIVE, RTCP, RTP, SECTION, SESSION, UFRAG, fault, sdp, session};
 use crate::sdp::{
-    Attribute, Implementation, Line, MAX_CANDIDATES, MAX_LENGTH, MAX_SECTIONS, Pacing, RtcpMux, RtcpSilence,
-    SdpError, SdpFault, lines,
+    Attribute, IceUse, Implementation, Line, MAX_CANDIDATES, MAX_LENGTH, MAX_SECTIONS, Pacing, RtcpMux,
+    RtcpSilence, SdpError, SdpFault, lines,
 };
 use crate::{CandidateError, CredentialError, Field, IceOptionsError};
 
@@ -32,7 +32,7 @@ fn rfc8840_9_2_what_is_not_ice_is_passed_over() {
         "4 c 192.0.2.1",
         "16 ice-lite",
         "18 m 9",
-        "20 NoSenderReports",
+        "20 SenderReports(false)",
         "23 rtcp-mux",
         "25 end-of-candidates",
     ];
@@ -333,6 +333,23 @@ fn rfc8839_3_default_destinations_of_rtp_and_rtcp() {
 }
 
 #[test]
+fn rfc8839_4_2_5_a_default_destination_of_any_kind_is_no_fault() {
+    for address in ["a_b.example", "abc", "*", "gr\u{fc}n.example", "x:y"] {
+        let text = format!("m=audio 7 RTP/AVP 0\r\nc=IN IP4 {address}\r\na=rtcp:8 IN IP4 {address}\r\n");
+        let read = session(&format!("c=IN IP4 192.0.2.9\r\n{text}{HOST}"));
+        assert_eq!(
+            read.media[0].default_destination(RTP).expect("an address").to_string(),
+            format!("{address} 7")
+        );
+        assert_eq!(read.ice_use(0), Some(IceUse::Usable), "{address}");
+        assert!(read.media[0].to_string().starts_with(&text), "as it was written");
+    }
+    // What looks like an IP address has to be one.
+    assert_eq!(fault("m=audio 7 RTP/AVP 0\r\nc=IN IP4 1.2.3\r\n"), (2, SdpFault::Connection));
+    assert_eq!(fault("m=audio 7 RTP/AVP 0\r\nc=IN IP4 a\u{7}b\r\n"), (2, SdpFault::Connection));
+}
+
+#[test]
 fn rfc8839_4_2_2_rtcp_by_bandwidth_and_multiplexing() {
     let rtcp = |text: &str| session(&format!("m=audio 7 RTP/AVP 0\r\n{text}")).media.remove(0).rtcp;
     assert_eq!(rtcp("").silence, RtcpSilence::Nobody);
@@ -342,6 +359,19 @@ fn rfc8839_4_2_2_rtcp_by_bandwidth_and_multiplexing() {
     let of_session = session("b=RR:0\r\nm=audio 7 RTP/AVP 0\r\nb=RS:0\r\nm=audio 8 RTP/AVP 0\r\n");
     assert_eq!(of_session.media[0].rtcp.silence, RtcpSilence::Everybody);
     assert_eq!(of_session.media[1].rtcp.silence, RtcpSilence::Receivers);
+    // What the section says counts for it: it has RTCP, and a component for it.
+    let both = "b=RS:0\r\nb=RR:0\r\nm=audio 7 RTP/AVP 0\r\n";
+    let own = |more: &str| session(&format!("{both}{more}")).media.remove(0);
+    for (more, silence) in [
+        ("b=rs:800\r\n", RtcpSilence::Receivers),
+        ("b=RR:2000\r\nb=RS:00\r\n", RtcpSilence::Senders),
+        ("b=RS:800\r\nb=RR:1\r\n", RtcpSilence::Nobody),
+        ("b=RS:\r\nb=RR:x\r\nb=AS:1\r\n", RtcpSilence::Everybody),
+    ] {
+        assert_eq!(own(more).rtcp.silence, silence, "{more}");
+        let with_rtcp = silence != RtcpSilence::Everybody;
+        assert_eq!(own(more).components().len(), if with_rtcp { 2 } else { 1 }, "{more}");
+    }
     assert_eq!(rtcp("").mux, RtcpMux::No);
     assert_eq!(rtcp("a=rtcp-mux\r\n").mux, RtcpMux::Yes);
     assert_eq!(rtcp("a=rtcp-mux-only\r\na=rtcp-mux\r\n").mux, RtcpMux::Only);

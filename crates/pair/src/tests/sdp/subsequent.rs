@@ -2,7 +2,10 @@ use std::format;
 use std::string::String;
 
 use super::{HOST, OTHER_PWD, PWD, REFLEXIVE, SECTION, UFRAG, sdp};
-use crate::sdp::{CredentialChange, SubsequentFault, check_subsequent, credential_change, is_restart};
+use crate::sdp::{
+    CredentialChange, SubsequentFault, check_offer_after, check_own_subsequent, check_subsequent,
+    credential_change, is_restart,
+};
 
 fn with(ufrag: &str, pwd: &str) -> String {
     format!("a=ice-ufrag:{ufrag}\r\na=ice-pwd:{pwd}\r\n")
@@ -31,9 +34,16 @@ fn rfc8839_4_4_1_1_1_a_restart_changes_both_at_whatever_level() {
         let (old, new) = (sdp(&before), sdp(&after));
         assert_eq!(credential_change(&old, &new, 0), Some(expected), "{after}");
         assert_eq!(credential_change(&new, &old, 0), Some(expected));
-        let unchanged = expected == CredentialChange::Unchanged;
-        assert_eq!(is_restart(&old, &new, 0), !unchanged);
-        assert_eq!(expected.is_allowed(), unchanged || expected == CredentialChange::Both);
+        let (restarts, allowed) = match expected {
+            CredentialChange::Unchanged => (false, true),
+            CredentialChange::Both => (true, true),
+            CredentialChange::UfragOnly => (true, false),
+            CredentialChange::PwdOnly => (false, false),
+        };
+        assert_eq!((is_restart(&old, &new, 0), expected.is_allowed()), (restarts, allowed), "{after}");
+        let half = Err(SubsequentFault::HalfRestart { section: 0 });
+        assert_eq!(check_own_subsequent(&old, &new), if allowed { Ok(()) } else { half });
+        assert_eq!(check_subsequent(&old, &new), if allowed || restarts { Ok(()) } else { half });
     }
     let none = sdp(SECTION);
     assert_eq!(credential_change(&sdp(&before), &none, 0), None);
@@ -74,8 +84,8 @@ fn rfc8839_4_4_2_1_options_pacing_and_lite_change_with_a_restart_only() {
         let old = text(before, UFRAG, PWD);
         assert_eq!(check_subsequent(&old, &text(after, UFRAG, PWD)), expected, "{before} {after}");
         assert_eq!(check_subsequent(&old, &text(after, "new1", OTHER_PWD)), Ok(()), "{before} {after}");
-        let half = Err(SubsequentFault::HalfRestart { section: 0 });
-        assert_eq!(check_subsequent(&old, &text(after, "new1", PWD)), half);
+        // A peer that changes its user fragment alone restarts.
+        assert_eq!(check_subsequent(&old, &text(after, "new1", PWD)), Ok(()));
     }
 }
 
@@ -86,8 +96,17 @@ fn rfc8839_4_4_2_1_a_section_that_does_not_restart_holds_the_session() {
     };
     let old = two("a=ice-options:ice2", "9uB6");
     let new = two("a=ice-options:ice2 trickle", "new1");
-    // The password of the second stays: half a restart is found where the options are not.
     assert_eq!(check_subsequent(&old, &new), Err(SubsequentFault::Options { section: 0 }));
+    // The first keeps its password and restarts: that hides nothing of the second.
+    let first = |ufrag: &str, options: &str| {
+        sdp(&format!(
+            "a=ice-options:{options}\r\n{}{}",
+            of_section(ufrag, PWD),
+            of_section("9uB6", OTHER_PWD)
+        ))
+    };
+    let fault = check_subsequent(&first(UFRAG, "ice2"), &first("new1", "ice2 trickle"));
+    assert_eq!(fault, Err(SubsequentFault::Options { section: 1 }));
     // A section without ICE, not in use, or new is not looked at.
     let gone = sdp(&format!("a=ice-options:ice2 trickle\r\n{}", SECTION.replace("45664", "0")));
     assert_eq!(
@@ -96,6 +115,42 @@ fn rfc8839_4_4_2_1_a_section_that_does_not_restart_holds_the_session() {
     );
     let fewer = sdp(&format!("a=ice-options:ice2\r\n{}", of_section(UFRAG, PWD)));
     assert_eq!(check_subsequent(&fewer, &old), Ok(()));
+}
+
+#[test]
+fn rfc8839_4_4_3_1_after_an_answer_without_ice_the_next_offer_restarts() {
+    let before = sdp(&of_session(UFRAG, PWD));
+    let fault = Err(SubsequentFault::NoRestart { section: 0 });
+    let (same, new) = (sdp(&of_session(UFRAG, PWD)), sdp(&of_session("new1", OTHER_PWD)));
+    let answer = sdp(&of_section("9uB6", OTHER_PWD));
+    let without = sdp(SECTION);
+    assert_eq!(check_offer_after(&before, &without, &same), fault);
+    assert_eq!(
+        check_offer_after(&before, &without, &sdp(&of_section(UFRAG, PWD))),
+        fault,
+        "at another level"
+    );
+    for half in [of_session("new1", PWD), of_session(UFRAG, OTHER_PWD)] {
+        assert_eq!(check_offer_after(&before, &without, &sdp(&half)), fault, "both change");
+    }
+    assert_eq!(check_offer_after(&before, &without, &new), Ok(()));
+    assert_eq!(check_offer_after(&before, &without, &without), Ok(()), "the offer has no ICE either");
+    assert_eq!(check_offer_after(&before, &answer, &same), Ok(()), "the answer had ICE");
+    let refused = sdp(&format!("{}a=ice-mismatch\r\n", of_section("9uB6", OTHER_PWD)));
+    assert_eq!(check_offer_after(&before, &refused, &same), Ok(()), "it has ICE, and does not use it");
+    let rejected = sdp(&SECTION.replace("45664", "0"));
+    assert_eq!(check_offer_after(&before, &rejected, &same), Ok(()), "a section that is not in use");
+    assert_eq!(check_offer_after(&before, &without, &rejected), Ok(()), "nor offered again");
+    // Each section for itself; one that was not there before is new.
+    let two = |first: &str, second: &str| sdp(&format!("{first}{second}"));
+    let (mine, theirs) = (of_section(UFRAG, PWD), of_section("9uB6", OTHER_PWD));
+    let both = two(&mine, &mine);
+    let second = Err(SubsequentFault::NoRestart { section: 1 });
+    assert_eq!(check_offer_after(&both, &two(&theirs, SECTION), &both), second);
+    let restarted = two(&mine, &of_section("new1", OTHER_PWD));
+    assert_eq!(check_offer_after(&both, &two(&theirs, SECTION), &restarted), Ok(()));
+    assert_eq!(check_offer_after(&before, &answer, &both), Ok(()));
+    assert_eq!(check_offer_after(&before, &two(&theirs, SECTION), &both), Ok(()), "was offered by nobody");
 }
 
 #[test]
