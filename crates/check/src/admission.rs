@@ -11,7 +11,7 @@ use crate::ChecklistSet;
 use crate::event::{Event, Limit};
 use crate::lean::push_lean;
 use crate::limits::PEERS_PER_BASE;
-use crate::pairs::{Failure, PairId};
+use crate::pairs::{Failure, Pair, PairId, Traits};
 use crate::state::PairState;
 
 /// Whom a base can send to.
@@ -33,6 +33,16 @@ enum Answer {
     Asked,
     Admitted,
     Refused,
+}
+
+/// What becomes of a peer that has to be admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outlook {
+    /// It is asked for, or was admitted.
+    Open,
+    Refused,
+    /// The base has no place for another peer.
+    Full,
 }
 
 #[derive(Debug)]
@@ -116,18 +126,25 @@ impl Bases {
         self.list.iter().any(|base| base.admission == Admission::PerPeer)
     }
 
-    /// Notes that the peer has to be admitted. False if it cannot be any more.
-    pub(crate) fn want(&mut self, now: Instant, id: BaseId, ip: IpAddr) -> bool {
-        let Some(base) = self.get_mut(id) else { return false };
+    /// Notes that the peer has to be admitted.
+    fn want(&mut self, now: Instant, id: BaseId, ip: IpAddr) -> Outlook {
+        let Some(base) = self.get_mut(id) else { return Outlook::Refused };
         if let Some(peer) = base.peers.iter().find(|peer| peer.ip == ip) {
-            return peer.answer != Answer::Refused;
+            return if peer.answer == Answer::Refused { Outlook::Refused } else { Outlook::Open };
         }
-        let room = base.peers.len() < PEERS_PER_BASE;
-        if room {
-            base.peers.push(Peer { ip, answer: Answer::Wanted, wanted_at: now });
-            self.wanted = self.wanted.saturating_add(1);
+        if base.peers.len() >= PEERS_PER_BASE {
+            return Outlook::Full;
         }
-        room
+        base.peers.push(Peer { ip, answer: Answer::Wanted, wanted_at: now });
+        self.wanted = self.wanted.saturating_add(1);
+        Outlook::Open
+    }
+
+    /// Whether the base is open for the peer is known no more. What was refused stays so.
+    pub(crate) fn forget_peer(&mut self, id: BaseId, ip: IpAddr) {
+        let Some(base) = self.get_mut(id) else { return };
+        base.peers.retain(|peer| peer.ip != ip || peer.answer == Answer::Refused);
+        self.count_wanted();
     }
 
     fn answer(&mut self, now: Instant, id: BaseId, ip: IpAddr, answer: Answer) {
@@ -143,6 +160,11 @@ impl Bases {
     fn count_wanted(&mut self) {
         let waiting = |base: &Base| base.peers.iter().filter(|peer| peer.answer == Answer::Wanted).count();
         self.wanted = self.list.iter().map(waiting).sum();
+    }
+
+    /// Whether there is an admission to tell the owner of.
+    pub(crate) fn is_any_wanted(&self) -> bool {
+        self.wanted > 0
     }
 
     /// The next admission to tell the owner of. A level: it cannot be lost in a full queue.
@@ -212,7 +234,7 @@ impl ChecklistSet {
         for pair in self.pairs.iter_mut().filter(|pair| pair.base == base && pair.to.ip() == peer) {
             pair.admitted = true;
         }
-        self.settle(now);
+        self.unsettled = true;
     }
 
     /// The base cannot be opened for this peer: its pairs fail.
@@ -234,19 +256,32 @@ impl ChecklistSet {
         }
     }
 
-    /// Asks for what the Waiting pairs need.
+    /// Asks for what the Waiting pairs need. Those that cannot have it fail.
     pub(crate) fn want_admissions(&mut self, now: Instant) {
-        let mut full: Option<PairId> = None;
-        for pair in self.pairs.iter().filter(|pair| !pair.admitted && pair.state == PairState::Waiting) {
-            if !self.bases.want(now, pair.base, pair.to.ip()) {
-                full = Some(pair.id);
-                break;
+        while let Some((id, outlook)) = self.find_unwelcome(now) {
+            let Some(Pair { base, to, stream, .. }) = self.pairs.get(id) else { return };
+            let (base, to, stream) = (*base, *to, *stream);
+            if outlook == Outlook::Full {
+                self.events.push(Event::LimitReached { limit: Limit::Peers, stream, remote: to });
             }
+            self.fail_where(Failure::NotAdmitted, |pair| pair.base == base && pair.to == to);
         }
-        let Some(found) = full.and_then(|id| self.pairs.get(id)) else { return };
-        let (base, to, stream) = (found.base, found.to, found.stream);
-        self.events.push(Event::LimitReached { limit: Limit::Peers, stream, remote: to });
-        self.fail_where(Failure::NotAdmitted, |pair| pair.base == base && pair.to == to);
-        self.want_admissions(now);
+    }
+
+    /// The first Waiting pair whose peer cannot be admitted, once those before it were asked for.
+    fn find_unwelcome(&mut self, now: Instant) -> Option<(PairId, Outlook)> {
+        let bases = &mut self.bases;
+        let shut = self.pairs.likely(Traits::SHUT);
+        let mut shut = shut.filter(|pair| !pair.admitted && pair.state == PairState::Waiting);
+        shut.find_map(|pair| match bases.want(now, pair.base, pair.to.ip()) {
+            Outlook::Open => None,
+            outlook => Some((pair.id, outlook)),
+        })
+    }
+
+    /// Whether a pair in a checklist goes from this base to this peer. The permission of an allocation is renewed while
+    /// one does.
+    pub fn is_peer_listed(&self, base: BaseId, peer: IpAddr) -> bool {
+        self.pairs.iter().any(|pair| pair.listed && pair.base == base && pair.to.ip() == peer)
     }
 }

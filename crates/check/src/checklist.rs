@@ -2,6 +2,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 use core::time::Duration;
 
 use floe_pair::{ComponentId, StreamId, TieBreaker};
@@ -10,7 +11,7 @@ use floe_stun::Instant;
 use crate::ChecklistSet;
 use crate::config::ConsentConfig;
 use crate::event::{Event, RestartReason, State};
-use crate::pairs::{Pair, PairId};
+use crate::pairs::{Pair, PairId, PairTable, Traits, Valid};
 use crate::renominate::Moves;
 
 /// One component of a data stream.
@@ -22,8 +23,12 @@ pub(crate) struct Component {
     pub nomination: Option<PairId>,
     /// When the decision on a nomination is looked at again.
     pub hold: Option<Instant>,
+    /// Until when ordinary checks wait for the peer's nomination.
+    pub rest_until: Option<Instant>,
     pub selected: Option<PairId>,
-    /// A pair was selected: the component's other pairs have left the checklist.
+    /// The pair that data goes over while none is selected (RFC 8445 §12.1).
+    pub best: Option<PairId>,
+    /// A pair was selected: the component's other pairs have left the checklist or, with renomination, stand beside it.
     pub concluded: bool,
     /// A nomination of ours of the selected pair was answered with success, in the present tenure of our role.
     pub confirmed: bool,
@@ -53,7 +58,9 @@ impl Component {
             id,
             nomination: None,
             hold: None,
+            rest_until: None,
             selected: None,
+            best: None,
             concluded: false,
             confirmed: false,
             nominator: None,
@@ -73,6 +80,7 @@ impl Component {
 
 /// The checklist of a data stream. Its pairs stand in the table of the set.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is set and read at its own rule")]
 pub(crate) struct Checklist {
     pub stream: StreamId,
     /// Place in the set: the order in which streams were added.
@@ -87,6 +95,8 @@ pub(crate) struct Checklist {
     pub remote_components: Option<ComponentId>,
     /// RFC 8445 §8.1.2: Completed, a nominated pair for each component.
     pub completed: bool,
+    /// What was not selected was freed.
+    pub freed: bool,
     /// Patience of what was added after the peer's parameters were known.
     pub patient_until: Option<Instant>,
     pub state: State,
@@ -104,6 +114,7 @@ impl Checklist {
             remote_complete: false,
             remote_components: None,
             completed: false,
+            freed: false,
             patient_until: None,
             state: State::New,
             reported_state: State::New,
@@ -116,6 +127,12 @@ impl Checklist {
 
     pub(crate) fn component_mut(&mut self, id: ComponentId) -> Option<&mut Component> {
         self.components.iter_mut().find(|component| component.id == id)
+    }
+
+    /// Candidates may be told again by both sides: a component was added.
+    pub(crate) fn reopen(&mut self) {
+        (self.local_complete, self.remote_complete, self.remote_components) = (false, false, None);
+        self.completed = false;
     }
 
     /// RFC 8445 §6.1.2.2: components the peer has no candidates for are not part of the stream. One for which a
@@ -181,7 +198,8 @@ impl ChecklistSet {
                 } else if component.selected.is_some() || !component.concluded {
                     continue;
                 }
-                let standby = pairs.valid(stream, component.id).any(|(pair, _)| pair.listed);
+                let fit = |pair: &Pair| pair.listed && !pair.wish.vetoed && pairs.may_be_nominated(pair);
+                let standby = pairs.valid(stream, component.id).any(|(pair, _)| fit(pair));
                 component.consent_lost = !(renominates && standby);
                 if component.consent_lost {
                     component.moves.suggest(RestartReason::Lost);
@@ -191,8 +209,9 @@ impl ChecklistSet {
     }
 
     /// States as levels, from what the pairs are now.
-    pub(crate) fn settle_states(&mut self, now: Instant) {
+    pub(crate) fn settle_states(&mut self, now: Instant, reordered: bool) {
         let known = self.peer.is_some();
+        let reordered = reordered | self.pairs.take_reordered();
         let (passive, wait, patience) = (self.is_passive(), self.config.patience, self.patient_until);
         let (pairs, liveness) =
             (&self.pairs, self.config.consent.map(|consent: ConsentConfig| consent.liveness));
@@ -204,6 +223,9 @@ impl ChecklistSet {
             let stream = checklist.stream;
             for component in &mut checklist.components {
                 component.dead_at = None;
+                if reordered {
+                    component.best = best(pairs, stream, component);
+                }
                 component.state = if !known {
                     State::New
                 } else if let Some(pair) = component.selected.and_then(|id| pairs.get(id)) {
@@ -220,16 +242,19 @@ impl ChecklistSet {
                 } else if component.consent_lost {
                     State::Disconnected
                 } else {
-                    let mut own = pairs.iter().filter(|pair| pair.is_of(stream, component.id));
+                    let own = |pair: &&Pair| pair.is_of(stream, component.id);
                     if passive {
                         // A lite agent can but wait: the peer that has checked a pair may yet nominate it.
-                        let heard = own.clone().filter_map(|pair| pair.last_request).max();
+                        let heard = pairs.iter().filter(own).filter_map(|pair| pair.last_request).max();
                         component.hold = heard.map(|at| at.after(wait));
                     }
                     let open = |pair: &Pair| !passive && !pair.state.is_settled();
-                    if own.clone().any(|pair| pair.valid.is_some()) {
+                    if pairs.valid(stream, component.id).next().is_some() {
                         State::Connected
-                    } else if may_fail && component.hold.is_none_or(|until| until <= now) && !own.any(open) {
+                    } else if may_fail
+                        && component.hold.is_none_or(|until| until <= now)
+                        && !pairs.likely(Traits::OPEN).filter(own).any(open)
+                    {
                         State::Failed
                     } else {
                         State::Checking
@@ -282,7 +307,8 @@ impl ChecklistSet {
         for (stream, component) in components {
             self.trim(now, stream, component);
         }
-        for checklist in self.streams.iter().filter(|checklist| checklist.completed) {
+        for checklist in self.streams.iter_mut().filter(|checklist| checklist.completed) {
+            checklist.freed = true;
             self.events.push(Event::CandidatesFree { stream: checklist.stream });
         }
         let (streams, bases) = (&self.streams, &self.bases);
@@ -309,6 +335,12 @@ impl ChecklistSet {
         if self.free_at.is_none() && !checking {
             self.free_memory();
         }
+    }
+
+    /// Whether a data stream was freed ([`Event::CandidatesFree`](crate::Event::CandidatesFree)): from then on what
+    /// [`is_base_used`](Self::is_base_used) denies of a base holds until another pair joins.
+    pub fn is_freed(&self, stream: StreamId) -> bool {
+        self.checklist(stream).is_some_and(|checklist| checklist.freed)
     }
 
     /// What was to be freed and could not be: the roles are settled now, and all checks have ended.
@@ -368,6 +400,11 @@ impl ChecklistSet {
 
 impl Checklist {
     fn settle(&mut self) {
+        if let [only] = self.components.as_slice() {
+            // What is usual, without a search.
+            self.state = if self.counts(only) { only.state } else { State::New };
+            return;
+        }
         let mut counted =
             self.components.iter().filter(|component| self.counts(component)).map(|found| found.state);
         // RFC 8445 §7.2.5.4: one component without a pair fails the stream.
@@ -378,11 +415,22 @@ impl Checklist {
     }
 }
 
+/// RFC 8445 §12.1: before selection data goes over the valid pair of highest priority, as the application ranks them.
+fn best(pairs: &PairTable, stream: StreamId, component: &Component) -> Option<PairId> {
+    let order = |(pair, valid): &(&Pair, &Valid)| {
+        (pair.wish.pinned, pair.preference(), valid.priority, Reverse(pair.id))
+    };
+    let fit = |(pair, _): &(&Pair, _)| !pair.wish.vetoed && (pair.listed || !component.concluded);
+    pairs.valid(stream, component.id).filter(fit).max_by_key(order).map(|(pair, _)| pair.id)
+}
+
 /// RFC 8445 §6.1.3: Failed if all checklists are, Completed if all that live are.
 fn overall(streams: &[Checklist]) -> State {
     let states = || streams.iter().map(|checklist| checklist.state);
-    if streams.is_empty() {
-        return State::New;
+    match streams {
+        [] => return State::New,
+        [only] => return only.state,
+        _ => {}
     }
     [State::Disconnected, State::New, State::Checking, State::Connected, State::Completed]
         .into_iter()

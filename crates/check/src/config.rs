@@ -27,7 +27,8 @@ pub struct Config {
     /// Which remote addresses are checked, and which pairs are preferred.
     pub policy: PairPolicy,
     /// Where renomination is negotiated: valid pairs of each component that are kept beside the selected one, 0 to 2. The
-    /// first is the best on another base, the second the best over a relay.
+    /// first is the best on another base, the second the best over a relay; where data goes over one, the best that does
+    /// not.
     pub standby: u8,
     /// Renomination in the older form (draft 02, option `renomination`) with peers that do not know `renomination2`.
     pub legacy_renomination: bool,
@@ -36,7 +37,7 @@ pub struct Config {
 impl Config {
     /// The least Ta (RFC 8445 §14.2: no more than one transaction each 5 ms).
     pub const MIN_TA: Duration = Duration::from_millis(5);
-    /// The greatest Ta: beyond it a hundred pairs take longer than anybody's patience.
+    /// The greatest Ta, of either side: beyond it a hundred pairs take longer than anybody's patience.
     pub const MAX_TA: Duration = Duration::from_millis(500);
     /// The least Tr (RFC 8445 §11).
     pub const MIN_KEEPALIVE: Duration = Duration::from_secs(15);
@@ -80,8 +81,10 @@ pub struct ConsentConfig {
     /// How long after the last answer a component counts as disconnected, at most the 30 s in which consent ends.
     pub liveness: Duration,
     /// Requests stop while the application sends nothing (RFC 7675 §5.1), as
-    /// [`ChecklistSet::data_sent`](crate::ChecklistSet::data_sent) tells. After 30 s nothing may be sent until consent
-    /// is regained, which takes a round trip; the mappings of NATs are kept by keepalives.
+    /// [`ChecklistSet::data_sent`](crate::ChecklistSet::data_sent) tells. What is sent before consent ends, 30 s after the
+    /// last answer, resumes them without a gap if the answer comes in time; what was sent past the agent is seen a second
+    /// later at most, or 24 s after the last answer. After the end nothing may be sent until consent is regained, which
+    /// takes a round trip; the mappings of NATs are kept by keepalives.
     pub suspend: bool,
 }
 

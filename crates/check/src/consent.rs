@@ -9,36 +9,44 @@ use crate::ChecklistSet;
 use crate::config::ConsentConfig;
 use crate::limits::OPEN_CONSENT_LIMIT;
 use crate::outbox::Outgoing;
-use crate::pairs::{Failure, Pair, PairId, Valid};
+use crate::pairs::{Failure, Pair, PairId, Traits, Valid};
 
 /// A consent request whose answer may still come.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OpenConsent {
     pub id: TransactionId,
-    pub sent: Instant,
     pub tenure: u32,
+    pub sent: Instant,
 }
+
+/// The id in a place that no request has. No generator gives it out in the life of the universe.
+const FREE: OpenConsent = OpenConsent { id: TransactionId([0; 12]), tenure: 0, sent: Instant::ORIGIN };
 
 /// How consent on a pair is kept up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Upkeep {
-    /// A request each interval.
-    Kept,
+    /// A request each interval, since then.
+    Kept(Instant),
     /// The application has sent nothing for an interval: no request, as long as consent lasts anyway.
     Idle,
     /// As before, until after the end of consent: nothing may be sent now, and nothing is asked for.
     Dormant,
-    /// The application wants to send again, since then: a request each interval, until one is answered.
+    /// The application wants to send again, since then, and consent has ended or is about to: a request each interval,
+    /// until one is answered.
     Regaining(Instant),
 }
+
+/// How often it is looked whether the application has sent something past the agent, in the last seconds before consent
+/// ends: so often that a request can still be answered in time, and so rarely that a silence costs a few looks.
+const GLANCE: Duration = Duration::from_secs(1);
 
 /// Consent on one valid pair. It begins with the answer that made the pair valid (RFC 7675 §5).
 #[derive(Debug)]
 pub(crate) struct Consent {
     last_answer: Instant,
     next: Instant,
-    open: [Option<OpenConsent>; OPEN_CONSENT_LIMIT],
-    place: usize,
+    open: [OpenConsent; OPEN_CONSENT_LIMIT],
+    place: u8,
     upkeep: Upkeep,
     /// When the latest request was sent; the interval is kept also where requests were suspended.
     asked: Instant,
@@ -52,9 +60,9 @@ impl Consent {
         Self {
             last_answer: now,
             next,
-            open: [None; OPEN_CONSENT_LIMIT],
+            open: [FREE; OPEN_CONSENT_LIMIT],
             place: 0,
-            upkeep: Upkeep::Kept,
+            upkeep: Upkeep::Kept(now),
             asked: now,
             wanted: true,
         }
@@ -68,22 +76,24 @@ impl Consent {
     /// When consent that is kept up is lost for good: nobody has answered for 30 s, while we asked.
     fn lost_at(&self) -> Option<Instant> {
         match self.upkeep {
-            Upkeep::Kept | Upkeep::Idle => Some(self.deadline()),
-            Upkeep::Dormant => None,
+            Upkeep::Kept(_) => Some(self.deadline()),
+            // RFC 7675 §5.1: consent need not be maintained where nothing is sent; it is regained afterwards.
+            Upkeep::Idle | Upkeep::Dormant => None,
             Upkeep::Regaining(since) => Some(since.after(ConsentConfig::EXPIRY)),
         }
     }
 
     /// Whether nothing has been answered for so long, although it was asked.
-    pub(crate) fn is_silent(&self, now: Instant, for_: Duration) -> bool {
-        self.upkeep == Upkeep::Kept && self.last_answer.after(for_) <= now
+    pub(crate) fn is_silent(&self, now: Instant, silence: Duration) -> bool {
+        self.dead_at(silence).is_some_and(|at| at <= now)
     }
 
     /// When the peer counts as gone; `None` while it is not asked.
     pub(crate) fn dead_at(&self, liveness: Duration) -> Option<Instant> {
         match self.upkeep {
-            Upkeep::Kept => Some(self.last_answer.after(liveness)),
-            Upkeep::Regaining(since) => Some(since.max(self.last_answer).after(liveness)),
+            Upkeep::Kept(since) | Upkeep::Regaining(since) => {
+                Some(self.last_answer.max(since).after(liveness))
+            }
             Upkeep::Idle | Upkeep::Dormant => None,
         }
     }
@@ -94,13 +104,16 @@ impl Consent {
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        self.lost_at().map(|lost_at| self.next.min(lost_at))
+        match self.upkeep {
+            Upkeep::Dormant => None,
+            _ => Some(self.lost_at().map_or(self.next, |lost_at| self.next.min(lost_at))),
+        }
     }
 
     pub(crate) fn renew(&mut self, now: Instant) {
         self.last_answer = now;
         if matches!(self.upkeep, Upkeep::Regaining(_)) {
-            self.upkeep = Upkeep::Kept;
+            self.upkeep = Upkeep::Kept(now);
         }
     }
 
@@ -111,36 +124,45 @@ impl Consent {
         if !config.suspend || self.wanted || unanswered {
             return false;
         }
-        // One interval before consent ends the application has its last chance to keep it without a gap.
-        let last = self.last_answer.after(ConsentConfig::EXPIRY.saturating_sub(longest(config)));
-        if now < last {
-            (self.upkeep, self.next) = (Upkeep::Idle, last);
+        let (last_chance, end) = (self.last_chance(config), self.deadline());
+        if now < end {
+            let glance = now.after(GLANCE).max(last_chance).min(end);
+            (self.upkeep, self.next) = (Upkeep::Idle, glance);
         } else {
             (self.upkeep, self.next) = (Upkeep::Dormant, Instant::from_nanos(u64::MAX));
             // RFC 7675 §5.1: at expiry the open transactions are dropped; only an answer to a new request counts.
-            self.open = [None; OPEN_CONSENT_LIMIT];
+            self.open = [FREE; OPEN_CONSENT_LIMIT];
         }
         true
     }
 
-    /// The application sends: requests go on, the first as soon as the interval allows.
-    fn resume(&mut self, now: Instant, config: ConsentConfig) {
+    /// One interval before consent ends: what is sent until then keeps it without a gap.
+    fn last_chance(&self, config: ConsentConfig) -> Instant {
+        self.last_answer.after(ConsentConfig::EXPIRY.saturating_sub(longest(config)))
+    }
+
+    /// The application sends: requests go on, the first as soon as the interval allows. Whether they had rested.
+    fn resume(&mut self, now: Instant, config: ConsentConfig) -> bool {
         self.wanted = true;
-        let earliest = now.max(self.asked.after(shortest(config)));
-        match self.upkeep {
-            Upkeep::Idle => (self.upkeep, self.next) = (Upkeep::Kept, self.next.min(earliest)),
-            Upkeep::Dormant => (self.upkeep, self.next) = (Upkeep::Regaining(now), earliest),
-            Upkeep::Kept | Upkeep::Regaining(_) => {}
+        let rested = matches!(self.upkeep, Upkeep::Idle | Upkeep::Dormant);
+        if rested {
+            let in_time = self.upkeep == Upkeep::Idle && now < self.last_chance(config);
+            self.upkeep = if in_time { Upkeep::Kept(now) } else { Upkeep::Regaining(now) };
+            self.next = now.max(self.asked.after(shortest(config)));
         }
+        rested
     }
 
     /// RFC 7675 §5.1: a new transaction id each time, sent once. An answer to an earlier one counts as well.
     fn begin(&mut self, now: Instant, config: ConsentConfig, tenure: u32, rng: &mut Random) -> TransactionId {
         let id = rng.transaction_id();
-        if let Some(open) = self.open.get_mut(self.place) {
-            *open = Some(OpenConsent { id, sent: now, tenure });
+        if let Some(open) = self.open.get_mut(usize::from(self.place)) {
+            *open = OpenConsent { id, tenure, sent: now };
         }
-        self.place = self.place.saturating_add(1).checked_rem(OPEN_CONSENT_LIMIT).unwrap_or(0);
+        self.place = self.place.wrapping_add(1);
+        if usize::from(self.place) >= OPEN_CONSENT_LIMIT {
+            self.place = 0;
+        }
         (self.asked, self.wanted) = (now, false);
         // From start to start, so that slow answers do not stretch it.
         self.next = now.after(interval(config, rng));
@@ -148,12 +170,17 @@ impl Consent {
     }
 
     pub(crate) fn find(&self, id: TransactionId) -> Option<OpenConsent> {
-        self.open.iter().flatten().find(|open| open.id == id).copied()
+        self.open.iter().find(|open| open.id == id && id != FREE.id).copied()
+    }
+
+    /// RFC 7675 §5.1: what comes after consent has ended counts only if it was asked for after that.
+    fn is_in_time(&self, now: Instant, open: OpenConsent) -> bool {
+        now < self.deadline() || self.deadline() <= open.sent
     }
 
     pub(crate) fn close(&mut self, id: TransactionId) {
-        for open in self.open.iter_mut().filter(|open| open.is_some_and(|open| open.id == id)) {
-            *open = None;
+        for open in self.open.iter_mut().filter(|open| open.id == id) {
+            *open = FREE;
         }
     }
 }
@@ -167,7 +194,7 @@ fn shortest(config: ConsentConfig) -> Duration {
     config.interval.saturating_sub(config.interval.checked_div(5).unwrap_or_default())
 }
 
-fn longest(config: ConsentConfig) -> Duration {
+pub(crate) fn longest(config: ConsentConfig) -> Duration {
     config.interval.saturating_add(config.interval.checked_div(5).unwrap_or_default())
 }
 
@@ -181,34 +208,50 @@ impl ChecklistSet {
     }
 
     /// The application has sent data of this component: where consent is suspended otherwise
-    /// ([`ConsentConfig::suspend`]), requests go on. After a longer silence nothing may be sent until the first of them is
-    /// answered. May be told as coarsely as once for each [`poll_timeout`](Self::poll_timeout).
+    /// ([`ConsentConfig::suspend`]), requests go on, the first at once if the last was 4 s before. Data may be sent until
+    /// consent ends, 30 s after the last answer, and from then on when a request has been answered. May be told as coarsely
+    /// as once for each [`poll_timeout`](Self::poll_timeout).
     pub fn data_sent(&mut self, now: Instant, stream: StreamId, component: ComponentId) {
         let Some(config) = self.config.consent.filter(|config| config.suspend) else { return };
         let now = self.advance(now);
         let selected = self.component(stream, component).and_then(|component| component.selected);
         let Some(valid) = selected.and_then(|id| self.pairs.get_mut(id)?.valid.as_mut()) else { return };
         let Some(consent) = &mut valid.consent else { return };
-        let before = consent.upkeep;
-        consent.resume(now, config);
-        if consent.upkeep != before {
+        if consent.resume(now, config) {
             // RFC 7675 §4: where requests are sent, there are no keepalives.
             valid.keepalive = None;
             self.settle(now);
         }
     }
 
-    /// Consent is kept on pairs that carry data or may come to: the selected one, and before selection all valid
-    /// ones, since any of them may be the best. What was not selected runs out.
-    pub(crate) fn keeps_consent(&self, pair: &Pair) -> bool {
-        pair.listed && self.peer.is_some()
+    /// Only on the selected pair consent may rest: on one that was left it is asked for again, so that it is known whether
+    /// the pair can be gone back to.
+    pub(crate) fn wake_consent(&mut self, left: Option<PairId>) {
+        let Some(config) = self.config.consent else { return };
+        let now = self.now;
+        let Some(valid) = left.and_then(|id| self.pairs.get_mut(id)?.valid.as_mut()) else { return };
+        if let Some(consent) = &mut valid.consent {
+            consent.resume(now, config);
+            // RFC 7675 §4: where requests are sent, there are no keepalives.
+            valid.keepalive = None;
+        }
     }
 
     /// The pair and the request that a consent answer belongs to.
     pub(crate) fn find_consent(&self, id: TransactionId) -> Option<(PairId, OpenConsent)> {
-        self.pairs.iter().find_map(|pair| {
+        self.pairs.likely(Traits::VALID).find_map(|pair| {
             let open = pair.valid.as_ref()?.consent.as_ref()?.find(id)?;
             Some((pair.id, open))
+        })
+    }
+
+    /// Whether an answer to a consent request still counts.
+    pub(crate) fn is_consent_open(&self, now: Instant, id: TransactionId) -> bool {
+        self.find_consent(id).is_some_and(|(pair, open)| {
+            let valid = self.pairs.get(pair).and_then(|pair| pair.valid.as_ref());
+            valid
+                .and_then(|valid| valid.consent.as_ref())
+                .is_some_and(|consent| consent.is_in_time(now, open))
         })
     }
 
@@ -258,7 +301,7 @@ impl ChecklistSet {
     /// RFC 7675 §5.1: at expiry nothing may be sent any more, the open transactions are forgotten, and the
     /// credentials of this generation are never used on the pair again.
     pub(crate) fn expire_consents(&mut self, now: Instant) {
-        while let Some(pair) = self.pairs.iter().find(|pair| consent_over(pair, now)) {
+        while let Some(pair) = self.pairs.find_due(now, |pair| consent_over(pair, now)) {
             let (id, kept) = (pair.id, pair.listed);
             self.revoke(id, Failure::ConsentExpired);
             // What was not asked for is not lost: the peer may nominate the pair, and it is checked again.

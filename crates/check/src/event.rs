@@ -64,7 +64,7 @@ pub enum Event {
         reason: MoveReason,
     },
     /// The component would be better off with another pair, which only a restart can bring (RFC 8445 §8.1.1). Told once
-    /// for each reason.
+    /// for each reason; [`RestartReason::Lost`] once for each loss.
     RestartSuggested {
         /// The data stream.
         stream: StreamId,
@@ -73,7 +73,8 @@ pub enum Event {
         /// Why.
         reason: RestartReason,
     },
-    /// Consent on the selected pair has ended: nothing may be sent on it, and only a restart helps.
+    /// Consent on the selected pair has ended, and there is no other to go over to: nothing may be sent. A restart helps;
+    /// with renomination a pair that the peer nominates, or that comes with a new base, as well.
     ConsentLost {
         /// The data stream.
         stream: StreamId,
@@ -183,6 +184,21 @@ pub enum Limit {
     Peers,
 }
 
+/// What became of a candidate that the peer has signalled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RemoteOutcome {
+    /// It is paired, will be where a base comes for it, or was known.
+    Taken,
+    /// The set has no such component.
+    NoComponent,
+    /// It came after the peer's end of candidates (RFC 8838 §14), or the set was retired.
+    Ended,
+    /// The policy denies its address.
+    Denied,
+    /// There are as many as the limit allows, and it is the least of them.
+    Full,
+}
+
 /// What became of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -249,6 +265,10 @@ impl EventQueue {
         } else {
             self.lost = self.lost.saturating_add(1);
         }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty() && self.lost == 0
     }
 
     pub(crate) fn pop(&mut self) -> Option<Event> {

@@ -2,12 +2,12 @@
 
 use alloc::vec::Vec;
 
-use floe_pair::{BaseId, Candidate, CandidateType, PairPriority, StreamId, can_pair};
+use floe_pair::{BaseId, Candidate, CandidateType, ComponentId, PairPriority, StreamId, can_pair};
 use floe_stun::Instant;
 
 use crate::ChecklistSet;
 use crate::candidates::{LocalId, RemoteId};
-use crate::event::{Event, Limit};
+use crate::event::{Event, Limit, RemoteOutcome};
 use crate::freeze;
 use crate::limits::LOCAL_CANDIDATE_LIMIT;
 use crate::pairs::{Pair, PairId};
@@ -66,24 +66,32 @@ impl ChecklistSet {
             Some(_) => {}
         }
         self.replay_early();
-        self.settle(now);
+        self.unsettled = true;
     }
 
     /// Adds a candidate the peer has signalled; its component must be known. Redundant ones are ignored, as are those
     /// of a component that has a selected pair, and all after the peer's end of candidates (RFC 8838 §14). One that
     /// was learned from a check before gets its real type, also while its pair is the selected one.
-    pub fn add_remote_candidate(&mut self, now: Instant, stream: StreamId, candidate: Candidate) {
-        let now = self.advance(now);
+    pub fn add_remote_candidate(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        candidate: Candidate,
+    ) -> RemoteOutcome {
+        self.advance(now);
         let component = candidate.component;
-        let Some(checklist) = self.checklist(stream) else { return };
-        if self.retired || checklist.remote_complete || checklist.component(component).is_none() {
-            return;
+        let Some(checklist) = self.checklist(stream).filter(|list| list.component(component).is_some())
+        else {
+            return RemoteOutcome::NoComponent;
+        };
+        if self.retired || checklist.remote_complete {
+            return RemoteOutcome::Ended;
         }
         let open = !checklist.component(component).is_some_and(|component| component.concluded)
             || (self.is_renominating() && !self.local.lite);
         if !self.config.policy.allows(candidate.address, candidate.kind) {
             self.events.push(Event::RemoteDenied { stream, component, address: candidate.address });
-            return;
+            return RemoteOutcome::Denied;
         }
         if self.candidates.packed_at(stream, component, candidate.address).is_some() {
             self.candidates.unpack(stream, component);
@@ -92,14 +100,14 @@ impl ChecklistSet {
             let (id, learned) = (known.id, known.learned);
             if learned {
                 self.take_over(id, candidate, open);
-                self.settle(now);
+                self.unsettled = true;
             }
-            return;
+            return RemoteOutcome::Taken;
         }
         if self.candidates.remote_counts().0 >= self.config.remote_limit
             && !self.evict_remote(Limit::RemoteCandidates, stream, &candidate, |_| true)
         {
-            return;
+            return RemoteOutcome::Full;
         }
         let id = self.candidates.add_remote(stream, candidate, false);
         self.explain(stream);
@@ -107,7 +115,8 @@ impl ChecklistSet {
         if open {
             self.form_for_remote(stream, id);
         }
-        self.settle(now);
+        self.unsettled = true;
+        RemoteOutcome::Taken
     }
 
     /// Pairs a base that is new with all candidates the peer has signalled.
@@ -123,28 +132,39 @@ impl ChecklistSet {
             .filter(|remote| remote.stream == stream && !remote.learned)
             .map(|remote| remote.id)
             .collect();
+        self.reserve_pairs(remotes.len());
+        let late = self.is_late(stream, self.bases.owner(base).map(|(_, component)| component));
         for remote in remotes {
-            self.form_pair(local, remote, base);
+            self.form_pair(local, remote, base, late);
         }
     }
 
     /// Pairs a remote candidate with all bases of its component.
     pub(crate) fn form_for_remote(&mut self, stream: StreamId, remote: RemoteId) {
-        let mut bases: Vec<BaseId> = self
-            .candidates
-            .locals
-            .iter()
-            .filter(|local| local.stream == stream)
-            .map(|local| local.base)
-            .collect();
-        bases.dedup();
-        for base in bases {
+        let Some(found) = self.candidates.remote(remote) else { return };
+        let (component, to) = (found.candidate.component, found.candidate.address);
+        let late = self.is_late(stream, Some(component));
+        // A candidate that was learned may have pairs already; a new one seldom has.
+        let met = self.pairs.leads_to(to);
+        let bases = self.candidates.locals.len();
+        // Most peers have about as many candidates as we.
+        let more = if self.pairs.as_slice().is_empty() { bases.saturating_mul(bases) } else { bases };
+        self.reserve_pairs(more);
+        let mut place = 0_usize;
+        while let Some(local) = self.candidates.locals.get(place) {
+            place = place.saturating_add(1);
+            let (id, base) = (local.id, local.base);
             // RFC 8445 §6.1.2.4: reflexive candidates are replaced by their base, so that a base is paired once.
-            if let Some(local) = self.candidates.local_on(base) {
-                let id = local.id;
-                self.form_pair(id, remote, base);
+            let stands = self.candidates.local_on(base).is_some_and(|on| on.id == id);
+            if local.stream == stream && stands && !(met && self.pairs.find(base, to).is_some()) {
+                self.form_pair(id, remote, base, late);
             }
         }
+    }
+
+    fn reserve_pairs(&mut self, more: usize) {
+        let room = self.config.pair_limit.saturating_sub(self.pairs.as_slice().len());
+        self.pairs.reserve(more.min(room));
     }
 
     /// Whether a remote candidate is a relay's, or looks like one that was not signalled.
@@ -181,28 +201,35 @@ impl ChecklistSet {
         }
     }
 
-    /// Makes a pair and puts it into its checklist. `None` if there is one already, if the two do not go together, or
+    /// Makes a pair, of which there is none yet, and puts it into its checklist. `None` if the two do not go together, or
     /// if the limit leaves no place for it.
     pub(crate) fn insert_pair(&mut self, local: LocalId, remote: RemoteId, base: BaseId) -> Option<PairId> {
         let (near, far) = (self.candidates.local(local)?, self.candidates.remote(remote)?);
         let (stream, component, to) = (near.stream, near.candidate.component, far.candidate.address);
-        let order = self.checklist(stream)?.order;
+        let checklist = self.checklist(stream)?;
+        let (order, freed) = (checklist.order, checklist.freed);
+        let late = checklist.component(component).is_some_and(|component| component.concluded);
         if !near.candidate.transport.sends_checks()
+            // Its candidates outlive a base where pairs stand on them, and nothing can be sent from there.
+            || !self.bases.contains(base)
             || !can_pair(&near.candidate, &far.candidate)
-            || self.pairs.find(base, to).is_some()
             || self.spent.contains(&(base, to))
         {
             return None;
         }
-        let late = self.component(stream, component).is_some_and(|component| component.concluded);
         let ranks = self.config.policy.ranks;
         let mut pair = Pair::new(self.pairs.next_id(), near, far, base, self.standing.role, ranks);
-        pair.relayed |= self.may_be_relayed(remote);
+        pair.relayed |= far.learned && self.candidates.is_unexplained(remote);
         if !self.make_room(order, pair.priority) {
             self.events.push(Event::LimitReached { limit: Limit::Pairs, stream, remote: to });
             return None;
         }
-        (pair.order, pair.late, pair.admitted) = (order, late, self.bases.is_admitted(base, to.ip()));
+        // What no pair needed was given back when the candidates were freed: the base may be open for the peer no more.
+        if freed && !self.is_peer_listed(base, to.ip()) {
+            self.bases.forget_peer(base, to.ip());
+        }
+        (pair.order, pair.admitted) = (order, self.bases.is_admitted(base, to.ip()));
+        (pair.late, pair.beside) = (late, late);
         let id = pair.id;
         if self.started && freeze::joins_waiting(self.pairs.as_slice(), &pair) {
             pair.step(PairEvent::Unfreeze);
@@ -231,9 +258,14 @@ impl ChecklistSet {
         self.is_renominating() || worth > selected.worth()
     }
 
+    /// Whether a component has its pair already.
+    fn is_late(&self, stream: StreamId, component: Option<ComponentId>) -> bool {
+        component.and_then(|component| self.component(stream, component)).is_some_and(|of| of.concluded)
+    }
+
     /// Makes a pair, if one may come of it.
-    fn form_pair(&mut self, local: LocalId, remote: RemoteId, base: BaseId) {
-        if self.is_of_use(local, remote) {
+    fn form_pair(&mut self, local: LocalId, remote: RemoteId, base: BaseId, late: bool) {
+        if !late || self.is_of_use(local, remote) {
             self.insert_pair(local, remote, base);
         }
     }
@@ -263,7 +295,9 @@ impl ChecklistSet {
             own.saturating_add(usize::from(of == order))
         };
         let idle = |pair: &&Pair| {
-            pair.listed && !pair.queued && matches!(pair.state, PairState::Waiting | PairState::Frozen)
+            pair.listed
+                && !(pair.queued || pair.nominating)
+                && matches!(pair.state, PairState::Waiting | PairState::Frozen)
         };
         let lengths: Vec<(u16, usize)> =
             self.streams.iter().map(|checklist| (checklist.order, length(checklist.order))).collect();

@@ -25,6 +25,10 @@ pub(crate) trait Freezable {
     fn state(&self) -> PairState;
     /// Still in its checklist.
     fn is_listed(&self) -> bool;
+    /// Checked beside the selected pair of its component: nothing that is still needed waits for it.
+    fn is_beside(&self) -> bool {
+        false
+    }
     /// Waiting for an ordinary check: neither in the triggered-check queue nor about to be nominated.
     fn is_ordinary(&self) -> bool;
     /// A check can begin.
@@ -35,17 +39,24 @@ pub(crate) trait Freezable {
 /// RFC 8445 §6.1.2.6: of each foundation the pair that comes first (checklist, component, priority) becomes Waiting,
 /// all others stay Frozen. Done once, when the first check is about to begin.
 pub(crate) fn initial<P: Freezable>(pairs: &mut [P]) {
-    let mut order: Vec<(P::Foundation, P::Rank, usize)> = pairs
+    if let [only] = pairs {
+        if only.is_listed() && only.state() == PairState::Frozen {
+            only.step(PairEvent::Unfreeze);
+        }
+        return;
+    }
+    let mut order: Vec<(P::Foundation, usize)> = pairs
         .iter()
         .enumerate()
         .filter(|(_, pair)| pair.is_listed())
-        .map(|(index, pair)| (pair.foundation(), pair.rank(), index))
+        .map(|(index, pair)| (pair.foundation(), index))
         .collect();
     order.sort_unstable();
-    order.dedup_by_key(|(foundation, ..)| *foundation);
-    for (_, _, index) in order {
+    for same in order.chunk_by(|(foundation, _), (other, _)| foundation == other) {
+        let first = same.iter().map(|(_, index)| *index).min_by_key(|index| pairs.get(*index).map(P::rank));
         // A pair that was triggered before stands for its foundation already.
-        if let Some(pair) = pairs.get_mut(index).filter(|pair| pair.state() == PairState::Frozen) {
+        let pair = first.and_then(|index| pairs.get_mut(index));
+        if let Some(pair) = pair.filter(|pair| pair.state() == PairState::Frozen) {
             pair.step(PairEvent::Unfreeze);
         }
     }
@@ -90,21 +101,27 @@ pub(crate) fn has_ordinary<P: Freezable>(pairs: &[P], order: u16) -> bool {
     pairs.iter().any(|pair| may_go(pair, order)) || first_idle(pairs, order).is_some()
 }
 
-fn may_go<P: Freezable>(pair: &P, order: u16) -> bool {
+/// Whether an ordinary check of this pair may begin in this checklist.
+pub(crate) fn may_go<P: Freezable>(pair: &P, order: u16) -> bool {
     pair.order() == order && pair.is_ordinary() && pair.is_ready()
 }
 
 /// RFC 8445 §6.1.4.2 step 2: the first Frozen pair whose foundation has no pair Waiting or In-Progress in any checklist.
+/// RFC 8445 §8.1.2 takes the pairs of a component out of it when one is selected; those that renomination keeps are
+/// waited for by their like only.
 fn first_idle<P: Freezable>(pairs: &[P], order: u16) -> Option<usize> {
     // A pair that left its checklist is no reason to wait: nobody looks after it any more.
     let active =
         |pair: &P| pair.is_listed() && matches!(pair.state(), PairState::Waiting | PairState::InProgress);
-    let busy = |foundation| pairs.iter().any(|pair| active(pair) && pair.foundation() == foundation);
+    let busy = |frozen: &P| {
+        let holds = |pair: &P| active(pair) && (frozen.is_beside() || !pair.is_beside());
+        pairs.iter().any(|pair| pair.foundation() == frozen.foundation() && holds(pair))
+    };
     pairs
         .iter()
         .enumerate()
         .filter(|(_, pair)| pair.state() == PairState::Frozen && pair.order() == order && pair.is_listed())
-        .filter(|(_, pair)| !busy(pair.foundation()))
+        .filter(|(_, pair)| !busy(pair))
         .min_by_key(|(_, pair)| pair.rank())
         .map(|(index, _)| index)
 }

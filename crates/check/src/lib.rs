@@ -45,6 +45,7 @@ mod schedule;
 mod set;
 mod standby;
 mod state;
+mod table;
 #[cfg(test)]
 mod tests;
 mod timing;
@@ -53,7 +54,7 @@ mod usage;
 
 pub use admission::Admission;
 pub use config::{Config, ConsentConfig};
-pub use event::{DropReason, Event, Limit, MoveReason, Outcome, RestartReason, State};
+pub use event::{DropReason, Event, Limit, MoveReason, Outcome, RemoteOutcome, RestartReason, State};
 pub use limits::{
     EARLY_CHECK_LIMIT, EVENT_LIMIT, FRESH_LIMIT, KEPT_LIMIT, LOCAL_CANDIDATE_LIMIT, PEER_REFLEXIVE_LIMIT,
     PEERS_PER_BASE, RESPONSE_LIMIT, ROLE_SWITCH_LIMIT, STREAM_LIMIT, TRANSACTION_LIMIT,
@@ -62,7 +63,7 @@ pub use outbox::{CheckTransmit, TransmitKind};
 pub use pairs::{Failure, PairId};
 pub use policy::{AddressPrefix, NominateError, PairPolicy, RemoteRule, TypeRanks, Verdict};
 pub use renominate::Renomination;
-pub use report::{PairReport, Route, SelectedPair};
+pub use report::{PairReport, PairStanding, Route, SelectedPair};
 pub use role::{RoleVerdict, judge_role};
 pub use schedule::Urgency;
 pub use set::ChecklistSet;

@@ -4,9 +4,15 @@
 pub const STREAM_LIMIT: usize = 256;
 /// Local candidates of one set. They come from our own gathering: far above what any host has.
 pub const LOCAL_CANDIDATE_LIMIT: usize = 1024;
-/// Remote peer-reflexive candidates of one set. Each costs a pair and a check; a session behind ordinary NATs learns
-/// one to three. When full, a failed one goes, else the lowest; the request is answered all the same.
+/// Remote peer-reflexive candidates of one set of up to eight components. Each costs a pair and a check; a component
+/// behind ordinary NATs learns one to three. When full, a failed one goes, else the lowest; the request is answered all
+/// the same.
 pub const PEER_REFLEXIVE_LIMIT: usize = 32;
+
+/// Remote peer-reflexive candidates of a set of so many components: four for each, where that is more.
+pub(crate) fn peer_reflexive_limit(components: usize) -> usize {
+    components.saturating_mul(4).max(PEER_REFLEXIVE_LIMIT)
+}
 /// Early checks remembered until the peer's parameters are known. One is kept for each base and source, so that this
 /// is more than the peer has addresses; when full, new ones are answered and forgotten.
 pub const EARLY_CHECK_LIMIT: usize = 32;

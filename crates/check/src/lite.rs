@@ -19,7 +19,7 @@ impl ChecklistSet {
         self.local.lite || self.retired
     }
 
-    fn are_both_lite(&self) -> bool {
+    pub(crate) fn are_both_lite(&self) -> bool {
         self.local.lite && self.peer.as_ref().is_some_and(|peer| peer.parameters.lite)
     }
 
@@ -43,19 +43,10 @@ impl ChecklistSet {
         let keepalive = Some(now.after(self.config.keepalive));
         let Some(pair) = self.pairs.get_mut(id).filter(|pair| pair.valid.is_none()) else { return };
         pair.step(PairEvent::Succeed);
-        pair.valid = Some(Box::new(Valid {
-            local: pair.local,
-            local_priority: pair.local_priority,
-            priority: pair.priority,
-            producer: id,
-            nominated: false,
-            faster: 0,
-            doubt: 0,
-            since: now,
-            // RFC 7675 §5.1: consent is for full agents. §11 of RFC 8445: keepalives are for all.
-            consent: None,
-            keepalive,
-        }));
+        // RFC 7675 §5.1: consent is for full agents. §11 of RFC 8445: keepalives are for all.
+        let upkeep = (None, keepalive);
+        pair.valid =
+            Some(Box::new(Valid::new(now, (pair.local, pair.local_priority), pair.priority, id, upkeep)));
         pair.set_role(role);
         let Pair { stream, component, .. } = *pair;
         self.events.push(Event::PairValid { stream, component, pair: id });

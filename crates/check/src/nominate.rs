@@ -4,9 +4,9 @@ use floe_pair::{ComponentId, Role, StreamId, TieBreaker};
 use floe_stun::Instant;
 
 use crate::ChecklistSet;
-use crate::event::MoveReason;
+use crate::event::{MoveReason, RestartReason};
 use crate::limits::ROLE_SWITCH_LIMIT;
-use crate::pairs::{Pair, PairId, PairTable};
+use crate::pairs::{Pair, PairId, PairTable, Traits};
 use crate::state::PairState;
 use crate::timing::{Outlook, Prospect, Timing, timing};
 
@@ -17,14 +17,25 @@ impl ChecklistSet {
         if self.standing.role != Role::Controlling || self.peer.is_none() {
             return;
         }
-        let mut outlook = self.outlook(now);
+        let known = Outlook {
+            now,
+            ta: self.ta_in_force(),
+            began: self.peer_began,
+            told: self.told_at.unwrap_or(now),
+            rtt: None,
+            extended: self.extended_at,
+            listed: 0,
+            held: None,
+            direct: None,
+        };
+        let (mut held, mut direct) = (None, None);
         for checklist in &mut self.streams {
             let stream = checklist.stream;
             let growing = !(checklist.local_complete && checklist.remote_complete);
             for component in &mut checklist.components {
                 component.hold = None;
                 if let Some(id) = component.nomination.or(component.selected) {
-                    outlook.direct = outlook.direct.max(direct_since(&self.pairs, id));
+                    direct = direct.max(direct_since(&self.pairs, id));
                 }
                 if component.nomination.is_some() {
                     continue;
@@ -46,15 +57,16 @@ impl ChecklistSet {
                 let unexplained = self.candidates.is_unexplained(best.remote);
                 let prospect = Prospect { best, since: valid.since, growing, unexplained };
                 let id = valid.producer;
+                let outlook = outlook(&self.pairs, Outlook { held, direct, ..known });
                 let timing = timing(outlook, prospect, self.pairs.as_slice());
                 match self.config.policy.bound(timing, valid.since, now) {
                     Timing::Hold(until) => {
                         component.hold = Some(until);
-                        outlook.held = outlook.held.max(component.hold);
+                        held = held.max(component.hold);
                     }
                     Timing::Now => {
                         component.nomination = Some(id);
-                        outlook.direct = outlook.direct.max(Some(valid.since).filter(|_| !best.relayed));
+                        direct = direct.max(Some(valid.since).filter(|_| !best.relayed));
                         // RFC 8445 §8.1.1: the check that produced the valid pair is the one that is repeated.
                         if let Some(pair) = self.pairs.get_mut(id) {
                             pair.nominating = true;
@@ -65,18 +77,14 @@ impl ChecklistSet {
         }
     }
 
-    fn outlook(&self, now: Instant) -> Outlook {
-        let listed = self.pairs.iter().filter(|pair| pair.listed).count();
-        Outlook {
-            now,
-            ta: self.ta_in_force(),
-            began: self.peer_began,
-            told: self.told_at.unwrap_or(now),
-            rtt: self.pairs.iter().filter_map(|pair| pair.rtt).max(),
-            extended: self.extended_at,
-            listed: u32::try_from(listed).unwrap_or(u32::MAX),
-            held: None,
-            direct: None,
+    /// A nomination ends with the pair whose check it is: with its base, or where the set was too full for it.
+    pub(crate) fn settle_nominations(&mut self) {
+        let pairs = &self.pairs;
+        let live = |id| pairs.get(id).is_some_and(|pair| pair.nominating && pair.state != PairState::Failed);
+        for component in self.streams.iter_mut().flat_map(|checklist| &mut checklist.components) {
+            if component.nomination.is_some_and(|id| !live(id)) {
+                (component.nomination, component.moves.reason, component.confirmed) = (None, None, false);
+            }
         }
     }
 
@@ -87,14 +95,15 @@ impl ChecklistSet {
         let Some(pair) = self.pairs.get(target) else { return };
         let (stream, component) = (pair.stream, pair.component);
         let several = !ours && self.peer.as_ref().is_some_and(|peer| !peer.regular);
-        for pair in self.pairs.iter_mut().filter(|pair| pair.stream == stream && pair.component == component)
-        {
+        for pair in self.pairs.iter_mut().filter(|pair| pair.is_of(stream, component)) {
             if let Some(valid) = &mut pair.valid {
                 valid.nominated = pair.id == target || (valid.nominated && several);
             }
         }
         if let Some(pair) = self.pairs.get_mut(id) {
             (pair.nominating, pair.peer_nominated) = (false, false);
+            // What was selected may be tried anew as often as in the beginning.
+            pair.fresh_used = 0;
         }
         self.conclude(stream, component, ours);
         if let Some(component) = self.component_mut(stream, component) {
@@ -122,18 +131,28 @@ impl ChecklistSet {
             (found.moves.told, found.moves.at) = (Some(reason), Some(now));
         }
         found.moves.reason = None;
-        found.selected = Some(selected);
-        (found.concluded, found.consent_lost) = (true, false);
+        let left = found.selected.replace(selected).filter(|_| moved);
+        if core::mem::take(&mut found.consent_lost) {
+            found.moves.forget(RestartReason::Lost);
+        }
+        found.concluded = true;
         (found.nomination, found.hold) = (None, None);
+        self.wake_consent(left);
         if renominates {
             // What else there is goes on and stays, until the linger time is over and it is known what is worth keeping;
             // data on the pair that was left is accepted meanwhile.
             self.free_at = if moved { Some(linger) } else { self.free_at };
+            for pair in self.pairs.iter_mut().filter(|pair| pair.is_of(stream, component)) {
+                pair.beside = true;
+                // It may have left before, and the peer has come back to it.
+                pair.listed |= pair.id == selected;
+                // A nomination that only told the peer again may have failed with it: it can be gone back to.
+                pair.nomination_failed &= Some(pair.id) != left;
+            }
             return;
         }
         let several = self.follows_rfc5245();
-        for pair in self.pairs.iter_mut().filter(|pair| pair.stream == stream && pair.component == component)
-        {
+        for pair in self.pairs.iter_mut().filter(|pair| pair.is_of(stream, component)) {
             // RFC 8445 §8.1.1: a peer that nominates several pairs may send on any of them: there are agents that take
             // the one that was nominated last. What it then keeps is seen when the rest is freed.
             let nominated = several && pair.valid.as_ref().is_some_and(|valid| valid.nominated);
@@ -146,10 +165,13 @@ impl ChecklistSet {
                 // still counts.
                 (pair.queued, pair.nominating, pair.peer_nominated, pair.fresh_at) =
                     (false, false, false, None);
-                self.transactions.cancel(pair.id);
             }
         }
         let pairs = &self.pairs;
+        let left = |pair: &Pair| pair.is_of(stream, component) && !pair.listed && !pair.peer_nominated;
+        for check in self.transactions.iter_mut().filter(|check| pairs.get(check.pair).is_some_and(left)) {
+            check.transaction.cancel_retransmission();
+        }
         if let Some(checklist) = self.streams.iter_mut().find(|checklist| checklist.stream == stream) {
             checklist.triggered.retain(|id| pairs.get(*id).is_some_and(|pair| pair.queued));
         }
@@ -231,18 +253,22 @@ impl ChecklistSet {
     }
 }
 
+/// What the pairs add to what is known of the set.
+fn outlook(pairs: &PairTable, known: Outlook) -> Outlook {
+    let listed = pairs.iter().filter(|pair| pair.listed).count();
+    let rtt = pairs.iter().filter_map(|pair| pair.rtt).max();
+    Outlook { rtt, listed: u32::try_from(listed).unwrap_or(u32::MAX), ..known }
+}
+
 /// The valid pair of a component that would be nominated.
 fn worthiest(pairs: &PairTable, stream: StreamId, component: ComponentId) -> Option<&Pair> {
-    let own = |pair: &&Pair| pair.stream == stream && pair.component == component;
+    let own = |pair: &&Pair| pair.is_of(stream, component);
     // With our own check of what the peer has nominated still under way: the peer may hold that pair already.
-    if pairs.iter().filter(own).any(|pair| pair.peer_nominated && !pair.state.is_settled()) {
+    let mut promised = pairs.likely(Traits::PROMISED).filter(own);
+    if promised.any(|pair| pair.peer_nominated && !pair.state.is_settled()) {
         return None;
     }
-    let fit = |pair: &Pair| {
-        pair.listed
-            && !pair.wish.vetoed
-            && valid_producer(pairs, pair).is_some_and(|producer| !producer.nomination_failed)
-    };
+    let fit = |pair: &Pair| pair.listed && !pair.wish.vetoed && pairs.can_nominate(pair);
     pairs.most_worthy(stream, component, fit)
 }
 
@@ -251,9 +277,4 @@ fn direct_since(pairs: &PairTable, id: PairId) -> Option<Instant> {
     let direct = pairs.get(id).filter(|pair| !pair.relayed)?;
     let valid = direct.valid.as_ref().or_else(|| pairs.proved_by(id)?.valid.as_ref())?;
     Some(valid.since)
-}
-
-/// The pair whose check is repeated when `pair` is nominated.
-fn valid_producer<'a>(pairs: &'a PairTable, pair: &Pair) -> Option<&'a Pair> {
-    pairs.get(pair.valid.as_ref()?.producer)
 }

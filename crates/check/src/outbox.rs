@@ -82,7 +82,7 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     /// Enough for what one input usually leads to, so that nothing is allocated in the steady state.
-    const READY: usize = 4;
+    const READY: usize = 2;
 
     pub(crate) fn new(limit: usize) -> Self {
         Self { queue: VecDeque::new(), limit }
@@ -90,7 +90,7 @@ impl Outbox {
 
     pub(crate) fn push(&mut self, outgoing: Outgoing) -> bool {
         if self.queue.capacity() == 0 {
-            self.queue.reserve(Self::READY);
+            self.queue.reserve_exact(Self::READY);
         }
         let limit = if matches!(outgoing, Outgoing::Answer(_)) { RESPONSE_LIMIT } else { self.limit };
         let room = self.queue.len() < limit;
@@ -148,9 +148,7 @@ impl ChecklistSet {
         let len = request.write(buffer).ok()?;
         let transmit = CheckTransmit { from: check.base, to: check.to, len, kind: TransmitKind::Check };
         let pair = check.pair;
-        if let Some(pair) = self.pairs.get_mut(pair) {
-            pair.requests_sent = pair.requests_sent.saturating_add(1);
-        }
+        self.pairs.count_request(pair);
         Some(transmit)
     }
 
@@ -201,7 +199,10 @@ impl ChecklistSet {
         }
         // RFC 8489 §9.1.3: the algorithm of the request, and none where the request was not authenticated.
         match answer.algorithm {
-            Some(algorithm) => writer.sign(&self.local_key, algorithm)?.fingerprint(),
+            Some(Algorithm::Sha1) => writer.sign_sha1(&self.local_key)?.fingerprint(),
+            Some(Algorithm::Sha256) => {
+                writer.sign(&self.local_integrity_key(), Algorithm::Sha256)?.fingerprint()
+            }
             None => writer.fingerprint(),
         }
     }
@@ -236,7 +237,7 @@ impl Request<'_> {
             Role::Controlled => writer.put(&IceControlled(self.tiebreaker.0))?,
         }
         // SHA-1 only: MESSAGE-INTEGRITY-SHA256 is comprehension-required, and agents of RFC 5389 would answer 420.
-        writer.sign(&self.peer.key, Algorithm::Sha1)?.fingerprint()
+        writer.sign_sha1(&self.peer.key)?.fingerprint()
     }
 }
 

@@ -1,9 +1,7 @@
 //! Candidate pairs and the table of all pairs of a set.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::cmp::Reverse;
-use core::net::IpAddr;
 use core::time::Duration;
 
 use floe_pair::{BaseId, ComponentId, PairPriority, Priority, Role, StreamId, TransportAddress};
@@ -13,10 +11,10 @@ use crate::candidates::{FoundationKey, Local, LocalId, Remote, RemoteId};
 use crate::consent::Consent;
 use crate::forming::is_relayed;
 use crate::freeze::Freezable;
-use crate::lean::push_lean;
 use crate::limits::FRESH_LIMIT;
 use crate::policy::{TypeRanks, Wish};
 use crate::state::{PairEvent, PairState};
+pub(crate) use crate::table::{PairTable, Traits};
 
 /// Name of a candidate pair, never given twice in one set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,6 +64,30 @@ pub(crate) struct Valid {
     pub keepalive: Option<Instant>,
 }
 
+impl Valid {
+    /// An entry of the valid list: the local candidate that the peer saw, with its priority, and how the pair is kept up.
+    pub(crate) fn new(
+        now: Instant,
+        (local, local_priority): (LocalId, Priority),
+        priority: PairPriority,
+        producer: PairId,
+        (consent, keepalive): (Option<Consent>, Option<Instant>),
+    ) -> Self {
+        Self {
+            local,
+            local_priority,
+            priority,
+            producer,
+            nominated: false,
+            faster: 0,
+            doubt: 0,
+            since: now,
+            consent,
+            keepalive,
+        }
+    }
+}
+
 /// Pinned, rank, direct, priority: the greater is nominated.
 pub(crate) type Worth = (bool, i32, bool, PairPriority);
 
@@ -75,7 +97,7 @@ pub(crate) type Worth = (bool, i32, bool, PairPriority);
 pub(crate) struct Pair {
     pub id: PairId,
     pub state: PairState,
-    /// In the checklist; false once another pair of the component was nominated.
+    /// In the checklist. After the nomination of another pair it has left it, or stays for as long as something keeps it.
     pub listed: bool,
     /// In the triggered-check queue.
     pub queued: bool,
@@ -97,6 +119,8 @@ pub(crate) struct Pair {
     pub late: bool,
     /// Left for a pair of its kind that answers much faster.
     pub slow: bool,
+    /// In the checklist, while its component has, or has had, a selected pair.
+    pub beside: bool,
     /// Kept beside the selected pair.
     pub standby: bool,
     /// Consent on it has ended: the credentials of this generation are spent for it (RFC 7675 §5.1).
@@ -161,6 +185,7 @@ impl Pair {
             relayed: is_relayed(&near.candidate) || is_relayed(&far.candidate),
             late: false,
             slow: false,
+            beside: false,
             standby: false,
             revoked: false,
             fresh_used: 0,
@@ -225,6 +250,11 @@ impl Pair {
         self.local == local || self.valid.as_ref().is_some_and(|valid| valid.local == local)
     }
 
+    /// Whether it is valid by the checks of that pair.
+    pub(crate) fn is_proved_by(&self, producer: PairId) -> bool {
+        self.valid.as_ref().is_some_and(|valid| valid.producer == producer)
+    }
+
     /// Whether another transaction may follow the ones there were.
     pub(crate) fn may_start_again(&self) -> bool {
         self.first_check.is_none() || self.fresh_used < FRESH_LIMIT
@@ -280,6 +310,10 @@ impl Freezable for Pair {
         self.listed
     }
 
+    fn is_beside(&self) -> bool {
+        self.beside
+    }
+
     fn is_ordinary(&self) -> bool {
         self.listed && self.state == PairState::Waiting && !self.queued && !self.nominating
     }
@@ -290,145 +324,5 @@ impl Freezable for Pair {
 
     fn step(&mut self, event: PairEvent) {
         Self::step(self, event);
-    }
-}
-
-/// All pairs of a set, in the order in which they were made.
-#[derive(Debug, Default)]
-pub(crate) struct PairTable {
-    list: Vec<Pair>,
-    /// What base and remote address of each pair come to, in the same order: pairs are looked for by them with every
-    /// datagram, and this fits into a few cache lines.
-    marks: Vec<u32>,
-    next: u32,
-}
-
-/// Equal for equal routes, and seldom for others.
-fn mark(base: BaseId, to: TransportAddress) -> u32 {
-    let port = u32::from(to.port());
-    let ip = match to.ip() {
-        IpAddr::V4(ip) => ip.to_bits(),
-        IpAddr::V6(ip) => {
-            let [.., a, b, c, d] = ip.octets();
-            u32::from_be_bytes([a, b, c, d])
-        }
-    };
-    ip ^ port.rotate_left(16) ^ base.0.rotate_left(8)
-}
-
-impl PairTable {
-    pub(crate) fn next_id(&mut self) -> PairId {
-        let id = PairId(self.next);
-        self.next = self.next.wrapping_add(1);
-        id
-    }
-
-    pub(crate) fn push(&mut self, pair: Pair) {
-        push_lean(&mut self.marks, mark(pair.base, pair.to));
-        push_lean(&mut self.list, pair);
-    }
-
-    pub(crate) fn get(&self, id: PairId) -> Option<&Pair> {
-        self.position(id).and_then(|index| self.list.get(index))
-    }
-
-    pub(crate) fn get_mut(&mut self, id: PairId) -> Option<&mut Pair> {
-        self.position(id).and_then(|index| self.list.get_mut(index))
-    }
-
-    fn position(&self, id: PairId) -> Option<usize> {
-        self.list.binary_search_by_key(&id, |pair| pair.id).ok()
-    }
-
-    /// The pair of this base and remote address. A base serves one component, so that there is at most one.
-    pub(crate) fn find(&self, base: BaseId, to: TransportAddress) -> Option<&Pair> {
-        let mark = mark(base, to);
-        let mut from = 0_usize;
-        loop {
-            let next = self.marks.get(from..)?.iter().position(|known| *known == mark)?;
-            let index = from.saturating_add(next);
-            let found = self.list.get(index).filter(|pair| pair.base == base && pair.to == to);
-            if found.is_some() {
-                return found;
-            }
-            from = index.saturating_add(1);
-        }
-    }
-
-    pub(crate) fn iter(&self) -> core::slice::Iter<'_, Pair> {
-        self.list.iter()
-    }
-
-    pub(crate) fn iter_mut(&mut self) -> core::slice::IterMut<'_, Pair> {
-        self.list.iter_mut()
-    }
-
-    pub(crate) fn as_mut_slice(&mut self) -> &mut [Pair] {
-        &mut self.list
-    }
-
-    pub(crate) fn as_slice(&self) -> &[Pair] {
-        &self.list
-    }
-
-    pub(crate) fn remove(&mut self, id: PairId) {
-        if let Some(index) = self.position(id) {
-            self.list.remove(index);
-            self.marks.remove(index);
-        }
-    }
-
-    pub(crate) fn retain(&mut self, keep: impl FnMut(&Pair) -> bool) {
-        let before = self.list.len();
-        self.list.retain(keep);
-        if self.list.len() < before {
-            self.list.shrink_to_fit();
-            self.marks = self.list.iter().map(|pair| mark(pair.base, pair.to)).collect();
-        }
-    }
-
-    /// The entry of the valid list that the checks of `id` have proved: the pair itself, or another one.
-    pub(crate) fn proved_by(&self, id: PairId) -> Option<&Pair> {
-        let own = self.get(id).filter(|pair| pair.valid.as_ref().is_some_and(|valid| valid.producer == id));
-        own.or_else(|| {
-            self.list.iter().find(|pair| pair.valid.as_ref().is_some_and(|valid| valid.producer == id))
-        })
-    }
-
-    /// The valid pair of highest priority of a component, among those that `accept` takes.
-    pub(crate) fn best_valid(
-        &self,
-        stream: StreamId,
-        component: ComponentId,
-        accept: impl Fn(&Pair) -> bool,
-    ) -> Option<&Pair> {
-        self.valid(stream, component)
-            .filter(|(pair, _)| accept(pair))
-            .max_by_key(|(pair, valid)| (valid.priority, Reverse(pair.id)))
-            .map(|(pair, _)| pair)
-    }
-
-    /// The valid pair of a component that is to be nominated, among those that `accept` takes.
-    pub(crate) fn most_worthy(
-        &self,
-        stream: StreamId,
-        component: ComponentId,
-        accept: impl Fn(&Pair) -> bool,
-    ) -> Option<&Pair> {
-        self.valid(stream, component)
-            .filter(|(pair, _)| accept(pair))
-            .max_by_key(|(pair, valid)| (pair.worth_at(valid.priority), Reverse(pair.id)))
-            .map(|(pair, _)| pair)
-    }
-
-    pub(crate) fn valid(
-        &self,
-        stream: StreamId,
-        component: ComponentId,
-    ) -> impl Iterator<Item = (&Pair, &Valid)> {
-        self.list
-            .iter()
-            .filter_map(|pair| pair.valid.as_deref().map(|valid| (pair, valid)))
-            .filter(move |(pair, _)| pair.is_of(stream, component))
     }
 }

@@ -184,38 +184,40 @@ impl fmt::Display for NominateError {
 impl core::error::Error for NominateError {}
 
 impl ChecklistSet {
-    /// Ranks a pair: the higher is nominated before all others, whatever their types and priorities; 0 at first. Unknown
-    /// pairs are ignored, here and in the other commands.
-    pub fn rank(&mut self, now: Instant, pair: PairId, rank: i32) {
-        self.wish(now, pair, |wish| wish.rank = rank);
+    /// Ranks a pair: the higher is nominated before all others, whatever their types and priorities; 0 at first. False
+    /// where there is no such pair, here and in the commands that follow.
+    pub fn rank(&mut self, now: Instant, pair: PairId, rank: i32) -> bool {
+        self.wish(now, pair, |wish| wish.rank = rank)
     }
 
     /// Vetoes a pair, or takes the veto back. A vetoed pair is checked and answered as before; it is not nominated, no
     /// nomination of it is accepted, and before one is selected no data goes over it.
-    pub fn veto(&mut self, now: Instant, pair: PairId, vetoed: bool) {
-        self.wish(now, pair, |wish| wish.vetoed = vetoed);
+    pub fn veto(&mut self, now: Instant, pair: PairId, vetoed: bool) -> bool {
+        self.wish(now, pair, |wish| wish.vetoed = vetoed)
     }
 
     /// Pins a pair, or lets it loose: while it is valid it is nominated before all others, and not left for a better one.
-    pub fn pin(&mut self, now: Instant, pair: PairId, pinned: bool) {
-        self.wish(now, pair, |wish| wish.pinned = pinned);
+    pub fn pin(&mut self, now: Instant, pair: PairId, pinned: bool) -> bool {
+        self.wish(now, pair, |wish| wish.pinned = pinned)
     }
 
     /// Keeps a valid pair beside the selected one, in addition to the standby pairs and for as long as its consent
-    /// lasts, or no longer. At most [`KEPT_LIMIT`](crate::KEPT_LIMIT) pairs of a component are kept.
-    pub fn keep(&mut self, now: Instant, pair: PairId, kept: bool) {
-        let Some(found) = self.pairs.get(pair) else { return };
+    /// lasts, or no longer. At most [`KEPT_LIMIT`](crate::KEPT_LIMIT) pairs of a component are kept. Without renomination it
+    /// has to be told before another pair is selected: after that the pair has left the checklist, and runs out.
+    pub fn keep(&mut self, now: Instant, pair: PairId, kept: bool) -> bool {
+        let Some(found) = self.pairs.get(pair) else { return false };
         let own = |other: &&Pair| other.stream == found.stream && other.component == found.component;
         let others = self.pairs.iter().filter(own).filter(|other| other.id != pair && other.wish.kept);
         let room = others.count() < crate::limits::KEPT_LIMIT;
-        self.wish(now, pair, |wish| wish.kept = kept && room);
+        self.wish(now, pair, |wish| wish.kept = kept && room)
     }
 
-    fn wish(&mut self, now: Instant, pair: PairId, change: impl FnOnce(&mut Wish)) {
+    fn wish(&mut self, now: Instant, pair: PairId, change: impl FnOnce(&mut Wish)) -> bool {
         let now = self.advance(now);
-        let Some(found) = self.pairs.get_mut(pair) else { return };
+        let Some(found) = self.pairs.get_mut(pair) else { return false };
         change(&mut found.wish);
         let (stream, component) = (found.stream, found.component);
+        self.pairs.reorder();
         // The pair may be the one that should be left, or the one that should be used.
         let own = |other: &&Pair| other.is_of(stream, component) && other.listed && other.valid.is_some();
         let preferred = self.pairs.iter().filter(own).max_by_key(|other| (!other.wish.vetoed, other.worth()));
@@ -224,6 +226,17 @@ impl ChecklistSet {
         }
         self.suggest_where_vetoed(stream, component);
         self.settle(now);
+        true
+    }
+
+    /// The id that the next pair will have.
+    pub fn next_pair_id(&self) -> PairId {
+        self.pairs.next()
+    }
+
+    /// Pairs that are made from now on have this id or higher ones, so that ids of other sets name none of them.
+    pub fn continue_pair_ids(&mut self, from: PairId) {
+        self.pairs.continue_from(from);
     }
 
     /// Nominates a valid pair in the next slot, without waiting for a better one.
@@ -239,7 +252,7 @@ impl ChecklistSet {
         let valid = found.valid.as_ref().filter(|_| found.listed && !found.wish.vetoed);
         let producer = valid.map(|valid| valid.producer).ok_or(NominateError::NotValid)?;
         let (stream, component) = (found.stream, found.component);
-        let fit = self.pairs.get(producer).is_some_and(|pair| !pair.nomination_failed);
+        let fit = self.pairs.can_nominate(found);
         let renominates = self.is_renominating();
         let of = self.component_mut(stream, component).ok_or(NominateError::UnknownPair)?;
         if of.nomination.is_some() {

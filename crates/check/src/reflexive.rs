@@ -8,8 +8,7 @@ use crate::ChecklistSet;
 use crate::candidates::{LocalId, Remote, RemoteId};
 use crate::event::{Event, Limit};
 use crate::forming::is_relayed;
-use crate::freeze;
-use crate::limits::{LOCAL_CANDIDATE_LIMIT, PEER_REFLEXIVE_LIMIT};
+use crate::limits::{LOCAL_CANDIDATE_LIMIT, peer_reflexive_limit};
 use crate::pairs::{Pair, PairId};
 use crate::state::PairState;
 
@@ -30,7 +29,8 @@ impl ChecklistSet {
             return Some(known.id);
         }
         let (count, learned) = self.candidates.remote_counts();
-        let full = if learned >= PEER_REFLEXIVE_LIMIT {
+        let components = self.streams.iter().map(|list| list.components.len()).sum();
+        let full = if learned >= peer_reflexive_limit(components) {
             Some(Limit::PeerReflexive)
         } else {
             (count >= self.config.remote_limit).then_some(Limit::RemoteCandidates)
@@ -95,7 +95,7 @@ impl ChecklistSet {
             }
         }
         for foundation in proved {
-            freeze::thaw_foundation(self.pairs.as_mut_slice(), foundation);
+            self.pairs.thaw(foundation);
         }
         self.explain(stream);
         if open {
@@ -114,6 +114,7 @@ impl ChecklistSet {
     ) -> bool {
         let busy = |pair: &Pair| {
             pair.queued
+                || pair.nominating
                 || pair.valid.is_some()
                 || pair.revoked
                 || matches!(pair.state, PairState::InProgress | PairState::Succeeded)

@@ -71,11 +71,18 @@ impl Moves {
     const REASONS: [RestartReason; 4] =
         [RestartReason::Better, RestartReason::Direct, RestartReason::Lost, RestartReason::Policy];
 
-    /// Once for each reason.
+    /// Once for each reason, until that is forgotten.
     pub(crate) fn suggest(&mut self, reason: RestartReason) {
         let bit = 1_u8.checked_shl(reason as u32).unwrap_or(0);
         self.untold |= bit & !self.suggested;
         self.suggested |= bit;
+    }
+
+    /// The reason is no more; where it comes again, that is another one.
+    pub(crate) fn forget(&mut self, reason: RestartReason) {
+        let bit = 1_u8.checked_shl(reason as u32).unwrap_or(0);
+        self.untold &= !bit;
+        self.suggested &= !bit;
     }
 
     pub(crate) fn poll_suggestion(&mut self) -> Option<RestartReason> {
@@ -220,12 +227,10 @@ impl ChecklistSet {
             let consent = pair.valid.as_ref().and_then(|valid| valid.consent.as_ref());
             consent.is_some_and(|consent| consent.is_silent(now, SILENT))
         };
+        // Where nothing is selected, one that is silent is better than none: its consent lasts yet.
+        let bereft = of.selected.is_none();
         let fit = |pair: &Pair| {
-            let producer = pair.valid.as_ref().and_then(|valid| self.pairs.get(valid.producer));
-            pair.listed
-                && !silent(pair)
-                && !pair.wish.vetoed
-                && producer.is_some_and(|producer| !producer.nomination_failed)
+            pair.listed && (bereft || !silent(pair)) && !pair.wish.vetoed && self.pairs.can_nominate(pair)
         };
         let selected = of.selected.and_then(|id| self.pairs.get(id));
         let well = selected.is_some_and(|selected| !silent(selected));
@@ -233,7 +238,8 @@ impl ChecklistSet {
             let valid = self.pairs.valid(stream, component).filter(|(pair, _)| fit(pair));
             valid.filter(|(pair, valid)| !well || valid.doubt == 0 || Some(pair.id) == of.selected)
         };
-        let best = valid().max_by_key(|(pair, valid)| order(pair, pair.worth_at(valid.priority)));
+        let best =
+            valid().max_by_key(|(pair, valid)| (!silent(pair), order(pair, pair.worth_at(valid.priority))));
         let (best, best_valid) = best?;
         let Some(selected) = selected else {
             return Some((best_valid.producer, MoveReason::Lost));

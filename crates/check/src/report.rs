@@ -67,7 +67,8 @@ pub struct PairReport {
     pub nominated: bool,
     /// Whether it is the selected pair of its component.
     pub selected: bool,
-    /// Whether it still stands in its checklist: after nomination the others of the component have left.
+    /// Whether it still stands in its checklist: after nomination the others of the component have left, but for what is
+    /// kept beside the selected pair.
     pub listed: bool,
     /// Whether it is kept beside the selected pair as a standby pair.
     pub standby: bool,
@@ -89,7 +90,49 @@ pub struct PairReport {
     pub last_request: Option<Instant>,
 }
 
+/// Where a pair stands: what of a [`PairReport`] changes from input to input, for those who look after each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PairStanding {
+    /// The pair.
+    pub id: PairId,
+    /// Its data stream.
+    pub stream: StreamId,
+    /// Its component.
+    pub component: ComponentId,
+    /// Where its checks leave from.
+    pub base: BaseId,
+    /// Where they go.
+    pub to: TransportAddress,
+    /// Its state.
+    pub state: PairState,
+    /// Whether it is in the valid list.
+    pub valid: bool,
+    /// Whether it is the selected pair of its component.
+    pub selected: bool,
+    /// Whether it still stands in its checklist.
+    pub listed: bool,
+}
+
 impl ChecklistSet {
+    /// Where all pairs stand, in the order in which they were made.
+    pub fn pair_standings(&self) -> impl Iterator<Item = PairStanding> {
+        self.pairs.iter().map(|pair| PairStanding {
+            id: pair.id,
+            stream: pair.stream,
+            component: pair.component,
+            base: pair.base,
+            to: pair.to,
+            state: pair.state,
+            valid: pair.valid.is_some(),
+            selected: self.selected_of(pair) == Some(pair.id),
+            listed: pair.listed,
+        })
+    }
+
+    fn selected_of(&self, pair: &Pair) -> Option<PairId> {
+        self.component(pair.stream, pair.component)?.selected
+    }
+
     /// All pairs there are, in the order in which they were made. After nomination most are freed: who wants them
     /// asks before.
     pub fn pairs(&self) -> impl Iterator<Item = PairReport> {
@@ -132,30 +175,17 @@ impl ChecklistSet {
     pub(crate) fn sending(&self, stream: StreamId, component: ComponentId) -> Option<&Pair> {
         let found = self.component(stream, component)?;
         // RFC 8445 §12.1: once a pair was selected, data goes there or nowhere.
-        if found.selected.is_some() || found.consent_lost {
-            return self.pairs.get(found.selected?).filter(|pair| pair.valid.is_some());
-        }
-        // The states are levels of what is valid: most of the time before the first answer there is nothing to look for.
-        if matches!(found.state, State::New | State::Checking | State::Failed) {
-            return None;
-        }
-        let order = |(pair, valid): &(&Pair, &crate::pairs::Valid)| {
-            (pair.wish.pinned, pair.preference(), valid.priority, core::cmp::Reverse(pair.id))
-        };
-        let fit = |(pair, _): &(&Pair, _)| !pair.wish.vetoed && (pair.listed || !found.concluded);
-        self.pairs.valid(stream, component).filter(fit).max_by_key(order).map(|(pair, _)| pair)
-    }
-
-    /// When consent ends on the pair that [`best_valid`](Self::best_valid) names.
-    pub fn consent_deadline(&self, stream: StreamId, component: ComponentId) -> Option<Instant> {
-        self.route(stream, component).map(|route| route.valid_until)
+        let sending = if found.consent_lost { found.selected } else { found.selected.or(found.best) };
+        self.pairs.get(sending?).filter(|pair| pair.valid.is_some())
     }
 
     /// Whether data from this source on this base is accepted: there is a valid pair, selected or not.
     pub fn is_valid(&self, base: BaseId, source: TransportAddress) -> Option<(StreamId, ComponentId)> {
         let pair = self.pairs.find(base, source)?;
-        // A lite agent does not check: what the peer has checked it may use, and data may come before it nominates.
-        let valid = pair.valid.is_some() || (self.local.lite && pair.heard && !pair.revoked);
+        // A lite agent does not check: what the peer has checked it may use, and data may come before it nominates. A peer
+        // that is lite as well checks nothing, and may have chosen another pair than we have (RFC 8445 §8.2, §12.2).
+        let used = || pair.heard || self.are_both_lite();
+        let valid = pair.valid.is_some() || (self.local.lite && !pair.revoked && used());
         valid.then_some((pair.stream, pair.component))
     }
 
@@ -199,7 +229,6 @@ impl ChecklistSet {
 
     fn report(&self, pair: &Pair) -> Option<PairReport> {
         let local = pair.valid.as_ref().map_or(pair.local, |valid| valid.local);
-        let selected = self.component(pair.stream, pair.component).and_then(|component| component.selected);
         Some(PairReport {
             id: pair.id,
             stream: pair.stream,
@@ -211,7 +240,7 @@ impl ChecklistSet {
             state: pair.state,
             valid: pair.valid.is_some(),
             nominated: pair.valid.as_ref().is_some_and(|valid| valid.nominated),
-            selected: selected == Some(pair.id),
+            selected: self.selected_of(pair) == Some(pair.id),
             listed: pair.listed,
             standby: pair.standby,
             failure: pair.failure,

@@ -7,13 +7,14 @@ use floe_pair::{
 };
 use floe_stun::attribute::ErrorCode;
 use floe_stun::binding::{BindingRequest, Claim};
-use floe_stun::{Algorithm, AttributeType, Class, Instant, Message, Method, Random};
+use floe_stun::{Algorithm, AttributeType, Class, Instant, IntegrityKey, Message, Method};
 
 use crate::ChecklistSet;
+use crate::checklist::Component;
 use crate::event::{DropReason, Outcome};
 use crate::limits::{EARLY_CHECK_LIMIT, UNKNOWN_LISTED};
 use crate::outbox::{Answer, Body, Outgoing};
-use crate::pairs::PairId;
+use crate::pairs::{Failure, Pair, PairId};
 use crate::renominate::Nominates;
 use crate::role::RoleVerdict;
 use crate::set::Early;
@@ -43,7 +44,6 @@ impl ChecklistSet {
         base: BaseId,
         source: TransportAddress,
         message: &Message<'_>,
-        _rng: &mut Random,
     ) -> Outcome {
         let now = self.advance(now);
         if message.class() != Class::Request || message.method() != Method::BINDING {
@@ -59,6 +59,7 @@ impl ChecklistSet {
         if self.denies(base, source) {
             return Outcome::Dropped(DropReason::Denied);
         }
+        self.catch_up();
         let answered = match self.judge_request(base, source, message) {
             Err(refusal) => Err(refusal),
             Ok(accepted) => self.act_on(base, source, accepted),
@@ -118,7 +119,11 @@ impl ChecklistSet {
         let Some(theirs) = self.their_fragment(username) else {
             return refuse(ErrorCode::UNAUTHENTICATED, None);
         };
-        let Ok(algorithm) = message.verify_integrity(&self.local_key) else {
+        let verified = match message.integrity_algorithm() {
+            Some(Algorithm::Sha256) => message.verify_integrity(&self.local_integrity_key()),
+            _ => message.verify_sha1(&self.local_key).map(|()| Algorithm::Sha1),
+        };
+        let Ok(algorithm) = verified else {
             return refuse(ErrorCode::UNAUTHENTICATED, None);
         };
         let mut unknown = message.unknown_required();
@@ -154,6 +159,11 @@ impl ChecklistSet {
         let nominate = by.map(|by| Nominates { by, value, legacy });
         let nominate = nominate.filter(|_| request.use_candidate && self.standing.role == Role::Controlled);
         Ok(Accepted { algorithm, priority, ufrag, nominate })
+    }
+
+    /// Our key, for a peer that uses MESSAGE-INTEGRITY-SHA256. Hardly any does, so that it is not kept.
+    pub(crate) fn local_integrity_key(&self) -> IntegrityKey {
+        IntegrityKey::new(self.local.pwd.expose().as_bytes())
     }
 
     /// RFC 8445 §7.3: two values with a colon between, the first of them ours. Returns the second.
@@ -241,11 +251,24 @@ impl ChecklistSet {
             _ => self.learn_from(base, source, priority, nominate, false),
         };
         // RFC 8445 §7.3.1.5: a nomination that is not accepted is refused.
+        let code =
+            if self.has_given_up(base, source) { ErrorCode::FORBIDDEN } else { ErrorCode::BAD_REQUEST };
         if accepted {
             Ok(algorithm)
         } else {
-            Err(Refusal { body: Body::Error(ErrorCode::BAD_REQUEST), algorithm: Some(algorithm) })
+            Err(Refusal { body: Body::Error(code), algorithm: Some(algorithm) })
         }
+    }
+
+    /// Whether consent on the pair has ended here, or it may be checked no more, and the peer can move to another one.
+    /// Renomination draft §3.1: only what is kept available is answered with success. RFC 7675 §5.2: 403 tells the peer
+    /// at once, so that it leaves the pair that we cannot send on any more.
+    fn has_given_up(&self, base: BaseId, source: TransportAddress) -> bool {
+        let gone = |pair: &Pair| {
+            let ended = matches!(pair.failure, Some(Failure::ConsentExpired | Failure::Revoked));
+            (pair.revoked && ended) || is_dead(pair)
+        };
+        self.is_renominating() && !self.retired && self.pairs.find(base, source).is_some_and(gone)
     }
 
     fn remember(&mut self, early: Early) {
@@ -261,6 +284,9 @@ impl ChecklistSet {
 
     /// Acts on the checks that came too early, as far as that can be done now.
     pub(crate) fn replay_early(&mut self) {
+        if self.early.is_empty() {
+            return;
+        }
         let Some(peer) = &self.peer else { return };
         let fragment = peer.parameters.ufrag.clone();
         let mut index = 0;
@@ -299,6 +325,7 @@ impl ChecklistSet {
                 && (newer == Some(true) || self.accepts_nomination(stream, component, known, nominate.by))
         });
         let closed = self.is_closed(stream, component);
+        let bereft = self.is_bereft(stream, component) || self.is_alone(stream, component);
         let id = match known {
             Some(id) => id,
             // RFC 8445 §11: after ICE has concluded a check is answered and leads to nothing.
@@ -314,8 +341,10 @@ impl ChecklistSet {
         pair.heard = true;
         pair.last_request = Some(self.now);
         pair.requests_received = pair.requests_received.saturating_add(1);
-        let revoked = pair.revoked;
-        if nominate.is_some() && (revoked || acceptable.is_none()) {
+        let revoked = pair.revoked || is_dead(pair);
+        // What the peer still has may be all that is left, or all there is to move to.
+        pair.listed |= bereft && !revoked;
+        if self.has_given_up(base, source) || (nominate.is_some() && (revoked || acceptable.is_none())) {
             return false;
         }
         if self.is_passive() {
@@ -341,10 +370,29 @@ impl ChecklistSet {
         self.retired || (found.concluded && !(self.is_renominating() && live() < crate::limits::BESIDE_LIMIT))
     }
 
+    /// Whether consent on the selected pair was lost, and another may be nominated in its place.
+    fn is_bereft(&self, stream: StreamId, component: ComponentId) -> bool {
+        let lost = |of: &Component| of.concluded && of.selected.is_none();
+        !self.retired && self.is_renominating() && self.component(stream, component).is_some_and(lost)
+    }
+
+    /// Whether we are to move away from the selected pair when it is lost, and no other pair is kept to move to: those that
+    /// were have ended meanwhile, and what was left for them is better than nothing.
+    fn is_alone(&self, stream: StreamId, component: ComponentId) -> bool {
+        let Some(selected) = self.component(stream, component).and_then(|of| of.selected) else {
+            return false;
+        };
+        let moves =
+            self.is_renominating() && self.standing.role == Role::Controlling && self.config.standby > 0;
+        let beside = |pair: &Pair| pair.listed && pair.id != selected;
+        moves && !self.retired && !self.pairs.iter().any(|pair| pair.is_of(stream, component) && beside(pair))
+    }
+
     /// After a pair was selected: whether this address of the peer was known before. If there is no pair with it any more,
     /// it was not worth keeping, and each agent would keep it only because the other does.
     fn is_stale(&self, stream: StreamId, component: ComponentId, source: TransportAddress) -> bool {
         self.component(stream, component).is_none_or(|found| found.concluded)
+            && !self.is_bereft(stream, component)
             && self.candidates.kind_at(stream, component, source).is_some()
     }
 
@@ -395,4 +443,9 @@ impl ChecklistSet {
             }
         }
     }
+}
+
+/// Whether the pair has failed and may be checked no more, so that it never comes true.
+fn is_dead(pair: &Pair) -> bool {
+    pair.state == PairState::Failed && !pair.may_start_again()
 }

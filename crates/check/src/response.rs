@@ -5,11 +5,10 @@ use alloc::boxed::Box;
 use floe_pair::{BaseId, TieBreaker, TransportAddress};
 use floe_stun::attribute::ErrorCode;
 use floe_stun::binding::BindingResponse;
-use floe_stun::{Algorithm, Instant, Message, Method, Random, TransactionId};
+use floe_stun::{Instant, Message, Method, Random, TransactionId};
 
 use crate::ChecklistSet;
 use crate::event::{DropReason, Event, Outcome};
-use crate::freeze;
 use crate::pairs::{Failure, Pair, PairId, Valid};
 use crate::role::Refused;
 use crate::state::{PairEvent, PairState};
@@ -53,7 +52,8 @@ impl ChecklistSet {
             return Outcome::Dropped(DropReason::NotBinding);
         }
         let id = message.transaction_id();
-        let (check, consent) = (self.transactions.get(id).is_some(), self.find_consent(id));
+        let check = self.transactions.get(id).is_some();
+        let consent = if check { None } else { self.find_consent(id) };
         if !check && consent.is_none() {
             return Outcome::NotOurs;
         }
@@ -62,12 +62,13 @@ impl ChecklistSet {
             return Outcome::Dropped(DropReason::Fingerprint);
         }
         // RFC 8489 §9.1.4: the algorithm we sent, our key, or it was never received: the transaction goes on.
-        if message.verify_integrity(&peer.key) != Ok(Algorithm::Sha1) {
+        if message.verify_sha1(&peer.key).is_err() {
             if let Some(check) = self.transactions.get_mut(id) {
                 check.violated = true;
             }
             return Outcome::Dropped(DropReason::Integrity);
         }
+        self.catch_up();
         // RFC 7675 §5.1: an answer after the end of consent revives nothing. The timer may not have been run yet.
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             self.expire_consents(now);
@@ -76,7 +77,7 @@ impl ChecklistSet {
         let outcome = if let Some(check) = self.transactions.take(id) {
             self.check_answered(now, &check, (base, source), &answer, rng);
             Outcome::Taken
-        } else if let Some((pair, open)) = consent.filter(|_| self.find_consent(id).is_some()) {
+        } else if let Some((pair, open)) = consent.filter(|_| self.is_consent_open(now, id)) {
             self.consent_answered(now, pair, id, (base, source), &answer);
             if let Answer::Error(ErrorCode::ROLE_CONFLICT) = &answer {
                 self.role_refused(open.tenure, rng);
@@ -164,7 +165,7 @@ impl ChecklistSet {
         }
         self.make_valid(now, id, target, local, rng);
         // RFC 8445 §7.2.5.3.3: over the whole set.
-        freeze::thaw_foundation(self.pairs.as_mut_slice(), foundation);
+        self.pairs.thaw(foundation);
         let Some(pair) = self.pairs.get(id) else { return };
         // A success says that the peer was controlled and has accepted the nomination, whatever our role is by now;
         // but for one of the peer that we have accepted meanwhile.
@@ -207,7 +208,7 @@ impl ChecklistSet {
         local: crate::candidates::LocalId,
         rng: &mut Random,
     ) {
-        let (consent, keepalive) = self.new_consent(now, rng);
+        let upkeep = self.new_consent(now, rng);
         let role = self.standing.role;
         let Some(local_priority) = self.candidates.local(local).map(|local| local.candidate.priority) else {
             return;
@@ -229,22 +230,14 @@ impl ChecklistSet {
             return;
         }
         let priority = pair.priority;
-        let nominated = false;
-        pair.valid = Some(Box::new(Valid {
-            local,
-            local_priority,
-            priority,
-            producer,
-            nominated,
-            faster: 0,
-            doubt: 0,
-            since: now,
-            consent,
-            keepalive,
-        }));
+        pair.valid = Some(Box::new(Valid::new(now, (local, local_priority), priority, producer, upkeep)));
         pair.set_role(role);
         let Pair { stream, component, .. } = *pair;
         self.events.push(Event::PairValid { stream, component, pair: target });
+        // Its nomination may have failed, or its consent ended, before: that was another entry of the valid list.
+        if let Some(pair) = self.pairs.get_mut(producer) {
+            pair.nomination_failed = false;
+        }
     }
 
     /// RFC 8445 §7.2.5.2. The failure of a check that was cancelled says nothing.
@@ -252,7 +245,7 @@ impl ChecklistSet {
         if check.transaction.is_cancelled() {
             return;
         }
-        let id = check.pair;
+        let (id, renominates) = (check.pair, self.is_renominating());
         let Some(pair) = self.pairs.get_mut(id).filter(|pair| pair.state == PairState::InProgress) else {
             return;
         };
@@ -265,8 +258,10 @@ impl ChecklistSet {
         }
         pair.step(PairEvent::Fail);
         (pair.failure, pair.fresh_at) = (Some(failure), None);
-        // RFC 8445 §7.2.5.3.4, §7.3.1.5: a failed nomination takes the pair off the valid list.
-        let nominated = core::mem::take(&mut pair.peer_nominated) || check.use_candidate;
+        // RFC 8445 §7.2.5.3.4, §7.3.1.5: a failed nomination takes the pair off the valid list. The peer was told that we
+        // have accepted it: with renomination it holds until another is accepted, and counts when the pair comes true.
+        let nominated = pair.peer_nominated || check.use_candidate;
+        pair.peer_nominated &= renominates;
         let proved = self.pairs.proved_by(id).map(|pair| pair.id);
         if let Some(pair) = proved.and_then(|id| self.pairs.get_mut(id)).filter(|_| nominated) {
             pair.valid = None;

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use floe_stun::Instant;
 
 use crate::ChecklistSet;
-use crate::pairs::PairId;
+use crate::pairs::{Pair, PairId};
 use crate::state::PairEvent;
 
 impl ChecklistSet {
@@ -33,11 +33,11 @@ impl ChecklistSet {
         self.early = Vec::new();
         self.bases.forget_pending();
         for checklist in &mut self.streams {
-            checklist.triggered = VecDeque::new();
+            (checklist.triggered, checklist.patient_until) = (VecDeque::new(), None);
             for component in &mut checklist.components {
                 (component.nomination, component.hold) = (None, None);
                 // Whether nominated or not: data stays on it, and its loss is told.
-                let own = |pair: &&crate::pairs::Pair| pair.is_of(checklist.stream, component.id);
+                let own = |pair: &&Pair| pair.is_of(checklist.stream, component.id);
                 component.selected = self.pairs.iter().find(own).map(|pair| pair.id);
                 component.concluded = component.selected.is_some();
                 component.overruled = Vec::new();

@@ -2,6 +2,7 @@
 
 use floe_pair::{Role, TieBreaker};
 
+use crate::ChecklistSet;
 use crate::limits::ROLE_SWITCH_LIMIT;
 
 /// What to do about the role a request claims.
@@ -24,6 +25,19 @@ pub fn judge_role(ours: (Role, TieBreaker), claimed: (Role, TieBreaker)) -> Role
             RoleVerdict::Answer487
         }
         _ => RoleVerdict::NoConflict,
+    }
+}
+
+impl ChecklistSet {
+    /// The role has changed in the generation before, which goes on while a restart is unanswered. RFC 8445 §6.1.1: roles
+    /// outlive a restart, so that this generation takes it. Without effect once there is a peer, and not told.
+    pub fn inherit_role(&mut self, role: Role) {
+        if self.peer.is_none() && self.standing.role != role {
+            self.standing.take(role);
+            self.follow_role();
+            self.reported_role = role;
+            self.settle(self.now);
+        }
     }
 }
 

@@ -2,13 +2,15 @@
 
 use core::time::Duration;
 
+use floe_pair::Role;
 use floe_stun::{Instant, Random, Transaction};
 
 use crate::ChecklistSet;
+use crate::checklist::Component;
 use crate::freeze::{self, Freezable};
 use crate::limits::FRESH_LIMIT;
 use crate::outbox::Outgoing;
-use crate::pairs::{Failure, Pair, PairId};
+use crate::pairs::{Failure, Pair, PairId, Traits};
 use crate::state::{PairEvent, PairState};
 use crate::transactions::{self, Check};
 
@@ -32,6 +34,7 @@ struct Choice {
 
 impl ChecklistSet {
     /// Whether a check is ready to begin, and how urgent it is.
+    #[inline]
     pub fn wants_slot(&self) -> Option<Urgency> {
         self.wants
     }
@@ -40,6 +43,7 @@ impl ChecklistSet {
     /// and the slot is left to others.
     pub fn take_slot(&mut self, now: Instant, rng: &mut Random) -> bool {
         let now = self.advance(now);
+        self.catch_up();
         if self.peer.is_none() || self.is_passive() || !self.transactions.make_room() {
             return false;
         }
@@ -68,7 +72,8 @@ impl ChecklistSet {
             return Some(Urgency::Triggered);
         }
         let ordinary = if self.started {
-            self.streams.iter().any(|checklist| freeze::has_ordinary(self.pairs.as_slice(), checklist.order))
+            !self.is_resting()
+                && self.streams.iter().any(|checklist| self.pairs.has_ordinary(checklist.order))
         } else {
             self.pairs.iter().any(|pair| pair.listed)
         };
@@ -105,23 +110,104 @@ impl ChecklistSet {
 
     /// RFC 8445 §6.1.4.2 steps 2 to 4.
     fn choose_ordinary(&mut self) -> Option<Choice> {
+        if self.is_resting() {
+            return None;
+        }
         let count = self.streams.len();
         for step in 0..count {
             let turn = self.turn.saturating_add(step).checked_rem(count)?;
             let order = self.streams.get(turn)?.order;
-            let best = freeze::next_ordinary(self.pairs.as_mut_slice(), order);
-            if let Some(pair) = best {
+            if let Some(pair) = self.pairs.next_ordinary(order) {
                 self.turn = turn.saturating_add(1);
-                return Some(Choice { pair: pair.id, urgency: Urgency::Ordinary });
+                return Some(Choice { pair, urgency: Urgency::Ordinary });
             }
         }
         None
     }
 
+    /// Whether ordinary checks wait, since in each component either the answer to a nomination of ours is awaited or the
+    /// nomination by the peer, and what is left is worse. RFC 8445 §8.1.1 leaves open when checks stop; here they stop
+    /// for a round trip, and go on where it has brought nothing.
+    fn is_resting(&self) -> bool {
+        let first = |id: PairId| {
+            let requests = self.transactions.iter().filter(|check| check.pair == id && check.use_candidate);
+            requests.count() <= 1
+        };
+        // A request that no other may follow is awaited for long: nothing rests for that.
+        let soon = |id: PairId| {
+            self.pairs.get(id).is_some_and(|pair| {
+                pair.state != PairState::InProgress || pair.fresh_at.is_some_and(|at| self.now < at)
+            })
+        };
+        let rests = |component: &Component| match component.nomination {
+            Some(id) => first(id) && soon(id),
+            None => component.rest_until.is_some_and(|until| self.now < until),
+        };
+        let mut components = self.streams.iter().flat_map(|checklist| &checklist.components);
+        let mut any = false;
+        let all = components.all(|component| {
+            let rests = rests(component);
+            any |= rests;
+            rests || (component.concluded && component.nomination.is_none())
+        });
+        all && any
+    }
+
+    /// Where ordinary checks rest, what is Frozen thaws all the same (RFC 8445 §6.1.4.2 step 2).
+    pub(crate) fn thaw_at_rest(&mut self) {
+        if !self.started || self.peer.is_none() || !self.is_resting() {
+            return;
+        }
+        for checklist in &self.streams {
+            if self.pairs.has_frozen(checklist.order) {
+                self.pairs.next_ordinary(checklist.order);
+            }
+        }
+    }
+
+    /// The peer, which controls, is about to nominate where the best pair of all has become valid. Decided where it is
+    /// another pair that may be the best than before (`reordered`).
+    pub(crate) fn decide_rest(&mut self, reordered: bool) {
+        let (controlled, ta) = (self.standing.role == Role::Controlled, self.ta_in_force());
+        for checklist in &mut self.streams {
+            let stream = checklist.stream;
+            for component in &mut checklist.components {
+                let rests = controlled && !component.concluded;
+                component.rest_until = component.rest_until.filter(|until| rests && self.now < *until);
+                if !rests || !reordered {
+                    continue;
+                }
+                component.rest_until = None;
+                let best = self.pairs.most_worthy(stream, component.id, |pair| pair.listed && !pair.relayed);
+                let Some((best, valid)) = best.and_then(|best| Some((best, best.valid.as_ref()?))) else {
+                    continue;
+                };
+                let until = valid.since.after(fresh_interval(ta, best.rtt));
+                let worth = best.worth_at(valid.priority);
+                let rival = |pair: &Pair| {
+                    pair.listed
+                        && pair.id != best.id
+                        && !pair.state.is_settled()
+                        && pair.is_of(stream, component.id)
+                        && pair.worth() > worth
+                };
+                if self.now < until && !self.pairs.likely(Traits::OPEN).any(rival) {
+                    component.rest_until = Some(until);
+                }
+            }
+        }
+    }
+
     fn start_check(&mut self, now: Instant, rng: &mut Random, choice: Choice) {
         let (ta, role, tiebreaker) = (self.ta_in_force(), self.standing.role, self.standing.tiebreaker);
-        let active = |pair: &&Pair| matches!(pair.state, PairState::Waiting | PairState::InProgress);
-        let schedule = transactions::schedule(ta, self.pairs.iter().filter(active).count());
+        // Counted only where it matters.
+        let all = self.pairs.as_slice().len();
+        let longest = transactions::schedule(ta, all);
+        let schedule = if longest.rto > transactions::MIN_RTO {
+            transactions::schedule(ta, self.pairs.count(Traits::ACTIVE))
+        } else {
+            longest
+        };
         // Earlier transactions of the pair are sent no more; their answers still count.
         self.transactions.cancel(choice.pair);
         let nominate = choice.urgency == Urgency::Nomination;
@@ -185,8 +271,8 @@ impl ChecklistSet {
     /// Unanswered checks to addresses that were heard from are followed by fresh ones.
     pub(crate) fn run_fresh(&mut self, now: Instant) {
         let overdue =
-            |pair: &&Pair| pair.state == PairState::InProgress && pair.fresh_at.is_some_and(|at| at <= now);
-        while let Some(pair) = self.pairs.iter().find(overdue) {
+            |pair: &Pair| pair.state == PairState::InProgress && pair.fresh_at.is_some_and(|at| at <= now);
+        while let Some(pair) = self.pairs.find_due(now, overdue) {
             let (id, nominating) = (pair.id, pair.nominating);
             if !nominating {
                 self.enqueue(id);

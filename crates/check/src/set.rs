@@ -7,7 +7,7 @@ use floe_pair::{
     BaseId, ComponentId, IceOptions, Parameters, Priority, Role, StreamId, TieBreaker, TransportAddress,
     Ufrag,
 };
-use floe_stun::{Instant, IntegrityKey, Random};
+use floe_stun::{Instant, Random, Sha1Key};
 
 use crate::admission::Bases;
 use crate::candidates::Candidates;
@@ -21,7 +21,6 @@ use crate::pairs::{Failure, Pair, PairTable};
 use crate::renominate::{Nominates, Renomination};
 use crate::role::Standing;
 use crate::schedule::Urgency;
-use crate::state::PairState;
 use crate::transactions::Transactions;
 
 /// How often a timeout looks again for what is due: the last check ends, then what waited for it is freed, then the
@@ -32,7 +31,7 @@ const ROUNDS: usize = 3;
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub parameters: Parameters,
-    pub key: IntegrityKey,
+    pub key: Sha1Key,
     /// USERNAME of our requests: the peer's fragment, a colon, ours (RFC 8445 §7.2.2).
     pub username: Vec<u8>,
     /// The peer follows RFC 8445 or a renomination draft, so that one pair of a component is nominated at a time.
@@ -53,14 +52,18 @@ pub(crate) struct Early {
 
 /// Connectivity checks of one agent for one generation: the checklists of all its data streams.
 ///
-/// Methods that take `now` treat an instant earlier than the last one as the last one.
+/// Methods that take `now` treat an instant earlier than the last one as the last one. What follows from candidates,
+/// parameters and components that were told to the set is seen once its events were read.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts, each set and read at its own rule")]
 pub struct ChecklistSet {
     pub(crate) config: Config,
     pub(crate) now: Instant,
+    /// Ta in force.
+    ta: Duration,
     pub(crate) standing: Standing,
     pub(crate) local: Parameters,
-    pub(crate) local_key: IntegrityKey,
+    pub(crate) local_key: Sha1Key,
     pub(crate) peer: Option<Peer>,
     pub(crate) bases: Bases,
     pub(crate) candidates: Candidates,
@@ -91,6 +94,10 @@ pub struct ChecklistSet {
     /// To be freed as soon as nothing stands against it.
     pub(crate) free_later: bool,
     next_order: u16,
+    /// Something was told to the set, and what follows from it is not settled yet.
+    pub(crate) unsettled: bool,
+    /// The levels were settled since nothing was left to be told.
+    stirred: bool,
     pub(crate) wants: Option<Urgency>,
     pub(crate) deadline: Option<Instant>,
     pub(crate) state: State,
@@ -102,12 +109,13 @@ impl ChecklistSet {
     /// A set without streams. `tiebreaker` is drawn by the agent, one for all its generations (RFC 8445 §16.1).
     pub fn new(config: Config, role: Role, tiebreaker: TieBreaker, local: Parameters) -> Self {
         let config = config.bounded();
-        let open = transaction_limit(config.pair_limit);
+        let (open, ta) = (transaction_limit(config.pair_limit), config.ta);
         Self {
             config,
             now: Instant::ORIGIN,
+            ta,
             standing: Standing::new(role, tiebreaker),
-            local_key: IntegrityKey::new(local.pwd.expose().as_bytes()),
+            local_key: Sha1Key::new(local.pwd.expose().as_bytes()),
             local,
             peer: None,
             bases: Bases::default(),
@@ -130,6 +138,8 @@ impl ChecklistSet {
             free_at: None,
             free_later: false,
             next_order: 0,
+            unsettled: false,
+            stirred: true,
             wants: None,
             deadline: None,
             state: State::New,
@@ -140,8 +150,10 @@ impl ChecklistSet {
 
     /// Adds a component, and its data stream if it is the first. Known ones are left as they are; more streams than
     /// [`STREAM_LIMIT`](crate::STREAM_LIMIT) are not taken.
+    ///
+    /// Both sides' ends of candidates for that stream are taken back: those of the component are still to be told.
     pub fn add_component(&mut self, stream: StreamId, component: ComponentId) {
-        if self.retired {
+        if self.retired || self.component(stream, component).is_some() {
             return;
         }
         let patient_until = self.peer.is_some().then(|| self.now.after(self.config.patience));
@@ -158,11 +170,11 @@ impl ChecklistSet {
                 checklist.components.reserve_exact(1);
             }
             checklist.components.insert(place, Component::new(component));
-            checklist.completed = false;
+            checklist.reopen();
             // RFC 8863 §4: the peer has as long for what is added later.
             checklist.patient_until = patient_until;
         }
-        self.settle(self.now);
+        self.unsettled = true;
     }
 
     /// Removes a component with its candidates and pairs, and its stream if it was the last: bundled streams and
@@ -210,8 +222,9 @@ impl ChecklistSet {
         if self.peer.is_some() || self.retired {
             return;
         }
+        self.ta = remote.proposed_pacing().min(Config::MAX_TA).max(self.config.ta);
         let username = [remote.ufrag.as_bytes(), b":", self.local.ufrag.as_bytes()].concat();
-        let key = IntegrityKey::new(remote.pwd.expose().as_bytes());
+        let key = Sha1Key::new(remote.pwd.expose().as_bytes());
         let renomination =
             Renomination::agreed(&self.local.options, &remote, self.config.legacy_renomination);
         // Renomination drafts: where it is in use, nobody nominates aggressively; the latest nomination counts.
@@ -221,21 +234,21 @@ impl ChecklistSet {
         // RFC 8863 §4: the timer starts with the parameters of both sides, candidates or not.
         self.patient_until = Some(now.after(self.config.patience));
         self.replay_early();
-        self.settle(now);
+        self.unsettled = true;
     }
 
     /// No more local candidates will come for this stream.
     pub fn local_gathering_complete(&mut self, now: Instant, stream: StreamId) {
-        let now = self.advance(now);
+        self.advance(now);
         if let Some(checklist) = self.checklist_mut(stream) {
             checklist.local_complete = true;
         }
-        self.settle(now);
+        self.unsettled = true;
     }
 
     /// The peer has no more candidates for this stream (RFC 8838 §14): any that come later are ignored.
     pub fn remote_gathering_complete(&mut self, now: Instant, stream: StreamId) {
-        let now = self.advance(now);
+        self.advance(now);
         let candidates = &self.candidates;
         let Some(checklist) = self.streams.iter_mut().find(|checklist| checklist.stream == stream) else {
             return;
@@ -243,13 +256,14 @@ impl ChecklistSet {
         checklist.remote_complete = true;
         // RFC 8445 §6.1.2.2: a stream has no more components than either side has candidates for.
         checklist.remote_components = candidates.highest_component(stream);
-        self.settle(now);
+        self.unsettled = true;
     }
 
     /// Does what is due: retransmissions, fresh checks, failures, consent, waits. Before
     /// [`poll_timeout`](Self::poll_timeout) it does nothing.
     pub fn handle_timeout(&mut self, now: Instant, rng: &mut Random) {
         let now = self.advance(now);
+        self.catch_up();
         // What follows at once is done with it: a deadline that stays where it was would look like nothing done.
         for _ in 0..ROUNDS {
             if self.deadline.is_none_or(|deadline| now < deadline) {
@@ -264,13 +278,26 @@ impl ChecklistSet {
         }
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) has something to do.
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do: at once, where what was told to the set since
+    /// events were read has to be acted upon.
+    #[inline]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.deadline
+        if self.unsettled { Some(self.now) } else { self.deadline }
     }
 
     /// What happened. Role, selections and states are levels: told as the difference to what was told before.
+    #[inline]
     pub fn poll_event(&mut self) -> Option<Event> {
+        self.catch_up();
+        if !self.stirred && self.events.is_empty() && !self.bases.is_any_wanted() {
+            return None;
+        }
+        let event = self.next_event();
+        self.stirred = event.is_some();
+        event
+    }
+
+    fn next_event(&mut self) -> Option<Event> {
         if let Some(event) = self.bases.poll_wanted() {
             return Some(event);
         }
@@ -318,12 +345,13 @@ impl ChecklistSet {
     }
 
     /// Ta in force: the higher one of both proposals, ours until the peer's is known (RFC 8445 §14.2).
+    #[inline]
     pub fn ta_in_force(&self) -> Duration {
-        let theirs = self.peer.as_ref().map(|peer| peer.parameters.proposed_pacing());
-        theirs.map_or(self.config.ta, |theirs| theirs.min(Config::MAX_TA).max(self.config.ta))
+        self.ta
     }
 
     /// State of the whole set. Streams that have failed do not count while others live.
+    #[inline]
     pub fn state(&self) -> State {
         self.state
     }
@@ -380,25 +408,41 @@ impl ChecklistSet {
         }
     }
 
+    /// Acts on what was told to the set: once for all that came in a row. [`poll_event`](Self::poll_event) and everything
+    /// that arrives begin with it.
+    #[inline]
+    pub fn catch_up(&mut self) {
+        if self.unsettled {
+            self.settle(self.now);
+        }
+    }
+
     /// Brings everything that follows from the pairs up to date. Runs after each input.
     pub(crate) fn settle(&mut self, now: Instant) {
+        (self.unsettled, self.stirred) = (false, true);
+        self.pairs.refresh();
+        self.settle_nominations();
         self.settle_selected();
         self.settle_lite(now);
+        let reordered = self.pairs.take_reordered();
         if !self.is_passive() {
             self.decide_nominations(now);
             self.decide_moves(now);
+            self.decide_rest(reordered);
+            self.thaw_at_rest();
         }
+        self.pairs.refresh();
         if self.started && self.peer.is_some() && self.bases.is_any_gated() {
             self.want_admissions(now);
         }
-        self.settle_states(now);
+        self.settle_states(now, reordered);
         self.settle_freeing(now);
         self.wants = self.next_urgency();
         self.deadline = self.next_deadline(now);
     }
 
     /// The earliest of all timers. Of those that only change a level, past ones do not count: the level is settled.
-    fn next_deadline(&self, now: Instant) -> Option<Instant> {
+    fn next_deadline(&mut self, now: Instant) -> Option<Instant> {
         let mut next: Option<Instant> = None;
         let mut consider = |at: Option<Instant>| {
             if let Some(at) = at {
@@ -408,21 +452,7 @@ impl ChecklistSet {
         for check in self.transactions.iter() {
             consider(self.transaction_due(check));
         }
-        for pair in self.pairs.iter() {
-            if pair.state == PairState::InProgress {
-                consider(pair.fresh_at);
-            }
-            if let Some(valid) = &pair.valid {
-                consider(valid.keepalive);
-                if let Some(consent) = &valid.consent {
-                    consider(if self.keeps_consent(pair) {
-                        consent.next_timeout()
-                    } else {
-                        Some(consent.deadline())
-                    });
-                }
-            }
-        }
+        consider(self.pairs.next_due());
         consider(self.bases.next_deadline());
         consider(self.free_at);
         consider(self.patient_until.filter(|until| *until > now));
@@ -431,6 +461,7 @@ impl ChecklistSet {
         }
         for component in self.streams.iter().flat_map(|checklist| &checklist.components) {
             consider(component.hold.filter(|hold| *hold > now));
+            consider(component.rest_until.filter(|until| *until > now));
             consider(component.dead_at.filter(|at| *at > now));
         }
         next

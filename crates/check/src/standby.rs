@@ -8,21 +8,27 @@ use floe_pair::{BaseId, ComponentId, Role, StreamId};
 use floe_stun::Instant;
 
 use crate::ChecklistSet;
+use crate::config::ConsentConfig;
+use crate::consent::longest;
 use crate::limits::PEER_KEPT_LIMIT;
 use crate::pairs::{Pair, PairId};
 use crate::state::PairState;
 
-/// A controlling peer that keeps a pair checks it at least each 6 s (RFC 7675 §5.1); one such check may be lost.
-const PEER_KEEPS: Duration = Duration::from_secs(13);
+/// A controlling peer that keeps a pair checks it as often as we would, and one such check may be lost. Not to be longer
+/// than that: what the peer has left is kept in vain.
+fn kept_for(config: Option<ConsentConfig>) -> Duration {
+    let longest = longest(config.unwrap_or_default());
+    longest.saturating_mul(2).saturating_add(Duration::from_secs(1)).min(ConsentConfig::EXPIRY)
+}
 
 impl ChecklistSet {
     /// Chooses the standby pairs of a component: the best valid pair on another base, or to another address where there
-    /// is no other base; and the best over a relay.
+    /// is no other base; and the best over a relay. One that is better than the selected pair, and was left since it was
+    /// silent, comes before both: it is gone back to when it answers again. Where that is not certain and the selected pair
+    /// needs a relay itself, a second direct one is kept in place of a further relay.
     fn choose_standby(&mut self, stream: StreamId, component: ComponentId, selected: Option<PairId>) {
-        let Some((base, to)) = selected.and_then(|id| self.pairs.get(id)).map(|pair| (pair.base, pair.to))
-        else {
-            return;
-        };
+        let Some(held) = selected.and_then(|id| self.pairs.get(id)) else { return };
+        let (base, to, worth, relayed) = (held.base, held.to, held.worth(), held.relayed);
         let limit = if self.is_renominating() { self.config.standby } else { 0 };
         let best = |accept: &dyn Fn(&Pair) -> bool| {
             let fit = |pair: &Pair| {
@@ -33,8 +39,18 @@ impl ChecklistSet {
             };
             self.pairs.most_worthy(stream, component, fit).map(|pair| pair.id)
         };
-        let first = best(&|pair| pair.base != base).or_else(|| best(&|pair| pair.to != to));
-        let second = best(&|pair| pair.relayed && Some(pair.id) != first);
+        let better = best(&|pair| !pair.slow && pair.worth() > worth);
+        let first =
+            better.or_else(|| best(&|pair| pair.base != base)).or_else(|| best(&|pair| pair.to != to));
+        // One that was silent before may be about to end.
+        let is_sure =
+            |pair: &Pair| !pair.relayed && pair.valid.as_ref().is_some_and(|valid| valid.doubt == 0);
+        let direct = if relayed && !first.and_then(|id| self.pairs.get(id)).is_some_and(is_sure) {
+            best(&|pair| !pair.relayed && Some(pair.id) != first)
+        } else {
+            None
+        };
+        let second = direct.or_else(|| best(&|pair| pair.relayed && Some(pair.id) != first));
         let chosen = [first.filter(|_| limit > 0), second.filter(|_| limit > 1)];
         for pair in self.pairs.iter_mut().filter(|pair| pair.is_of(stream, component)) {
             pair.standby = chosen.contains(&Some(pair.id));
@@ -54,11 +70,12 @@ impl ChecklistSet {
         if !moves && !self.follows_rfc5245() {
             return kept;
         }
+        let since = kept_for(self.config.consent);
         for place in 0..PEER_KEPT_LIMIT {
             let recent = |pair: &&Pair| {
                 pair.listed
                     && !kept.contains(&Some(pair.id))
-                    && pair.last_request.is_some_and(|at| now < at.after(PEER_KEEPS))
+                    && pair.last_request.is_some_and(|at| now < at.after(since))
             };
             let own = self.pairs.valid(stream, component).map(|(pair, _)| pair).filter(recent);
             let best = own.max_by_key(|pair| (pair.worth(), Reverse(pair.id))).map(|pair| pair.id);
@@ -73,7 +90,7 @@ impl ChecklistSet {
     /// until their consent runs out. What is still being checked stays for as long as that lasts.
     pub(crate) fn trim(&mut self, now: Instant, stream: StreamId, component: ComponentId) {
         let Some(found) = self.component(stream, component) else { return };
-        let (selected, commanded) = (found.selected, found.commanded);
+        let (selected, commanded, nomination) = (found.selected, found.commanded, found.nomination);
         if selected.is_none() {
             return;
         }
@@ -82,6 +99,8 @@ impl ChecklistSet {
         for pair in self.pairs.iter_mut().filter(|pair| pair.is_of(stream, component)) {
             let stays = Some(pair.id) == selected
                 || !pair.state.is_settled()
+                || pair.peer_nominated
+                || nomination.is_some_and(|id| id == pair.id || pair.is_proved_by(id))
                 || (pair.valid.is_some()
                     && (pair.standby
                         || pair.wish.kept
@@ -90,6 +109,18 @@ impl ChecklistSet {
                         || by_peer.contains(&Some(pair.id))));
             if !stays {
                 pair.listed = false;
+            }
+        }
+        self.keep_producers();
+    }
+
+    /// Pairs whose checks have proved others that stay: nominations of those repeat them.
+    fn keep_producers(&mut self) {
+        for index in 0..self.pairs.as_slice().len() {
+            let Some(pair) = self.pairs.as_slice().get(index).filter(|pair| pair.listed) else { continue };
+            let producer = pair.valid.as_ref().map(|valid| valid.producer).filter(|id| *id != pair.id);
+            if let Some(producer) = producer.and_then(|id| self.pairs.get_mut(id)) {
+                producer.listed = true;
             }
         }
     }

@@ -8,6 +8,7 @@ mod early;
 mod freezing;
 mod limits;
 mod lite;
+mod lives;
 mod nomination;
 mod pace;
 mod policy;

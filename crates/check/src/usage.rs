@@ -13,7 +13,8 @@ pub struct Usage {
     pub triggered: usize,
     /// Remote candidates: at most [`Config::remote_limit`](crate::Config::remote_limit).
     pub remotes: usize,
-    /// Remote candidates that were never signalled: at most [`PEER_REFLEXIVE_LIMIT`](crate::PEER_REFLEXIVE_LIMIT).
+    /// Remote candidates that were never signalled: at most [`PEER_REFLEXIVE_LIMIT`](crate::PEER_REFLEXIVE_LIMIT), or four
+    /// for each component where that is more.
     pub learned: usize,
     /// Open transactions: at most [`TRANSACTION_LIMIT`](crate::TRANSACTION_LIMIT).
     pub transactions: usize,

@@ -139,13 +139,13 @@ fn con_06_an_authenticated_403_ends_consent_at_once() {
 #[test]
 fn t15_answers_from_elsewhere_or_with_a_wrong_key_do_not_extend_consent() {
     let mut script = selected(Role::Controlling, Config::default());
-    let end = script.set.consent_deadline(STREAM, RTP);
+    let end = script.set.route(STREAM, RTP).map(|route| route.valid_until);
     for sent in script.wait(29_000) {
         let wrong_key = reply(sent.id(), Reply::Success(local()), Some(b"x"), Algorithm::Sha1);
         assert!(matches!(script.answer_from(BASE, remote(), &wrong_key), Outcome::Dropped(_)));
         let right_key = reply(sent.id(), Reply::Success(local()), Some(THEIR_PASSWORD), Algorithm::Sha1);
         let _ = script.answer_from(BASE, address("10.6.6.6:6"), &right_key);
-        assert_eq!(script.set.consent_deadline(STREAM, RTP), end);
+        assert_eq!(script.set.route(STREAM, RTP).map(|route| route.valid_until), end);
     }
 }
 
@@ -240,20 +240,7 @@ fn p34_every_poll_of_an_idle_hour_sends_a_request() {
     world.complete_gathering();
     assert!(world.run_to_selection(ms(1_000)));
     world.run(ms(60_000));
-    let mut polls = 0_usize;
-    for side in &mut world.sides {
-        side.sent.clear();
-    }
-    while world.now < ms(3_660_000) {
-        let before: usize = world.sides.iter().map(|side| side.sent.len()).sum();
-        let next = world.sides.iter().filter_map(|side| side.set.poll_timeout()).min().expect("consent");
-        world.run(next);
-        polls += 1;
-        let after: usize = world.sides.iter().map(|side| side.sent.len()).sum();
-        assert!(after > before, "a poll that does nothing, at {next:?}");
-        let settled = world.now.after(millis(60));
-        world.run(settled);
-    }
+    let polls = world.polls_that_send(ms(3_660_000));
     assert!(polls <= 2 * 900, "at most one each 4 s: {polls}");
 }
 
@@ -334,9 +321,9 @@ fn con_01_consent_is_kept_on_every_valid_pair_while_none_is_selected() {
     for (index, at) in (0..).zip(&addresses) {
         script.add_remote(*at, index);
     }
-    for _ in &addresses {
-        let check = script.slot().expect("a check");
-        script.succeed(&check);
+    let checks: Vec<_> = addresses.iter().map(|_| script.slot().expect("a check")).collect();
+    for check in &checks {
+        script.succeed(check);
     }
     for _ in 0..1_200 {
         for sent in script.wait(100) {

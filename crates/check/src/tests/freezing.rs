@@ -2,8 +2,9 @@
 
 use std::vec::Vec;
 
-use floe_pair::{BaseId, ComponentId, Role, StreamId};
+use floe_pair::{BaseId, ComponentId, Parameters, Role, StreamId};
 
+use super::renominate::new_draft;
 use super::script::{Reply, THEIR_PASSWORD, reply};
 use super::world::*;
 use crate::{Admission, ChecklistSet, Config, PairEvent, PairState};
@@ -18,16 +19,16 @@ struct Grid {
     set: ChecklistSet,
     rng: floe_stun::Random,
     next: u8,
+    theirs: Parameters,
 }
 
 impl Grid {
     fn new(places: &[(StreamId, ComponentId)]) -> Self {
-        let mut set = ChecklistSet::new(
-            Config::default(),
-            Role::Controlling,
-            floe_pair::TieBreaker(1),
-            parameters("left"),
-        );
+        Self::between(places, [parameters("left"), parameters("right")])
+    }
+
+    fn between(places: &[(StreamId, ComponentId)], [ours, theirs]: [Parameters; 2]) -> Self {
+        let mut set = ChecklistSet::new(Config::default(), Role::Controlling, floe_pair::TieBreaker(1), ours);
         for (stream, component) in places {
             set.add_component(*stream, *component);
             let id = BaseId(u32::from(stream.0) * 10 + u32::from(component.get()));
@@ -35,7 +36,7 @@ impl Grid {
             let at = address(&std::format!("10.0.0.{}:1", id.0 + 1));
             set.add_local_candidate(ms(0), *stream, host(*component, 0, at), id);
         }
-        Self { set, rng: floe_stun::Random::from_seed([1; 32]), next: 0 }
+        Self { set, rng: floe_stun::Random::from_seed([1; 32]), next: 0, theirs }
     }
 
     fn add(&mut self, stream: StreamId, component: ComponentId, foundation: u16) {
@@ -45,7 +46,7 @@ impl Grid {
     }
 
     fn start(&mut self) {
-        self.set.set_remote_parameters(ms(0), parameters("right"));
+        self.set.set_remote_parameters(ms(0), self.theirs.clone());
     }
 
     /// Begins a check; its place in the order of adding, and its answer with success.
@@ -125,15 +126,34 @@ fn ice_15_a_foundation_thaws_only_when_none_of_its_pairs_is_active() {
     grid.add(STREAM, RTCP, 1);
     grid.start();
     assert_eq!(grid.order(), [0], "the second waits for the first, which is under way");
-    assert_eq!(grid.set.wants_slot(), None);
+    assert_eq!(wants(&mut grid.set), None);
     // The first fails at 39.5 s; nothing is thawed by that (ICE-24), the next slot does it.
     while let Some(at) = grid.set.poll_timeout().filter(|at| *at <= ms(39_500)) {
         grid.set.handle_timeout(at, &mut grid.rng);
         while grid.set.poll_transmit(&mut [0; 548]).is_some() {}
     }
     assert_eq!(grid.states(), [Failed, Frozen]);
-    assert!(grid.set.wants_slot().is_some());
+    assert!(wants(&mut grid.set).is_some());
     assert_eq!(grid.order(), [1]);
+}
+
+#[test]
+fn ice_15_pairs_beside_a_selected_one_hold_up_no_other_component() {
+    for parameters in [[parameters("left"), parameters("right")], new_draft()] {
+        let mut grid = Grid::between(&[(STREAM, RTP), (STREAM, RTCP)], parameters);
+        grid.add(STREAM, RTP, 0);
+        grid.add(STREAM, RTP, 1);
+        grid.add(STREAM, RTCP, 1);
+        grid.start();
+        let best = grid.slot().expect("a check");
+        assert_eq!(grid.slot().map(|found| found.0), Some(1));
+        assert!(grid.slot().is_none(), "the other component waits for what is under way");
+        grid.succeed(best);
+        let nomination = grid.slot().expect("a nomination");
+        grid.succeed(nomination);
+        assert!(grid.set.selected(STREAM, RTP).is_some());
+        assert_eq!(grid.order(), [2]);
+    }
 }
 
 #[test]

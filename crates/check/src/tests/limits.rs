@@ -123,3 +123,67 @@ fn p05_open_transactions_follow_a_higher_pair_limit() {
         assert_eq!(crate::limits::transaction_limit(pairs), expected);
     }
 }
+
+#[test]
+fn a_refused_peer_is_no_bound_that_was_met() {
+    let mut script = Script::with(Role::Controlling, Config { pair_limit: 1_000, ..Config::default() });
+    let relay = floe_pair::BaseId(8);
+    script.set.add_base(relay, Admission::PerPeer);
+    script.set.add_local_candidate(ms(0), STREAM, host(RTP, 1, address("10.9.0.1:1000")), relay);
+    script.set.refuse(ms(0), relay, remote().ip());
+    let _ = script.events();
+    for port in 1..40 {
+        script.add_remote(TransportAddress::new(remote().ip(), port), port);
+    }
+    let over_relay = |script: &Script| {
+        let own = script.set.pairs().filter(|pair| pair.base == relay);
+        own.map(|pair| pair.failure).collect::<std::vec::Vec<_>>()
+    };
+    let mut checks = std::vec::Vec::new();
+    while let Some(check) = script.slot() {
+        script.wait(5);
+        checks.push(check);
+    }
+    assert!(checks.iter().all(|check| check.from == BASE));
+    assert_eq!(over_relay(&script), [Some(crate::Failure::NotAdmitted); 39]);
+    assert!(!script.events().iter().any(|event| matches!(event, Event::LimitReached { .. })));
+    // One address more than a base can be opened for is told.
+    for number in 0..=u32::try_from(crate::PEERS_PER_BASE).expect("few") {
+        let index = 100 + u16::try_from(number).expect("few");
+        let candidate = host(RTP, index, remote_with(1, number).address);
+        script.set.add_remote_candidate(script.now, STREAM, candidate);
+    }
+    let full = |event: &Event| matches!(event, Event::LimitReached { limit: Limit::Peers, .. });
+    while script.slot().is_some() {
+        script.wait(5);
+    }
+    assert!(script.events().iter().any(full));
+}
+
+#[test]
+fn learned_candidates_are_bounded_by_the_number_of_components() {
+    let mut script = Script::new(Role::Controlled);
+    let [streams, components] = [20_u16, 2];
+    for stream in 0..streams {
+        for component in 1..=components {
+            let id = ComponentId::new(component).expect("in range");
+            let (stream, number) = (StreamId(stream), 100 + stream * components + component);
+            script.set.add_component(stream, id);
+            let base = floe_pair::BaseId(number.into());
+            script.set.add_base(base, Admission::Open);
+            let at = TransportAddress::new(local().ip(), number);
+            script.set.add_local_candidate(ms(0), stream, host(id, 0, at), base);
+            let at = TransportAddress::new(remote().ip(), number);
+            script.set.add_remote_candidate(ms(0), stream, host(id, 0, at));
+        }
+    }
+    // Behind a NAT that maps each way anew the peer is seen at an address of its own for each component.
+    for number in 101..=100 + streams * components {
+        let (base, at) =
+            (floe_pair::BaseId(number.into()), TransportAddress::new(remote().ip(), 1_000 + number));
+        let id = script.new_id();
+        let bytes = Ask::nominating().bytes(id);
+        assert_eq!(script.answer_from(base, at, &bytes), crate::Outcome::Taken, "{number}");
+        assert!(script.find(at).is_some(), "{number}");
+    }
+}

@@ -133,6 +133,7 @@ fn two_lite(remotes: &[&str]) -> Script {
     for (index, at) in (0..).zip(remotes) {
         script.add_remote(address(at), index);
     }
+    script.set.catch_up();
     script
 }
 
@@ -143,6 +144,7 @@ fn ice_10_two_lite_agents_have_their_pair_without_checks() {
     assert_eq!(script.set.state(), State::Connected, "others may come");
     script.set.local_gathering_complete(ms(5), STREAM);
     script.set.remote_gathering_complete(ms(5), STREAM);
+    script.set.catch_up();
     assert_eq!((script.selected(), script.set.state()), (Some(remote()), State::Completed));
     assert!(!script.set.is_provisional(STREAM, RTP));
     assert!(script.slot().is_none());
@@ -156,6 +158,7 @@ fn ice_10_of_several_pairs_two_lite_agents_agree_on_one() {
     let mut script = two_lite(&["10.0.1.1:1000", OTHER]);
     script.set.local_gathering_complete(ms(5), STREAM);
     script.set.remote_gathering_complete(ms(5), STREAM);
+    script.set.catch_up();
     assert_eq!((script.selected(), script.set.state()), (Some(remote()), State::Connected));
     assert!(script.set.is_provisional(STREAM, RTP));
     let elsewhere = address("10.9.9.9:9");
@@ -177,6 +180,7 @@ fn ice_10_two_lite_agents_prefer_a_pair_as_rfc_6724_does() {
         let candidate = host(RTP, u16::try_from(index).expect("few") + 1, address(at));
         script.set.add_local_candidate(ms(0), STREAM, candidate, base);
     }
+    script.set.catch_up();
     let selected = script.set.selected(STREAM, RTP).expect("a pair");
     let global = (address("[2001:db8::1]:1000"), address("[2001:db8::2]:1000"));
     assert_eq!((selected.local.address, selected.remote), global);

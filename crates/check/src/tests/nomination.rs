@@ -24,7 +24,7 @@ fn the_best_pair_is_nominated_in_the_next_slot() {
     let (mut script, better, _) = two(Role::Controlling);
     script.wait(50);
     script.succeed(&better);
-    assert_eq!(script.set.wants_slot(), Some(Urgency::Nomination));
+    assert_eq!(wants(&mut script.set), Some(Urgency::Nomination));
     assert_eq!(script.pair(remote()).state, PairState::Succeeded);
     let nomination = script.slot().expect("the nomination");
     assert!(nomination.nominates() && nomination.to == remote());
@@ -35,14 +35,45 @@ fn the_best_pair_is_nominated_in_the_next_slot() {
 }
 
 #[test]
+fn ordinary_checks_wait_for_the_answer_to_a_nomination_and_go_on_where_there_is_none() {
+    let (mut script, better, _) = two(Role::Controlling);
+    script.add_remote(address("10.0.1.3:1000"), 2);
+    assert_eq!(wants(&mut script.set), Some(Urgency::Ordinary));
+    script.wait(50);
+    script.succeed(&better);
+    assert!(script.slot().expect("the nomination").nominates());
+    assert_eq!(wants(&mut script.set), None, "what is left is worse");
+    script.wait(99);
+    assert_eq!(wants(&mut script.set), None);
+    script.wait(1);
+    assert!(script.slot().expect("a fresh nomination").nominates());
+    assert_eq!(script.slot().expect("an ordinary check").to, address("10.0.1.3:1000"));
+}
+
+#[test]
+fn ordinary_checks_of_the_controlled_agent_wait_a_round_trip_for_the_nomination_of_the_best_pair() {
+    let (mut script, better, worse) = two(Role::Controlled);
+    script.add_remote(address("10.0.1.3:1000"), 2);
+    script.wait(50);
+    script.succeed(&worse);
+    assert_eq!(wants(&mut script.set), Some(Urgency::Ordinary), "a better one may yet come true");
+    script.succeed(&better);
+    assert_eq!(wants(&mut script.set), None);
+    script.wait(99);
+    assert_eq!(wants(&mut script.set), None);
+    script.wait(1);
+    assert_eq!(script.slot().expect("an ordinary check").to, address("10.0.1.3:1000"));
+}
+
+#[test]
 fn a_pair_is_not_held_up_by_a_better_one_that_had_its_time() {
     let (mut script, _, worse) = two(Role::Controlling);
     script.wait(50);
     script.succeed(&worse);
     // Both left at the same instant: the better one has one slot's time more, and is given no more than that.
-    assert_eq!(script.set.wants_slot(), None);
+    assert_eq!(wants(&mut script.set), None);
     script.wait(5);
-    assert_eq!(script.set.wants_slot(), Some(Urgency::Nomination));
+    assert_eq!(wants(&mut script.set), Some(Urgency::Nomination));
     assert_eq!(script.slot().expect("the nomination").to, address(OTHER));
 }
 
@@ -70,7 +101,7 @@ fn a_better_pair_that_waits_for_ever_holds_nothing_up_for_long() {
     script.wait(10);
     script.succeed(&check);
     script.wait(100);
-    assert_eq!(script.set.wants_slot(), Some(Urgency::Nomination));
+    assert_eq!(wants(&mut script.set), Some(Urgency::Nomination));
 }
 
 /// A direct pair and a relayed one on each side; the network is asked about datagrams between direct addresses.

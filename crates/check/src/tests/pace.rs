@@ -1,5 +1,7 @@
 //! Times from "both know each other" to usable and selected.
 
+use floe_pair::{Parameters, Role};
+
 use super::world::*;
 use crate::{Config, Urgency};
 
@@ -134,9 +136,9 @@ fn a_set_without_the_peers_parameters_wants_no_slot() {
     let mut world = World::hosts(2, millis(50));
     world.tell_local(0);
     world.tell_candidates(0);
-    assert_eq!(world.sides[0].set.wants_slot(), None);
+    assert_eq!(wants(&mut world.sides[0].set), None);
     world.tell_parameters(0);
-    assert_eq!(world.sides[0].set.wants_slot(), Some(Urgency::Ordinary));
+    assert_eq!(wants(&mut world.sides[0].set), Some(Urgency::Ordinary));
 }
 
 #[test]
@@ -165,5 +167,18 @@ fn ice_42_rto_is_never_below_500_ms_and_grows_to_a_second() {
     {
         let schedule = crate::transactions::schedule(millis(ta), active);
         assert_eq!((schedule.rto, schedule.rc), (millis(expected), 7), "{ta} ms, {active} checks");
+    }
+}
+
+#[test]
+fn ta_is_the_higher_of_both_proposals_up_to_half_a_second() {
+    let proposals =
+        [(5, 5, 5), (5, 50, 50), (100, 20, 100), (5, 500, 500), (5, 501, 500), (5, 10_800_000, 500)];
+    for (ours, theirs, in_force) in proposals {
+        let mut set =
+            new_set(Role::Controlling, Config { ta: millis(ours), ..Config::default() }, parameters("left"));
+        let theirs = Parameters { pacing: Some(millis(theirs)), ..parameters("right") };
+        set.set_remote_parameters(ms(0), theirs);
+        assert_eq!(set.ta_in_force(), millis(in_force));
     }
 }

@@ -126,16 +126,16 @@ fn p39_a_nomination_waits_no_longer_than_it_may() {
         script.wait(50);
         script.succeed(&worse);
         for _ in 0..until {
-            assert_eq!(script.set.wants_slot(), None, "{max_wait:?}");
+            assert_eq!(wants(&mut script.set), None, "{max_wait:?}");
             script.wait(1);
         }
-        assert_eq!(script.set.wants_slot(), Some(Urgency::Nomination), "{max_wait:?}");
+        assert_eq!(wants(&mut script.set), Some(Urgency::Nomination), "{max_wait:?}");
     }
 }
 
 #[test]
 fn p39_a_higher_rank_or_a_pin_is_nominated_before_a_better_pair() {
-    let commands: [fn(&mut Script, PairId); 2] = [
+    let commands: [fn(&mut Script, PairId) -> bool; 2] = [
         |script, pair| script.set.rank(script.now, pair, 1),
         |script, pair| script.set.pin(script.now, pair, true),
     ];
@@ -144,7 +144,8 @@ fn p39_a_higher_rank_or_a_pin_is_nominated_before_a_better_pair() {
         script.add_remote(remote(), 0);
         script.add_remote(address(OTHER), 1);
         let other = id(&script, OTHER);
-        command(&mut script, other);
+        assert!(command(&mut script, other), "the pair is known");
+        assert!(!command(&mut script, PairId(99)), "and this one is not");
         let checks = [script.slot().expect("a check"), script.slot().expect("a check")];
         script.wait(20);
         script.succeed(&checks[1]);
@@ -163,7 +164,7 @@ fn p39_a_vetoed_pair_is_not_nominated_not_accepted_and_carries_no_data() {
     let checks = [script.slot().expect("a check"), script.slot().expect("a check")];
     script.wait(20);
     script.succeed(&checks[0]);
-    assert!(script.set.best_valid(STREAM, RTP).is_none() && script.set.wants_slot().is_none());
+    assert!(script.set.best_valid(STREAM, RTP).is_none() && wants(&mut script.set).is_none());
     script.succeed(&checks[1]);
     assert_eq!(script.set.best_valid(STREAM, RTP).map(|pair| pair.remote), Some(address(OTHER)));
     assert_eq!(script.slot().expect("the nomination").to, address(OTHER));
@@ -188,7 +189,7 @@ fn p39_a_command_nominates_at_once_and_says_what_stands_against_it() {
     assert_eq!(script.set.nominate(now, pairs[2]), Err(NominateError::NotValid));
     let checks: Vec<_> = (0..3).filter_map(|_| script.slot()).collect();
     script.succeed(&checks[2]);
-    assert_eq!(script.set.wants_slot(), None, "it would wait for the better ones");
+    assert_eq!(wants(&mut script.set), None, "it would wait for the better ones");
     assert_eq!(script.set.nominate(now, pairs[2]), Ok(()));
     assert_eq!(script.set.nominate(now, pairs[2]), Err(NominateError::UnderWay));
     let nomination = script.slot().expect("the nomination");
@@ -246,16 +247,16 @@ fn renominating(count: u16) -> Script {
 
 #[test]
 fn p39_with_renomination_commands_move_the_selected_pair() {
-    let commands: [fn(&mut Script, PairId, PairId); 4] = [
+    let commands: [fn(&mut Script, PairId, PairId) -> bool; 4] = [
         |script, _, other| script.set.rank(script.now, other, 1),
         |script, _, other| script.set.pin(script.now, other, true),
         |script, first, _| script.set.veto(script.now, first, true),
-        |script, _, other| script.set.nominate(script.now, other).expect("valid"),
+        |script, _, other| script.set.nominate(script.now, other).is_ok(),
     ];
     for (index, command) in commands.into_iter().enumerate() {
         let mut script = renominating(2);
         let (first, other) = (script.pair(remote()).id, id(&script, OTHER));
-        command(&mut script, first, other);
+        assert!(command(&mut script, first, other));
         let nomination = script.slot().expect("a nomination");
         assert_eq!(nomination.to, address(OTHER));
         script.succeed(&nomination);
@@ -341,15 +342,14 @@ fn nonsense(rng: &mut Random, world: &mut World) {
     let pick = usize::try_from(rng.below(count.max(1))).expect("few");
     let pair = pairs.get(pick).copied().unwrap_or(PairId(rng.u32()));
     let on = rng.below(2) == 0;
-    match rng.below(6) {
-        0 => set.rank(now, pair, [i32::MIN, -1, 0, 1, i32::MAX][usize::try_from(rng.below(5)).expect("few")]),
+    let rank = [i32::MIN, -1, 0, 1, i32::MAX][usize::try_from(rng.below(5)).expect("few")];
+    let _ = match rng.below(6) {
+        0 => set.rank(now, pair, rank),
         1 => set.veto(now, pair, on),
         2 => set.pin(now, pair, on),
         3 => set.keep(now, pair, on),
-        _ => {
-            let _ = set.nominate(now, pair);
-        }
-    }
+        _ => set.nominate(now, pair).is_ok(),
+    };
 }
 
 fn random_policy(rng: &mut Random) -> PairPolicy {

@@ -27,7 +27,7 @@ fn t20_no_request_with_a_flipped_bit_has_an_effect() {
         let mut bytes = good.clone();
         bytes[bit / 8] ^= 1 << (bit % 8);
         let Ok(message) = floe_stun::Message::parse(&bytes) else { continue };
-        let outcome = script.set.handle_request(script.now, BASE, remote(), &message, &mut script.rng);
+        let outcome = script.set.handle_request(script.now, BASE, remote(), &message);
         assert!(matches!(outcome, Outcome::Dropped(_)), "bit {bit}");
         assert!(script.drain().is_empty(), "bit {bit}");
     }
@@ -163,10 +163,10 @@ fn ice_30_a_waiting_pair_goes_to_the_triggered_queue_once() {
     let mut script = Script::new(Role::Controlling);
     script.add_remote(address("10.0.1.9:1"), 0);
     script.add_remote(remote(), 1);
-    assert_eq!(script.set.wants_slot(), Some(Urgency::Ordinary));
+    assert_eq!(wants(&mut script.set), Some(Urgency::Ordinary));
     script.ask_well(remote(), &Ask::default());
     script.ask_well(remote(), &Ask::default());
-    assert_eq!(script.set.wants_slot(), Some(Urgency::Triggered));
+    assert_eq!(wants(&mut script.set), Some(Urgency::Triggered));
     assert_eq!(script.slot().expect("triggered").to, remote());
     assert_eq!(script.slot().expect("ordinary").to, address("10.0.1.9:1"));
     assert!(script.slot().is_none());
@@ -225,7 +225,7 @@ fn ice_17_use_candidate_is_ignored_by_the_controlling_agent() {
     let check = script.slot().expect("a triggered check");
     script.succeed(&check);
     assert_eq!(script.selected(), None);
-    assert_eq!(script.set.wants_slot(), Some(Urgency::Nomination));
+    assert_eq!(wants(&mut script.set), Some(Urgency::Nomination));
 }
 
 #[test]

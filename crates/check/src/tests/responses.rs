@@ -199,7 +199,7 @@ fn ice_20_487_switches_the_role_renews_the_tiebreaker_and_checks_again() {
         assert_eq!(script.set.role(), role.opposite());
         assert_ne!(script.set.tiebreaker(), before);
         let pair = script.pair(remote());
-        assert_eq!((pair.state, script.set.wants_slot()), (PairState::Waiting, Some(Urgency::Triggered)));
+        assert_eq!((pair.state, wants(&mut script.set)), (PairState::Waiting, Some(Urgency::Triggered)));
         let swapped =
             floe_pair::PairPriority::new(role.opposite(), pair.local.priority, pair.remote.priority);
         assert_eq!(pair.priority, swapped);

@@ -241,3 +241,22 @@ fn p17_a_retired_generation_asks_for_no_admission_and_rests_without_a_pair() {
     assert!(script.slot().is_none() && script.events().is_empty());
     assert_eq!((script.set.poll_timeout(), script.set.stream_state(SECOND)), (None, None));
 }
+
+#[test]
+fn p17_a_component_that_was_added_late_does_not_fail_a_retired_generation() {
+    let mut script = Script::new(Role::Controlling);
+    script.wait(100);
+    script.set.add_component(STREAM, ComponentId::RTCP);
+    script.add_remote(remote(), 0);
+    let check = script.slot().expect("a check");
+    script.succeed(&check);
+    script.set.local_gathering_complete(script.now, STREAM);
+    script.set.retire(script.now);
+    for _ in 0..1_200 {
+        for sent in script.wait(100) {
+            script.succeed(&sent);
+        }
+    }
+    assert_ne!(script.set.stream_state(STREAM), Some(State::Failed));
+    assert!(script.set.route(STREAM, RTP).is_some(), "data goes on");
+}

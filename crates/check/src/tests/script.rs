@@ -246,6 +246,7 @@ impl Script {
     }
 
     pub(super) fn drain(&mut self) -> Vec<Sent> {
+        self.set.catch_up();
         let mut buffer = [0; 548];
         let mut sent = Vec::new();
         while let Some(transmit) = self.set.poll_transmit(&mut buffer) {
@@ -257,7 +258,7 @@ impl Script {
 
     /// Gives a slot and returns the check that begins.
     pub(super) fn slot(&mut self) -> Option<Sent> {
-        let wanted = self.set.wants_slot().is_some();
+        let wanted = wants(&mut self.set).is_some();
         let taken = self.set.take_slot(self.now, &mut self.rng);
         assert!(wanted || !taken, "a slot was used that was not wanted");
         let mut sent = self.drain();
@@ -266,6 +267,7 @@ impl Script {
     }
 
     pub(super) fn wait(&mut self, millis_: u64) -> Vec<Sent> {
+        self.set.catch_up();
         let end = self.now.after(millis(millis_));
         let mut sent = Vec::new();
         while let Some(at) = self.set.poll_timeout().filter(|at| *at <= end) {
@@ -319,7 +321,8 @@ impl Script {
     }
 
     /// Everything a peer may influence, for tests of "nothing has changed".
-    pub(super) fn snapshot(&self) -> std::string::String {
+    pub(super) fn snapshot(&mut self) -> std::string::String {
+        self.set.catch_up();
         let pairs: Vec<_> = self.set.pairs().collect();
         std::format!(
             "{:?} {:?} {:?} {pairs:?} {:?}",

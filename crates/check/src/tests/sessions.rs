@@ -321,6 +321,18 @@ fn add_late(world: &mut World, side: usize, index: u16) {
     }
 }
 
+/// Now and then a base goes, or a component.
+fn take_away(side: &mut Side, at: floe_stun::Instant, base: bool, rng: &mut Random) {
+    if base {
+        let base = side.bases[usize::try_from(rng.below(8)).expect("few")].0;
+        if rng.below(10) == 0 {
+            side.set.remove_base(at, base);
+        }
+    } else if rng.below(20) == 0 {
+        side.set.remove_component(at, VIDEO, RTCP);
+    }
+}
+
 #[test]
 fn p37_random_operations_do_no_harm() {
     for seed in 0..60 {
@@ -338,17 +350,7 @@ fn p37_random_operations_do_no_harm() {
                 2 => world.tell_candidates(side),
                 3 => world.sides[side].set.local_gathering_complete(at, STREAM),
                 4 => world.sides[side].set.remote_gathering_complete(at, VIDEO),
-                5 => {
-                    let base = world.sides[side].bases[usize::try_from(rng.below(8)).expect("few")].0;
-                    if rng.below(10) == 0 {
-                        world.sides[side].set.remove_base(at, base);
-                    }
-                }
-                6 => {
-                    if rng.below(20) == 0 {
-                        world.sides[side].set.remove_component(at, VIDEO, RTCP);
-                    }
-                }
+                what @ (5 | 6) => take_away(&mut world.sides[side], at, what == 5, &mut rng),
                 // A clock that goes back, and one that jumps.
                 7 => world.sides[side].set.handle_timeout(ms(now / 2), &mut rng),
                 8 => now += rng.below(40_000),
@@ -363,10 +365,10 @@ fn p37_random_operations_do_no_harm() {
                     let set = &mut world.sides[side].set;
                     let pair = crate::PairId(u32::try_from(rng.below(40)).expect("few"));
                     match rng.below(5) {
-                        0 => set.rank(at, pair, i32::MAX),
-                        1 => set.veto(at, pair, true),
-                        2 => set.pin(at, pair, true),
-                        3 => set.keep(at, pair, true),
+                        0 => _ = set.rank(at, pair, i32::MAX),
+                        1 => _ = set.veto(at, pair, true),
+                        2 => _ = set.pin(at, pair, true),
+                        3 => _ = set.keep(at, pair, true),
                         _ => {
                             let _ = set.nominate(at, pair);
                         }

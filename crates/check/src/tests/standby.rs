@@ -2,7 +2,7 @@
 
 use std::vec::Vec;
 
-use floe_pair::{Parameters, Role, TransportAddress};
+use floe_pair::{BaseId, CandidateType, Parameters, Role, TransportAddress};
 
 use super::renominate::{Stream, both, moves, new_draft};
 use super::script::*;
@@ -259,22 +259,86 @@ fn a_pair_that_was_left_for_its_silence_is_gone_back_to_when_it_is_steady_again(
 }
 
 #[test]
+fn a_direct_pair_that_was_left_for_a_relay_is_kept_and_gone_back_to() {
+    let [ours, theirs] = new_draft();
+    let mut script = Script::between(Role::Controlling, Config::default(), ours, theirs);
+    let (relay, our_relay, their_relay) = (BaseId(9), address("192.0.2.1:5000"), address("192.0.2.1:6000"));
+    script.set.add_base(relay, crate::Admission::Open);
+    let relayed = |at| candidate(CandidateType::Relayed, RTP, 7, at);
+    script.set.add_local_candidate(script.now, STREAM, relayed(our_relay), relay);
+    script.add_remote(remote(), 0);
+    script.set.add_remote_candidate(script.now, STREAM, relayed(their_relay));
+    let mut selected = Vec::new();
+    for tenth in 0..1_200 {
+        // The direct path is silent from the fifth to the 25th second.
+        let silent = (50..250).contains(&tenth);
+        let check = script.slot();
+        for sent in check.into_iter().chain(script.wait(100)) {
+            if sent.from == relay {
+                script.succeed_with(&sent, our_relay);
+            } else if sent.to == their_relay || !silent {
+                script.succeed(&sent);
+            }
+        }
+        let pair = script.set.selected(STREAM, RTP).map(|pair| (pair.base, pair.remote));
+        if pair.is_some() && selected.last() != Some(&pair) {
+            selected.push(pair);
+        }
+    }
+    let direct = Some((BASE, remote()));
+    assert_eq!((selected.first(), selected.last()), (Some(&direct), Some(&direct)), "{selected:?}");
+    assert!(selected.len() > 2, "{selected:?}");
+}
+
+#[test]
 fn p34_with_standby_pairs_every_poll_sends_something_too() {
     let mut world = two_networks(2);
     world.passes = std::boxed::Box::new(|_, from, to, _| {
         let network = |at: TransportAddress| std::format!("{at}").starts_with("10.7.");
         network(from) == network(to)
     });
-    let mut polls = 0_u64;
-    while world.now < ms(660_000) {
-        let before: usize = world.sides.iter().map(|side| side.sent.len()).sum();
-        let next = world.sides.iter().filter_map(|side| side.set.poll_timeout()).min().expect("consent");
-        world.run(next);
-        polls += 1;
-        let after: usize = world.sides.iter().map(|side| side.sent.len()).sum();
-        assert!(after > before, "a poll that does nothing, at {next:?}");
-        let settled = world.now.after(millis(60));
-        world.run(settled);
-    }
+    let polls = world.polls_that_send(ms(660_000));
     assert!(polls <= 2 * 2 * 600 / 4, "one each 4 s for each pair: {polls}");
+}
+
+#[test]
+fn what_the_controlling_peer_keeps_stays_however_seldom_it_asks() {
+    let consent = crate::ConsentConfig { interval: millis(20_000), ..crate::ConsentConfig::default() };
+    let config = Config { consent: Some(consent), ..Config::default() };
+    let roles = [Role::Controlling, Role::Controlled];
+    let mut world = World::between(roles, new_draft(), millis(50), 5, config);
+    for (index, side) in world.sides.iter_mut().enumerate() {
+        for host in 0..4_u16 {
+            side.add_host(STREAM, RTP, host, &std::format!("10.{host}.{index}.1:1000"));
+        }
+    }
+    let network =
+        |at: TransportAddress| std::format!("{at}").split('.').nth(1).map(std::string::String::from);
+    world.passes = std::boxed::Box::new(move |_, from, to, _| network(from) == network(to));
+    world.signal();
+    world.complete_gathering();
+    assert!(world.run_to_selection(ms(1_000)));
+    world.run(ms(2_000));
+    // The controlling side prefers another standby pair than the controlled one does.
+    let kept = id_to(&world, 0, "10.3.1.1:1000");
+    let now = world.now;
+    assert!(world.sides[0].set.keep(now, kept, true));
+    world.run(ms(60_000));
+    let standing = |world: &World| {
+        let mut pairs = world.sides[1].set.pairs().filter(|pair| pair.listed);
+        let kept = pairs.find(|pair| pair.remote.address == address("10.3.0.1:1000"));
+        kept.map(|pair| (pair.id, pair.valid_since))
+    };
+    let before = standing(&world);
+    assert!(before.is_some());
+    for _ in 0..600 {
+        let next = world.now.after(millis(1_000));
+        world.run(next);
+        assert_eq!(standing(&world), before, "at {:?}", world.now);
+    }
+}
+
+fn id_to(world: &World, side: usize, to: &str) -> crate::PairId {
+    let found = world.sides[side].set.pairs().find(|pair| pair.valid && pair.remote.address == address(to));
+    found.expect("a valid pair").id
 }

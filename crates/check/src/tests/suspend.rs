@@ -158,3 +158,102 @@ fn con_04_consent_that_was_asked_for_in_vain_does_not_rest() {
     script.wait(1);
     assert_eq!(script.pair(remote()).failure, Some(Failure::ConsentExpired));
 }
+
+/// The application has sent nothing, and the last answer was so many milliseconds ago.
+fn silent_for(after: u64) -> (Script, floe_stun::Instant) {
+    let mut script = selected();
+    answered(&mut script, 20_000, false);
+    let until = script.set.selected(STREAM, RTP).expect("selected").valid_until;
+    let end = until.as_millis() - 30_000 + after;
+    while script.now < ms(end) {
+        assert!(script.wait((end - script.now.as_millis()).min(100)).is_empty());
+    }
+    (script, until)
+}
+
+#[test]
+fn con_01_data_in_the_last_seconds_keeps_consent_without_a_gap() {
+    for after in [23_900, 24_000, 25_300, 29_000, 29_900] {
+        let (mut script, until) = silent_for(after);
+        script.set.data_sent(script.now, STREAM, RTP);
+        let sent = script.wait(0);
+        assert_eq!(sent.len(), 1, "at once, {after} ms after the last answer");
+        assert_eq!(script.set.selected(STREAM, RTP).expect("selected").valid_until, until);
+        script.wait(60);
+        script.succeed(&sent[0]);
+        let now = script.now;
+        assert!(now < until, "nothing was refused");
+        assert_eq!(
+            script.set.selected(STREAM, RTP).expect("selected").valid_until,
+            now.after(millis(30_000))
+        );
+    }
+}
+
+#[test]
+fn con_01_it_is_looked_each_second_whether_data_was_sent_past_the_agent() {
+    let (mut script, until) = silent_for(23_999);
+    let mut looks = std::vec::Vec::new();
+    while let Some(at) = script.set.poll_timeout().filter(|at| *at <= until) {
+        looks.push(until.since(at).as_secs());
+        assert!(script.wait(at.since(script.now).as_millis().try_into().unwrap()).is_empty());
+    }
+    assert_eq!(looks, [6, 5, 4, 3, 2, 1, 0]);
+}
+
+#[test]
+fn con_04_an_answer_after_the_end_to_what_was_asked_before_it_gives_no_consent() {
+    let (mut script, until) = silent_for(29_950);
+    script.set.data_sent(script.now, STREAM, RTP);
+    let sent = script.wait(0);
+    script.wait(60);
+    assert!(script.now > until);
+    let late = reply(sent[0].id(), Reply::Success(local()), Some(THEIR_PASSWORD), floe_stun::Algorithm::Sha1);
+    assert_ne!(script.answer_from(BASE, remote(), &late), crate::Outcome::Taken);
+    assert_eq!(script.set.selected(STREAM, RTP).expect("not lost").valid_until, until);
+    // The next request regains it.
+    let requests = answered(&mut script, 6_000, true);
+    assert_eq!(requests, 1);
+    assert!(script.set.selected(STREAM, RTP).expect("selected").valid_until > script.now);
+}
+
+#[test]
+fn con_what_was_not_asked_is_no_silence_of_the_peer() {
+    let (mut script, _) = silent_for(23_000);
+    script.set.data_sent(script.now, STREAM, RTP);
+    assert_eq!(script.wait(0).len(), 1);
+    script.wait(6_900);
+    assert_eq!(script.set.state(), State::Completed, "the liveness time counts from the first request");
+}
+
+#[test]
+fn a_pair_that_regains_no_consent_is_left_when_it_has_been_silent() {
+    let [ours, theirs] = super::renominate::new_draft();
+    let mut script = Script::between(Role::Controlling, config(), ours, theirs);
+    let other = address("10.0.1.2:1000");
+    for (index, at) in (0..).zip([remote(), other]) {
+        script.add_remote(at, index);
+    }
+    let checks: std::vec::Vec<_> = (0..2).map(|_| script.slot().expect("a check")).collect();
+    for check in &checks {
+        script.succeed(check);
+    }
+    let nomination = script.slot().expect("the nomination");
+    script.succeed(&nomination);
+    answered(&mut script, 90_000, false);
+    let pair = script.set.selected(STREAM, RTP).expect("the pair stays");
+    assert!(pair.remote == remote() && pair.valid_until <= script.now, "consent has rested");
+    let began = script.now;
+    let nomination = loop {
+        script.set.data_sent(script.now, STREAM, RTP);
+        for sent in script.wait(100).into_iter().filter(|sent| sent.to == other) {
+            script.succeed(&sent);
+        }
+        if let Some(nomination) = script.slot() {
+            break nomination;
+        }
+        assert!(script.now < began.after(millis(22_000)), "the standby pair waits");
+    };
+    assert!(nomination.nominates() && nomination.to == other);
+    assert!(script.now >= began.after(millis(15_000)));
+}

@@ -25,6 +25,20 @@ fn trk_04_a_late_reflexive_candidate_makes_no_second_pair() {
 }
 
 #[test]
+fn ice_11_a_remote_candidate_is_paired_once_with_each_base() {
+    let mut script = Script::new(Role::Controlling);
+    let other = floe_pair::BaseId(8);
+    script.set.add_base(other, crate::Admission::Open);
+    script.set.add_local_candidate(ms(0), STREAM, host(RTP, 1, address("10.0.0.2:1000")), other);
+    // Its base stands two places before it.
+    let reflexive = candidate(CandidateType::ServerReflexive, RTP, 0, address("192.0.2.1:4000"));
+    script.set.add_local_candidate(ms(0), STREAM, reflexive, BASE);
+    script.add_remote(remote(), 0);
+    let bases: std::vec::Vec<_> = script.set.pairs().map(|pair| pair.base).collect();
+    assert_eq!(bases, [BASE, other]);
+}
+
+#[test]
 fn ice_11_link_local_pairs_only_with_link_local() {
     let mut script = Script::new(Role::Controlling);
     script.set.add_base(floe_pair::BaseId(8), crate::Admission::Open);
@@ -66,11 +80,11 @@ fn p09_signalling_a_learned_candidate_changes_its_type_and_nothing_else() {
                 }
             }
             let before = script.pair(remote());
-            let (state, wants, _) = (script.set.state(), script.set.wants_slot(), script.events());
+            let (state, wanted, _) = (script.set.state(), wants(&mut script.set), script.events());
             script.set.add_remote_candidate(script.now, STREAM, candidate(kind, RTP, 3, remote()));
             let after = script.pair(remote());
             assert_eq!(script.events(), [], "{kind} {name}");
-            assert_eq!((script.set.state(), script.set.wants_slot()), (state, wants), "{kind} {name}");
+            assert_eq!((script.set.state(), wants(&mut script.set)), (state, wanted), "{kind} {name}");
             // TRK-06: the priority of the pair stays that of the peer-reflexive candidate.
             assert_eq!((after.id, after.state, after.priority), (before.id, before.state, before.priority));
             assert_eq!(

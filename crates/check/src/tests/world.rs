@@ -11,7 +11,7 @@ use floe_pair::{
 };
 use floe_stun::{Class, Instant, Message, Random};
 
-use crate::{Admission, ChecklistSet, Config, Event, Outcome, State, TransmitKind};
+use crate::{Admission, ChecklistSet, Config, Event, Outcome, State, TransmitKind, Urgency};
 
 pub(super) const STREAM: StreamId = StreamId(0);
 pub(super) const RTP: ComponentId = ComponentId::RTP;
@@ -34,6 +34,12 @@ pub(super) fn parameters(name: &str) -> Parameters {
     let mut parameters = Parameters::new(ufrag, pwd, IceOptions::from_tags(["ice2"]).expect("a tag"));
     parameters.pacing = Some(millis(5));
     parameters
+}
+
+/// What a set wants once it has acted on what it was told.
+pub(super) fn wants(set: &mut ChecklistSet) -> Option<Urgency> {
+    set.catch_up();
+    set.wants_slot()
 }
 
 pub(super) fn host(component: ComponentId, index: u16, at: TransportAddress) -> Candidate {
@@ -264,6 +270,22 @@ impl World {
         self.run_until(end, |world| world.sides.iter().all(|side| side.set.state() == State::Completed))
     }
 
+    /// Runs an idle session from poll to poll, each of which has to send something; says how many there were.
+    pub(super) fn polls_that_send(&mut self, end: Instant) -> u64 {
+        let mut polls = 0;
+        while self.now < end {
+            let before: usize = self.sides.iter().map(|side| side.sent.len()).sum();
+            let next = self.sides.iter().filter_map(|side| side.set.poll_timeout()).min().expect("consent");
+            self.run(next);
+            polls += 1;
+            let after: usize = self.sides.iter().map(|side| side.sent.len()).sum();
+            assert!(after > before, "a poll that does nothing, at {next:?}");
+            let settled = self.now.after(millis(60));
+            self.run(settled);
+        }
+        polls
+    }
+
     fn next_instant(&self) -> Option<Instant> {
         let mut next: Option<Instant> = self.wire.peek().map(|Reverse(datagram)| datagram.at);
         for side in &self.sides {
@@ -280,7 +302,7 @@ impl World {
         for index in 0..2 {
             self.collect(index);
             let side = &mut self.sides[index];
-            if side.set.wants_slot().is_some() && side.next_slot <= self.now {
+            if wants(&mut side.set).is_some() && side.next_slot <= self.now {
                 if side.set.take_slot(self.now, &mut side.rng) {
                     side.starts.push(self.now);
                     side.next_slot = self.now.after(side.set.ta_in_force());
@@ -292,6 +314,7 @@ impl World {
 
     fn collect(&mut self, index: usize) {
         let side = &mut self.sides[index];
+        assert_consistent(&side.set);
         let mut buffer = [0; 548];
         while let Some(transmit) = side.set.poll_transmit(&mut buffer) {
             side.sent.push((self.now, transmit.kind, transmit.to));
@@ -357,8 +380,24 @@ pub(super) fn hand_in(
 ) -> Outcome {
     let message = Message::parse(bytes).expect("well-formed");
     match message.class() {
-        Class::Request => set.handle_request(now, base, source, &message, rng),
+        Class::Request => set.handle_request(now, base, source, &message),
         Class::Indication => set.handle_indication(now, base, &message),
         Class::Success | Class::Error => set.handle_response(now, base, source, &message, rng),
+    }
+}
+
+/// A nomination has its pair, a selected pair is in its checklist, and where one was lost there is another or it is told.
+#[track_caller]
+pub(super) fn assert_consistent(set: &ChecklistSet) {
+    for (stream, of) in set.streams.iter().flat_map(|list| list.components.iter().map(|of| (list.stream, of)))
+    {
+        if let Some(id) = of.nomination {
+            assert!(set.pairs.get(id).is_some_and(|pair| pair.nominating), "{id:?} is not being nominated");
+        }
+        if let Some(id) = of.selected {
+            assert!(set.pairs.get(id).is_some_and(|pair| pair.listed), "{id:?} is selected, and has left");
+        }
+        let left = || set.pairs.valid(stream, of.id).any(|(pair, _)| pair.listed && !pair.wish.vetoed);
+        assert!(!of.concluded || of.selected.is_some() || of.consent_lost || left(), "nothing is told");
     }
 }
