@@ -2,12 +2,13 @@
 
 use alloc::vec::Vec;
 
-use floe_check::{ChecklistSet, PairReport, SelectedPair};
+use floe_check::{ChecklistSet, PairReport, PairStanding, SelectedPair};
 use floe_gather::Gatherer;
 use floe_pair::{BaseId, ComponentId, IceOptions, Parameters, Place, Pwd, Role, StreamId, TieBreaker, Ufrag};
 use floe_stun::{Instant, Random};
 
 use crate::{
+    commands::ApiError,
     config::{AgentConfig, ConfigError, Demultiplexing},
     early::EarlyData,
     event::{Event, Events, State},
@@ -24,6 +25,8 @@ pub struct Agent {
     pub(crate) random: Random,
     /// The latest instant any input carried.
     pub(crate) now: Instant,
+    /// Something was told to the agent, and has not been carried to its parts yet.
+    pub(crate) stale: bool,
     pub(crate) checks: ChecklistSet,
     pub(crate) gatherer: Gatherer,
     pub(crate) components: Vec<Component>,
@@ -87,7 +90,7 @@ impl Agent {
         let mut random = Random::from_seed(config.seed.0);
         let (ufrag, pwd) = match config.credentials {
             Some(own) => own,
-            None => (Ufrag::random(|out| random.ice_chars(out)), Pwd::random(|out| random.ice_chars(out))),
+            None => draw(&mut random),
         };
         let mut gathering = config.gathering;
         if config.lite {
@@ -127,6 +130,7 @@ impl Agent {
         Ok(Self {
             random,
             now: Instant::ORIGIN,
+            stale: false,
             checks,
             gatherer,
             components,
@@ -163,13 +167,15 @@ impl Agent {
     }
 
     /// The state now. While a new generation has no pairs of its own it is that of what carries data:
-    /// [`State::Connected`] as long as every component has a pair, else [`State::Checking`].
+    /// [`State::Connected`] as long as every component has a pair, else [`State::Checking`]. [`State::Failed`] is said of
+    /// the new generation also while a pair of the one before still carries data ([`Agent::path`]): that pair goes when
+    /// its consent ends, and a further restart keeps it.
     pub fn state(&self) -> State {
         if self.life != Life::Open {
             return State::Closed;
         }
         match state(self.checks.state()) {
-            State::New | State::Checking if self.generations.number > 0 => {
+            State::New | State::Checking if self.generations.had_peer() => {
                 let heard = |component: &Component| self.is_heard(component.stream, component.id);
                 if self.components.iter().all(heard) { State::Connected } else { State::Checking }
             }
@@ -194,14 +200,29 @@ impl Agent {
         self.checks.pairs()
     }
 
+    /// Where all pairs stand.
+    pub fn pair_standings(&self) -> impl Iterator<Item = PairStanding> + '_ {
+        self.checks.pair_standings()
+    }
+
     /// How full the tables of the checks are.
     pub fn usage(&self) -> floe_check::Usage {
         self.checks.usage()
     }
 
+    /// Whether it gathers, so that the end of candidates is still to be told.
+    pub fn is_gathering(&self) -> bool {
+        self.gatherer.is_started() && !self.gatherer.is_complete()
+    }
+
     /// Whether everything has been given back after [`Agent::close`].
     pub fn is_closed(&self) -> bool {
         self.life == Life::Closed
+    }
+
+    /// Whether a host candidate of this agent lives at a place.
+    pub fn is_at(&self, place: Place) -> bool {
+        self.gatherer.base_at(place).is_some()
     }
 
     /// The socket and address that a base sends from; an allocation sends from its TURN client's.
@@ -224,9 +245,20 @@ impl Agent {
         self.now
     }
 
+    /// What every command begins with.
+    pub(crate) fn open(&mut self, now: Instant) -> Result<Instant, ApiError> {
+        let now = self.advance(now);
+        if self.life == Life::Open { Ok(now) } else { Err(ApiError::Closed) }
+    }
+
     pub(crate) fn emit(&mut self, event: Event) {
         self.events.push(event);
     }
+}
+
+/// Credentials of 128 random bits and more (RFC 8445 §5.3).
+pub(crate) fn draw(random: &mut Random) -> (Ufrag, Pwd) {
+    (Ufrag::random(|out| random.ice_chars(out)), Pwd::random(|out| random.ice_chars(out)))
 }
 
 pub(crate) fn state(state: floe_check::State) -> State {

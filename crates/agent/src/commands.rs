@@ -3,8 +3,9 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use floe_check::{NominateError, PairId, RemoteOutcome};
 use floe_gather::Interface;
-use floe_pair::{Candidate, CandidateLine, ComponentId, StreamId, Transport, TransportAddress};
+use floe_pair::{Candidate, CandidateLine, ComponentId, StreamId, Transport, TransportAddress, Ufrag};
 use floe_stun::Instant;
 
 use crate::{
@@ -16,9 +17,8 @@ use crate::{
 
 /// What became of a remote candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
 pub enum Added {
-    /// It is paired, or will be as soon as it can.
+    /// It is paired, or will be as soon as it can; or it was known.
     Added,
     /// The parameters it belongs to are not known yet: it waits for them. Of more than 128 the oldest go.
     Held,
@@ -40,6 +40,12 @@ pub enum Ignored {
     Generation,
     /// This agent has no such component (RFC 8445 §6.1.2.2).
     Component,
+    /// It came after the peer's end of candidates for its data stream (RFC 8838 §14).
+    Ended,
+    /// The policy for pairs denies its address.
+    Denied,
+    /// There are as many as the limit allows, all of higher priority.
+    Full,
 }
 
 /// A call that does not fit the agent.
@@ -64,6 +70,13 @@ pub enum ApiError {
     NoRestart,
     /// The agent has no such component.
     NoSuchComponent(StreamId, ComponentId),
+    /// Without this component, or with it, those of its data stream would not count from 1 without a gap
+    /// (RFC 8839 §5.1).
+    ComponentGap(StreamId, ComponentId),
+    /// The generation in force has no such pair.
+    NoSuchPair(PairId),
+    /// The pair is not nominated.
+    Nominate(NominateError),
     /// More data streams than an agent takes.
     TooManyStreams,
     /// It is the last component, and an agent has at least one.
@@ -93,10 +106,13 @@ impl Agent {
         if self.life != Life::Open {
             return;
         }
-        let components =
-            self.components.iter().map(|component| (component.stream, component.id)).collect::<Vec<_>>();
-        self.gatherer.start(now, &components);
-        self.pump(now);
+        if let [only] = self.components.as_slice() {
+            self.gatherer.start(now, &[(only.stream, only.id)]);
+        } else {
+            let components = self.components().collect::<Vec<_>>();
+            self.gatherer.start(now, &components);
+        }
+        self.stale = true;
     }
 
     /// The addresses of this host, all of them, now and whenever they change.
@@ -104,7 +120,8 @@ impl Agent {
         let now = self.advance(now);
         if self.life == Life::Open {
             self.gatherer.handle_interfaces(now, interfaces);
-            self.pump(now);
+            self.give_absent_back();
+            self.stale = true;
         }
     }
 
@@ -119,28 +136,49 @@ impl Agent {
         stream: StreamId,
         line: &CandidateLine,
     ) -> Result<Added, ApiError> {
-        let now = self.advance(now);
-        if self.life != Life::Open {
-            return Err(ApiError::Closed);
-        }
+        let now = self.open(now)?;
         if !self.components.iter().any(|component| component.stream == stream) {
             return Err(ApiError::NoSuchStream(stream));
         }
-        let belongs = self.belongs(line.ufrag());
+        // One that is no user fragment is an extension like any other, and names no generation.
+        let ufrag = line.ufrag().and_then(|ufrag| ufrag.parse::<Ufrag>().ok());
+        let belongs = self.belongs(ufrag.as_ref());
         let candidate = match self.judge(stream, line, belongs) {
             Ok(candidate) => candidate,
             Err(reason) => return Ok(Added::Ignored(self.ledger.on_ignored(reason))),
         };
-        if let (Belongs::Unknown, Some(ufrag)) = (belongs, line.ufrag()) {
+        if let (Belongs::Unknown, Some(ufrag)) = (belongs, ufrag) {
             self.generations.hold(ufrag, Early::Candidate(stream, candidate));
             return Ok(Added::Held);
         }
-        self.ledger.on_remote(&candidate);
-        if let Some(checks) = self.checks_of(belongs) {
-            checks.add_remote_candidate(now, stream, candidate);
-        }
-        self.pump(now);
-        Ok(Added::Added)
+        let added = self.take_candidate(now, belongs, stream, candidate);
+        self.stale = true;
+        Ok(added)
+    }
+
+    /// Gives a candidate of use to the checks of its generation.
+    pub(crate) fn take_candidate(
+        &mut self,
+        now: Instant,
+        belongs: Belongs,
+        stream: StreamId,
+        candidate: Candidate,
+    ) -> Added {
+        let (kind, address) = (candidate.kind, candidate.address);
+        let checks = self.checks_of(belongs);
+        let outcome = checks.map(|checks| checks.add_remote_candidate(now, stream, candidate));
+        let reason = match outcome {
+            Some(RemoteOutcome::Taken) => {
+                self.ledger.on_remote(kind, address);
+                return Added::Added;
+            }
+            None => Ignored::Generation,
+            Some(RemoteOutcome::NoComponent) => Ignored::Component,
+            Some(RemoteOutcome::Ended) => Ignored::Ended,
+            Some(RemoteOutcome::Denied) => Ignored::Denied,
+            Some(RemoteOutcome::Full) => Ignored::Full,
+        };
+        Added::Ignored(self.ledger.on_ignored(reason))
     }
 
     /// Whether a signalled candidate is of use.
@@ -177,20 +215,18 @@ impl Agent {
         buffer: &mut [u8],
     ) -> Result<Transmit, SendError> {
         let now = self.advance(now);
-        let part = self.component(stream, component).ok_or(SendError::NoSuchComponent(stream, component))?;
-        match part.path.as_ref().map(|path| path.frame(now, payload.len())) {
-            Some(Ok(frame)) => return write(&frame, payload, buffer),
-            Some(Err(error @ PathError::TooLong(_))) => return Err(SendError::Path(error)),
-            // Where it was a channel that ended, Send indications are left.
-            Some(Err(PathError::Expired)) | None => {}
-        }
-        if self.life != Life::Open {
+        let framed = self.frame(now, stream, component, payload.len())?;
+        if framed.is_none() && self.life != Life::Open {
             return Err(SendError::NoPath);
         }
-        if self.suspends() {
-            // Consent that rested is asked for again, and regained a round trip later.
-            self.all_checks_mut().for_each(|checks| checks.data_sent(now, stream, component));
-            self.pump(now);
+        let sent = framed.map(|frame| write(&frame, payload, buffer));
+        self.resume_consent(now, stream, component);
+        if let Some(sent) = sent {
+            return sent;
+        }
+        // A new generation may have a pair that takes over from one whose consent has ended at rest.
+        if let Some(frame) = self.frame(now, stream, component, payload.len())? {
+            return write(&frame, payload, buffer);
         }
         // No handle: a relayed pair without a channel, over Send indications (RFC 8656 §11).
         let route = self.route(stream, component).ok_or(SendError::NoPath)?;
@@ -207,6 +243,31 @@ impl Agent {
         Ok(data(relay.place, relay.server, len, dscp))
     }
 
+    /// The frame of the component's handle, if that is good for anything: where it was a channel that ended, Send
+    /// indications are left.
+    fn frame(
+        &self,
+        now: Instant,
+        stream: StreamId,
+        component: ComponentId,
+        len: usize,
+    ) -> Result<Option<Frame>, SendError> {
+        let part = self.component(stream, component).ok_or(SendError::NoSuchComponent(stream, component))?;
+        match part.path.as_ref().map(|path| path.frame(now, len)) {
+            Some(Ok(frame)) => Ok(Some(frame)),
+            Some(Err(error @ PathError::TooLong(_))) => Err(SendError::Path(error)),
+            Some(Err(PathError::Expired)) | None => Ok(None),
+        }
+    }
+
+    /// Consent that rests is asked for again, and where it has ended regained a round trip later.
+    fn resume_consent(&mut self, now: Instant, stream: StreamId, component: ComponentId) {
+        if self.suspends() {
+            self.all_checks_mut().for_each(|checks| checks.data_sent(now, stream, component));
+            self.pump(now);
+        }
+    }
+
     /// Ends the agent: no check and no data from now on, every allocation is released (at most 3 s), then every
     /// socket. [`Event::Closed`](crate::Event::Closed) is the last event.
     pub fn close(&mut self, now: Instant) {
@@ -218,6 +279,7 @@ impl Agent {
         for component in &mut self.components {
             component.early.clear();
         }
+        self.give_back(|_, _| true);
         self.gatherer.close(now);
         self.generations.clear();
         // This takes the paths back as well.
@@ -247,6 +309,9 @@ impl fmt::Display for Ignored {
             Self::Address => "nothing can be sent to its address",
             Self::Generation => "it belongs to another generation",
             Self::Component => "there is no such component",
+            Self::Ended => "it came after the end of candidates",
+            Self::Denied => "the policy denies its address",
+            Self::Full => "there are too many others",
         })
     }
 }
@@ -269,6 +334,16 @@ impl fmt::Display for ApiError {
             Self::NoSuchComponent(stream, component) => {
                 write!(f, "the agent has no component {} in data stream {}", component.get(), stream.0)
             }
+            Self::ComponentGap(stream, component) => {
+                write!(
+                    f,
+                    "component {} is not the next, or not the last, of data stream {}",
+                    component.get(),
+                    stream.0
+                )
+            }
+            Self::NoSuchPair(pair) => write!(f, "there is no pair {} in this generation", pair.0),
+            Self::Nominate(error) => error.fmt(f),
             Self::TooManyStreams => f.write_str("an agent takes no more data streams"),
             Self::LastComponent => f.write_str("the last component of an agent cannot be removed"),
         }

@@ -99,10 +99,16 @@ impl AgentConfig {
             if components.is_empty() {
                 return Err(ConfigError::NoComponents(*stream));
             }
-            let mut sorted = components.clone();
-            sorted.sort_unstable();
-            if sorted.windows(2).any(|two| matches!(two, [a, b] if a == b)) {
-                return Err(ConfigError::ComponentTwice(*stream));
+            if components.len() > 1 {
+                let mut sorted = components.clone();
+                sorted.sort_unstable();
+                if sorted.windows(2).any(|two| matches!(two, [a, b] if a == b)) {
+                    return Err(ConfigError::ComponentTwice(*stream));
+                }
+            }
+            // RFC 8839 §5.1: from 1, one by one. No id is there twice, so that the highest tells.
+            if components.iter().map(|id| usize::from(id.get())).max() != Some(components.len()) {
+                return Err(ConfigError::ComponentGap(*stream));
             }
         }
         if self.lite && self.gathering.policy == floe_gather::Policy::RelayOnly {
@@ -136,6 +142,8 @@ pub enum ConfigError {
     NoComponents(StreamId),
     /// A data stream has a component twice.
     ComponentTwice(StreamId),
+    /// The components of a data stream do not count from 1 without a gap (RFC 8839 §5.1).
+    ComponentGap(StreamId),
     /// RFC 8839 §5.4 allows up to 32 characters to be sent; the number given.
     UfragTooLong(usize),
     /// A lite agent has host candidates alone (RFC 8445 §5.2), which relay-only hides.
@@ -154,6 +162,9 @@ impl fmt::Display for ConfigError {
             Self::StreamTwice(stream) => write!(f, "data stream {} is there twice", stream.0),
             Self::NoComponents(stream) => write!(f, "data stream {} has no component", stream.0),
             Self::ComponentTwice(stream) => write!(f, "data stream {} has a component twice", stream.0),
+            Self::ComponentGap(stream) => {
+                write!(f, "the components of data stream {} do not count from 1 without a gap", stream.0)
+            }
             Self::UfragTooLong(given) => {
                 write!(f, "a user fragment of {given} characters, at most 32 may be sent")
             }

@@ -12,8 +12,8 @@ pub(crate) const MOST_EVENTS: usize = 1024;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// A candidate to send to the peer; not after [`Event::GatheringComplete`]: it is used here nevertheless, but may
-    /// not be signalled (RFC 8838 §13).
+    /// A candidate to send to the peer; never after [`Event::EndOfCandidates`] of its data stream: one that is found then
+    /// is used here nevertheless, but may not be signalled (RFC 8838 §13).
     LocalCandidate {
         /// The data stream it is for.
         stream: StreamId,
@@ -22,7 +22,16 @@ pub enum Event {
         /// The generation it is for: [`Agent::parameters_of`](crate::Agent::parameters_of) has its user fragment.
         generation: u32,
     },
-    /// No more local candidates will come in this generation (RFC 8838 §13).
+    /// No more local candidates will come for this data stream in this generation: what to tell the peer as its end of
+    /// candidates (RFC 8838 §13, RFC 8840 §4.4). Told once for each stream and generation.
+    EndOfCandidates {
+        /// The data stream.
+        stream: StreamId,
+        /// The generation: [`Agent::parameters_of`](crate::Agent::parameters_of) has its user fragment.
+        generation: u32,
+    },
+    /// Gathering is complete for every data stream there is, after [`Event::EndOfCandidates`] of each. Comes again where
+    /// the agent has gathered again.
     GatheringComplete {
         /// The generation: [`Agent::parameters_of`](crate::Agent::parameters_of) has its user fragment.
         generation: u32,
@@ -54,7 +63,8 @@ pub enum Event {
         /// The component.
         component: ComponentId,
     },
-    /// A pair was selected for a component (RFC 8445 §8.1.1).
+    /// A pair was selected for a component (RFC 8445 §8.1.1). Between two lite agents each choice is told, also while it is
+    /// [provisional](crate::Agent::is_provisional).
     Selected {
         /// The data stream.
         stream: StreamId,

@@ -22,6 +22,7 @@ pub(crate) struct Adopted {
 }
 
 impl Adopted {
+    /// Whether it is of this component.
     pub(crate) fn is_for(&self, stream: StreamId, component: ComponentId) -> bool {
         (self.stream, self.component) == (stream, component)
     }
@@ -50,12 +51,13 @@ impl core::error::Error for ForkError {}
 
 impl Agent {
     /// Makes another agent for a further answer to the offer of this one: it has the same user fragment, password,
-    /// settings, components and role, and the same sockets for its host candidates, but is a session of its own, with
-    /// its own tiebreaker and its own peer. To be called before this agent has a peer, or after; as often as there are
-    /// answers.
+    /// settings, components and role, and for its host candidates the same sockets as far as this agent has bound them
+    /// by now, but is a session of its own, with its own tiebreaker and its own peer. To be called before this agent has
+    /// a peer, or after; as often as there are answers.
     ///
-    /// The fork is told its interfaces and to gather like any other agent. Its sockets are those of this agent, and so
-    /// are its host candidates. Mappings of STUN servers are asked for again and are the same ones where the NAT gives
+    /// The fork is told its interfaces and to gather like any other agent. Sockets of this agent that it has no use for,
+    /// since it was told of no interface with their address or was closed before, are closed like those that it has
+    /// used. Mappings of STUN servers are asked for again and are the same ones where the NAT gives
     /// one to each socket. An allocation belongs to one agent: the fork gets its own from the same servers. What the
     /// offer had no room for, a relayed candidate above all, is a candidate to trickle, or where the end of candidates
     /// was told, one that the peer learns of by checks.
@@ -110,11 +112,33 @@ impl Agent {
         sockets
     }
 
+    /// Gives sockets of the forked agent back that will not be adopted: the driver is asked to close them, which counts
+    /// once no other agent uses them.
+    pub(crate) fn give_back(&mut self, unwanted: impl Fn(&Self, &Adopted) -> bool) {
+        let adopted = core::mem::take(&mut self.adopted);
+        let (gone, kept): (Vec<_>, Vec<_>) = adopted.into_iter().partition(|known| unwanted(self, known));
+        self.adopted = gone;
+        let sockets = self.adopted_sockets();
+        self.adopted = kept;
+        for socket in sockets {
+            if self.adopted.iter().all(|known| known.socket != socket) {
+                self.gatherer.give_back(socket);
+            }
+        }
+    }
+
+    /// Those with an address that this host does not have.
+    pub(crate) fn give_absent_back(&mut self) {
+        if !self.adopted.is_empty() {
+            self.give_back(|agent, known| !agent.gatherer.is_local(known.local));
+        }
+    }
+
     /// The answer to a request that a socket of the forked agent meets. Each is given once.
     pub(crate) fn adopt(&mut self, request: &Request) -> Option<(RequestId, Answer)> {
         let Request::BindUdp { id, local, shareable: true } = request else { return None };
         let of = self.gatherer.host_asked(*id)?;
-        let fits = |known: &Adopted| (known.stream, known.component) == of && known.local.ip() == local.ip();
+        let fits = |known: &Adopted| known.is_for(of.0, of.1) && known.local.with_port(0) == *local;
         let index = self.adopted.iter().position(fits)?;
         let Adopted { socket, local, .. } = self.adopted.swap_remove(index);
         Some((*id, Answer::Bound { socket, local }))

@@ -9,11 +9,11 @@
 //! While a restart is unanswered the generation before it goes on as if nothing had happened. Once it is answered
 //! that generation is *retired*: it keeps its best pairs with their consent and answers the peer, and makes no checks.
 
-use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
+use alloc::{collections::VecDeque, vec::Vec};
 use core::time::Duration;
 
-use floe_check::{ChecklistSet, Route};
-use floe_pair::{BaseId, Candidate, ComponentId, Parameters, StreamId, TransportAddress, Ufrag};
+use floe_check::{ChecklistSet, PairReport, Route};
+use floe_pair::{BaseId, Candidate, ComponentId, Parameters, Place, StreamId, TransportAddress, Ufrag};
 use floe_stun::Instant;
 
 use crate::agent::Agent;
@@ -37,8 +37,8 @@ pub(crate) struct Generations {
     pub(crate) number: u32,
     /// The number given last.
     pub(crate) last: u32,
-    /// Components whose end of candidates was told in this generation.
-    pub(crate) ended: Vec<(StreamId, ComponentId)>,
+    /// Data streams whose end of candidates was told in this generation (RFC 8838 §13).
+    pub(crate) ended: Vec<StreamId>,
     /// Earlier generations, the oldest first. Only the last one may be standing.
     pub(crate) earlier: Vec<Earlier>,
     /// When the earlier generations go.
@@ -55,7 +55,7 @@ pub(crate) struct Generations {
 pub(crate) struct Earlier {
     pub(crate) number: u32,
     pub(crate) checks: ChecklistSet,
-    pub(crate) ended: Vec<(StreamId, ComponentId)>,
+    pub(crate) ended: Vec<StreamId>,
     pub(crate) phase: Phase,
 }
 
@@ -71,7 +71,7 @@ pub(crate) enum Phase {
 /// Something the peer has signalled for a generation whose parameters are not known yet.
 #[derive(Debug)]
 struct Held {
-    ufrag: Box<str>,
+    ufrag: Ufrag,
     what: Early,
 }
 
@@ -80,8 +80,8 @@ struct Held {
 pub(crate) enum Early {
     /// A candidate.
     Candidate(StreamId, Candidate),
-    /// The end of candidates.
-    End,
+    /// The end of candidates, of one data stream or of all.
+    End(Option<StreamId>),
 }
 
 /// Which generation a user fragment of the peer means.
@@ -130,26 +130,29 @@ impl Generations {
         if self.past.len() >= MOST_PAST {
             self.past.pop_front();
         }
-        self.held.retain(|held| *held.ufrag != *ufrag.as_str());
+        self.held.retain(|held| held.ufrag != ufrag);
         self.past.push_back(ufrag);
     }
 
-    pub(crate) fn is_past(&self, ufrag: &str) -> bool {
-        self.past.iter().any(|past| past.as_str() == ufrag)
+    pub(crate) fn is_past(&self, ufrag: &Ufrag) -> bool {
+        self.past.contains(ufrag)
     }
 
     /// Keeps what belongs to parameters that may still come.
-    pub(crate) fn hold(&mut self, ufrag: &str, what: Early) {
+    pub(crate) fn hold(&mut self, ufrag: Ufrag, what: Early) {
         if self.held.len() >= MOST_HELD {
             self.held.pop_front();
         }
-        self.held.push_back(Held { ufrag: ufrag.into(), what });
+        self.held.push_back(Held { ufrag, what });
     }
 
     /// Everything that was held for these parameters, in its order.
-    pub(crate) fn take_held(&mut self, ufrag: &str) -> Vec<Early> {
+    pub(crate) fn take_held(&mut self, ufrag: &Ufrag) -> Vec<Early> {
+        if self.held.is_empty() {
+            return Vec::new();
+        }
         let held = core::mem::take(&mut self.held);
-        let (own, others) = held.into_iter().partition::<VecDeque<_>, _>(|held| *held.ufrag == *ufrag);
+        let (own, others) = held.into_iter().partition::<VecDeque<_>, _>(|held| held.ufrag == *ufrag);
         self.held = others;
         own.into_iter().map(|held| held.what).collect()
     }
@@ -158,16 +161,22 @@ impl Generations {
     pub(crate) fn forget(&mut self, stream: StreamId, component: ComponentId) {
         self.held.retain(|held| match &held.what {
             Early::Candidate(of, candidate) => *of != stream || candidate.component != component,
-            Early::End => true,
+            Early::End(_) => true,
         });
-        self.ended.retain(|ended| *ended != (stream, component));
+    }
+
+    /// The data stream is gone: one of this id that comes later has not ended, on neither side.
+    pub(crate) fn forget_stream(&mut self, stream: StreamId) {
+        self.held.retain(|held| !matches!(held.what, Early::End(Some(of)) if of == stream));
+        self.ended.retain(|ended| *ended != stream);
         for earlier in &mut self.earlier {
-            earlier.ended.retain(|ended| *ended != (stream, component));
+            earlier.ended.retain(|ended| *ended != stream);
         }
     }
 
-    /// What follows once the generation in force has all its pairs: the earlier ones go, a little later.
-    pub(crate) fn settle(&mut self, now: Instant, completed: bool) {
+    /// What follows once the generation in force has all its pairs: the earlier ones go, a little later. Returns whether
+    /// one has gone, which is at once where it has no pair left.
+    pub(crate) fn settle(&mut self, now: Instant, completed: bool) -> bool {
         let count = self.earlier.len();
         self.earlier.retain(|earlier| earlier.phase == Phase::Standing || earlier.has_pair());
         if self.earlier.is_empty() || self.standing().is_some() {
@@ -175,7 +184,14 @@ impl Generations {
         } else if completed && self.over_at.is_none() {
             self.over_at = Some(now.after(LINGER));
         }
-        self.renamed |= self.earlier.len() != count;
+        let gone = self.earlier.len() != count;
+        self.renamed |= gone;
+        gone
+    }
+
+    /// Whether there is something before the generation in force that a peer was known for.
+    pub(crate) fn had_peer(&self) -> bool {
+        self.earlier.iter().any(|earlier| earlier.checks.remote_parameters().is_some())
     }
 
     /// Whether the time of the earlier generations is over.
@@ -260,6 +276,23 @@ impl Agent {
         peers.any(|parameters| parameters.ufrag.as_str() == ufrag)
     }
 
+    /// Whether a generation with this user fragment of ours has no peer yet.
+    pub(crate) fn awaits_peer(&self, own: &str) -> bool {
+        let awaits = |checks: &ChecklistSet| {
+            checks.remote_parameters().is_none() && checks.local_parameters().ufrag.as_str() == own
+        };
+        self.all_checks().any(awaits)
+    }
+
+    /// Where the pairs of all generations lead, and from where: in order.
+    pub(crate) fn talks(&self) -> Vec<(Place, TransportAddress)> {
+        let pairs = self.all_checks().flat_map(ChecklistSet::pairs);
+        let talk = |pair: PairReport| Some((self.place_of(pair.base)?, pair.remote.address));
+        let mut talks: Vec<_> = pairs.filter_map(talk).collect();
+        talks.sort_unstable();
+        talks
+    }
+
     /// Every generation, the one in force first and then the latest.
     pub(crate) fn all_checks(&self) -> impl Iterator<Item = &ChecklistSet> {
         let earlier = self.generations.earlier.iter().rev().map(|earlier| &earlier.checks);
@@ -288,9 +321,9 @@ impl Agent {
     }
 
     /// Which generation the peer means by a user fragment. Without one it means the newest it has told of.
-    pub(crate) fn belongs(&self, ufrag: Option<&str>) -> Belongs {
-        let is = |checks: &ChecklistSet, of: &str| {
-            checks.remote_parameters().is_some_and(|parameters| parameters.ufrag.as_str() == of)
+    pub(crate) fn belongs(&self, ufrag: Option<&Ufrag>) -> Belongs {
+        let is = |checks: &ChecklistSet, of: &Ufrag| {
+            checks.remote_parameters().is_some_and(|parameters| parameters.ufrag == *of)
         };
         let standing = self.generations.standing().map(|earlier| &earlier.checks);
         match ufrag {
@@ -312,13 +345,16 @@ impl Agent {
         }
     }
 
-    /// Where a component sends. RFC 8445 §9: data goes over the old one until the new generation has selected
-    /// one, or the old one is no good any more.
+    /// Where a component sends. RFC 8445 §12.1: as long as the checklist of its data stream is Running, the selected
+    /// pair is the previous one, unless that is no good any more. A new pair that is valid and not selected carries
+    /// nothing meanwhile: the peer may not know it to be valid yet, and would have to hold what comes.
     pub(crate) fn route(&self, stream: StreamId, component: ComponentId) -> Option<Route> {
         if self.generations.earlier.is_empty() {
             return self.checks.route(stream, component);
         }
-        if let Some(selected) = self.checks.selected_route(stream, component) {
+        if !self.is_running(stream)
+            && let Some(selected) = self.checks.selected_route(stream, component)
+        {
             return Some(selected);
         }
         let silent = |earlier: &&Earlier| {
@@ -328,9 +364,33 @@ impl Agent {
         let route = |earlier: &Earlier| earlier.route(stream, component);
         earlier()
             .filter(|earlier| !silent(earlier))
-            .find_map(route)
+            .filter_map(route)
+            // Consent that rested until it ended (RFC 7675 §5.1) makes a pair no good without its peer being silent.
+            .find(|route| self.now < route.valid_until)
             .or_else(|| self.checks.route(stream, component))
             .or_else(|| earlier().find_map(route))
+    }
+
+    /// Whether the checklist of a data stream, of the generation in force, has components to which no pair was nominated
+    /// (RFC 8445 §6.1.2.1). Once all have one there is no way back: a component that is added then is none that was moved.
+    fn is_running(&self, stream: StreamId) -> bool {
+        use floe_check::State::{Checking, Connected, New};
+        self.generations.over_at.is_none()
+            && matches!(self.checks.stream_state(stream), Some(New | Checking | Connected))
+    }
+
+    /// Lets the channels run out that no generation has its data on: those of pairs that were left by a move, and of
+    /// generations that are gone. RFC 8656 §12: a binding that is not refreshed ends by itself; until then what the peer
+    /// still sends there is taken, and a pair that is gone back to has its channel at once.
+    pub(crate) fn forget_channels(&mut self) {
+        let Self { checks, generations, gatherer, .. } = self;
+        let sets =
+            || core::iter::once(&*checks).chain(generations.earlier.iter().map(|earlier| &earlier.checks));
+        gatherer.forget_channels(|base, peer| {
+            let carries =
+                |pair: &PairReport| pair.selected && pair.base == base && pair.remote.address == peer;
+            sets().any(|set| set.pairs().any(|pair| carries(&pair)))
+        });
     }
 
     /// Whether a component has a pair whose peer is heard.

@@ -40,23 +40,28 @@ impl Agent {
     pub fn handle_answer(&mut self, now: Instant, id: RequestId, answer: Answer) {
         let now = self.advance(now);
         self.gatherer.handle_answer(now, id, answer);
-        self.pump(now);
+        self.stale = true;
     }
 
     /// Does what is due at `now`, and starts at most one transaction, in a slot of `pacer`.
     pub fn handle_timeout(&mut self, now: Instant, pacer: &mut Pacer) {
         let now = self.advance(now);
+        self.catch_up();
         if self.life == Life::Open {
+            // Before the checks, which may free what nothing else stands on at the same instant.
+            self.drop_earlier(now);
             self.note_sent(now);
             let Self { checks, generations, random, .. } = self;
-            checks.handle_timeout(now, random);
-            for earlier in &mut generations.earlier {
-                earlier.checks.handle_timeout(now, random);
+            let mut sets = core::iter::once(&*checks).chain(generations.earlier.iter().map(|of| &of.checks));
+            if sets.any(|set| set.poll_timeout().is_some_and(|at| at <= now)) {
+                checks.handle_timeout(now, random);
+                for earlier in &mut generations.earlier {
+                    earlier.checks.handle_timeout(now, random);
+                }
+                // What follows from it for the allocations is due now as well.
+                self.pump(now);
             }
-            // What follows from it for the allocations is due now as well.
-            self.pump(now);
         }
-        self.drop_earlier(now);
         self.gatherer.handle_timeout(now, &mut self.random);
         self.run_slot(now, pacer);
         self.pump(now);
@@ -158,7 +163,7 @@ impl Agent {
         match message.class() {
             Class::Request => {
                 let named = generations.named(checks, message.raw(AttributeType::USERNAME));
-                named.handle_request(now, base, source, message, random)
+                named.handle_request(now, base, source, message)
             }
             Class::Indication => checks.handle_indication(now, base, message),
             Class::Success | Class::Error => {

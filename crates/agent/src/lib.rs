@@ -39,8 +39,8 @@ pub use config::{AgentConfig, ConfigError, Demultiplexing, MOST_STREAMS, Seed};
 pub use event::{Event, State};
 pub use floe_check::{
     AddressPrefix, Config as CheckConfig, ConsentConfig, Failure as PairFailure, Limit as CheckLimit,
-    MoveReason, NominateError, PairId, PairPolicy, PairReport, PairState, RemoteRule, Renomination,
-    RestartReason, SelectedPair, TypeRanks, Usage, Verdict as RuleVerdict,
+    MoveReason, NominateError, PairId, PairPolicy, PairReport, PairStanding, PairState, RemoteRule,
+    Renomination, RestartReason, SelectedPair, TypeRanks, Usage, Verdict as RuleVerdict,
 };
 pub use floe_gather::{
     Answer, Config as GatherConfig, Interface, InterfaceFlags, Limit as GatherLimit, Limits as GatherLimits,

@@ -19,6 +19,7 @@ impl Agent {
     /// The next datagram to send, written into `buffer`. 1500 bytes are enough unless credentials are unusually
     /// long; [`MAX_REQUEST_BYTES`](floe_turn::MAX_REQUEST_BYTES) always are. What does not fit is lost.
     pub fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<Transmit> {
+        self.catch_up();
         while self.life == Life::Open {
             let Some(check) = self.all_checks_mut().find_map(|checks| checks.poll_transmit(buffer)) else {
                 break;
@@ -48,6 +49,10 @@ impl Agent {
     pub fn poll_request(&mut self) -> Option<Request> {
         loop {
             let request = self.gatherer.poll_request();
+            if request.is_none() && self.stale {
+                self.catch_up();
+                continue;
+            }
             self.note_closed();
             let adopted = request.as_ref().and_then(|request| self.adopt(request));
             let Some((id, answer)) = adopted else { return request };
@@ -58,6 +63,7 @@ impl Agent {
     /// The next event. The state is told after all others, as the difference to what was told before: one change for
     /// everything that happened meanwhile.
     pub fn poll_event(&mut self) -> Option<Event> {
+        self.catch_up();
         if let Some(event) = self.events.pop() {
             return Some(event);
         }
@@ -91,8 +97,12 @@ impl Agent {
         })
     }
 
-    /// When [`Agent::handle_timeout`] has something to do: nothing is due before, something is then.
+    /// When [`Agent::handle_timeout`] has something to do: nothing is due before, something is then. While events were
+    /// not read since the last input that is at once.
     pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.stale {
+            return Some(self.now);
+        }
         let open = self.life == Life::Open;
         let checks = if open { self.checks.poll_timeout() } else { None };
         let earlier = if open { self.generations.poll_timeout() } else { None };

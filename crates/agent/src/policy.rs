@@ -1,54 +1,85 @@
 //! Commands about single pairs and candidates (design: policy is data). None of them can break a rule of the RFCs.
 
-use floe_check::{NominateError, PairId};
+use floe_check::{ChecklistSet, NominateError, PairId};
 use floe_pair::{ComponentId, StreamId, TransportAddress};
 use floe_stun::Instant;
 
 use crate::{
-    agent::{Agent, Component, Life},
+    agent::{Agent, Component},
+    commands::ApiError,
     path::PathHandle,
 };
 
-/// Ids of pairs are those of the generation in force ([`Agent::pairs`]); a restart makes new ones.
+/// Ids of pairs are those of the generation in force ([`Agent::pairs`]). A restart makes new ones, and no id names two
+/// pairs: one from before a restart is [`ApiError::NoSuchPair`].
 impl Agent {
     /// Prefers a pair to those of lower rank, whatever their priorities; 0 is the rank of all others. It counts where
     /// this agent nominates; [`PairPolicy`](floe_check::PairPolicy) ranks candidate types beforehand.
-    pub fn rank(&mut self, now: Instant, pair: PairId, rank: i32) {
-        self.on_pairs(now, |now, checks| checks.rank(now, pair, rank));
+    ///
+    /// # Errors
+    /// [`ApiError::NoSuchPair`], [`ApiError::Closed`].
+    pub fn rank(&mut self, now: Instant, pair: PairId, rank: i32) -> Result<(), ApiError> {
+        self.on_pair(now, pair, |now, checks| checks.rank(now, pair, rank))
     }
 
     /// Never nominates a pair, or takes that back.
-    pub fn veto(&mut self, now: Instant, pair: PairId, vetoed: bool) {
-        self.on_pairs(now, |now, checks| checks.veto(now, pair, vetoed));
+    ///
+    /// # Errors
+    /// [`ApiError::NoSuchPair`], [`ApiError::Closed`].
+    pub fn veto(&mut self, now: Instant, pair: PairId, vetoed: bool) -> Result<(), ApiError> {
+        self.on_pair(now, pair, |now, checks| checks.veto(now, pair, vetoed))
     }
 
     /// Stays on a pair as long as it lives, or takes that back.
-    pub fn pin(&mut self, now: Instant, pair: PairId, pinned: bool) {
-        self.on_pairs(now, |now, checks| checks.pin(now, pair, pinned));
+    ///
+    /// # Errors
+    /// [`ApiError::NoSuchPair`], [`ApiError::Closed`].
+    pub fn pin(&mut self, now: Instant, pair: PairId, pinned: bool) -> Result<(), ApiError> {
+        self.on_pair(now, pair, |now, checks| checks.pin(now, pair, pinned))
     }
 
     /// Keeps a valid pair by consent checks though it is not selected, or takes that back.
-    pub fn keep(&mut self, now: Instant, pair: PairId, kept: bool) {
-        self.on_pairs(now, |now, checks| checks.keep(now, pair, kept));
+    ///
+    /// # Errors
+    /// [`ApiError::NoSuchPair`], [`ApiError::Closed`].
+    pub fn keep(&mut self, now: Instant, pair: PairId, kept: bool) -> Result<(), ApiError> {
+        self.on_pair(now, pair, |now, checks| checks.keep(now, pair, kept))
     }
 
     /// Nominates a pair.
     ///
     /// # Errors
-    /// [`NominateError`] where the rules do not allow it.
-    pub fn nominate(&mut self, now: Instant, pair: PairId) -> Result<(), NominateError> {
-        let mut result = Ok(());
-        self.on_pairs(now, |now, checks| result = checks.nominate(now, pair));
-        result
+    /// [`ApiError::Nominate`] where the rules do not allow it, [`ApiError::NoSuchPair`], [`ApiError::Closed`].
+    pub fn nominate(&mut self, now: Instant, pair: PairId) -> Result<(), ApiError> {
+        let now = self.open(now)?;
+        self.catch_up();
+        let nominated = self.checks.nominate(now, pair);
+        self.pump(now);
+        nominated.map_err(|error| match error {
+            NominateError::UnknownPair => ApiError::NoSuchPair(pair),
+            error => ApiError::Nominate(error),
+        })
     }
 
-    /// Between two lite agents of which one has several addresses the choice of a pair is provisional until the peers
-    /// have agreed ([`Agent::reconcile`]; RFC 8445 §8.2).
+    /// Whether the choice of a component's pair is provisional: both agents are lite, one has several addresses, and
+    /// they have not agreed yet ([`Agent::reconcile`]; RFC 8445 §8.2). [`Agent::selected`] is the choice of this agent,
+    /// and carries data; each change of it is told by [`Event::Selected`](crate::Event::Selected). While candidates may
+    /// still come, a single pair is provisional as well.
     pub fn is_provisional(&self, stream: StreamId, component: ComponentId) -> bool {
         self.checks.is_provisional(stream, component)
     }
 
-    /// Two lite agents have agreed on a pair by another exchange (RFC 8445 §8.2). False where there is no such pair.
+    /// Two lite agents have agreed on a pair for this component: the controlling one sent an updated list of candidates
+    /// that leaves the pair of its [`Agent::selected`] (RFC 8445 §6.2, §8.2). The controlled one calls this with it, and
+    /// the controlling one when that was answered, each with its own address first.
+    /// [`Event::Selected`](crate::Event::Selected) follows where the pair is another, and
+    /// [`State::Completed`](crate::State::Completed) once no component is left. In SDP these are [`Media::concluded`](floe_pair::sdp::Media::concluded) and
+    /// [`announced`](floe_pair::sdp::announced).
+    ///
+    /// False, and nothing changes, where there is no such pair or nothing to agree upon.
+    ///
+    /// # Errors
+    /// [`ApiError::Closed`].
     pub fn reconcile(
         &mut self,
         now: Instant,
@@ -56,18 +87,26 @@ impl Agent {
         component: ComponentId,
         local: TransportAddress,
         remote: TransportAddress,
-    ) -> bool {
-        let mut agreed = false;
-        self.on_pairs(now, |now, checks| agreed = checks.reconcile(now, stream, component, local, remote));
-        agreed
+    ) -> Result<bool, ApiError> {
+        let now = self.open(now)?;
+        self.catch_up();
+        let agreed = self.checks.reconcile(now, stream, component, local, remote);
+        self.pump(now);
+        Ok(agreed)
     }
 
-    fn on_pairs(&mut self, now: Instant, act: impl FnOnce(Instant, &mut floe_check::ChecklistSet)) {
-        let now = self.advance(now);
-        if self.life == Life::Open {
-            act(now, &mut self.checks);
-            self.pump(now);
-        }
+    /// Says something of a pair to the checks, which know whether there is one.
+    fn on_pair(
+        &mut self,
+        now: Instant,
+        pair: PairId,
+        say: impl FnOnce(Instant, &mut ChecklistSet) -> bool,
+    ) -> Result<(), ApiError> {
+        let now = self.open(now)?;
+        self.catch_up();
+        let known = say(now, &mut self.checks);
+        self.pump(now);
+        if known { Ok(()) } else { Err(ApiError::NoSuchPair(pair)) }
     }
 
     /// Tells the checks which components send, where consent is suspended otherwise (RFC 7675 §5.1).

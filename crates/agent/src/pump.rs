@@ -14,19 +14,30 @@ use crate::{
 };
 
 impl Agent {
+    /// Carries what was told to the agent to its parts: once for all that came in a row.
+    #[inline]
+    pub(crate) fn catch_up(&mut self) {
+        if self.stale {
+            self.pump(self.now);
+        }
+    }
+
     /// Carries events between gathering, allocations and checks until none is left, then brings the paths up
     /// to date.
     pub(crate) fn pump(&mut self, now: Instant) {
+        self.stale = false;
         loop {
             if let Some(event) = self.gatherer.poll_event() {
                 self.on_gathering(now, event);
-            } else if let Some(event) = self.checks.poll_event() {
-                self.on_checks(now, event);
-            } else if !self.pump_earlier(now) {
+            } else if let Some((generation, event)) = self.poll_checks(now) {
+                self.on_checks(now, generation, event);
+            } else if self.generations.settle(now, self.checks.state() == floe_check::State::Completed) {
+                // What was kept for a generation that is gone.
+                self.free_again(now);
+            } else {
                 break;
             }
         }
-        self.generations.settle(now, self.checks.state() == floe_check::State::Completed);
         if !self.wants_slot() {
             // Kept for a wish that comes later, the slot would be one that nobody knows of any more.
             self.slots.reserved = None;
@@ -97,31 +108,50 @@ impl Agent {
         }
     }
 
-    fn on_checks(&mut self, now: Instant, event: floe_check::Event) {
+    /// The next thing that the checks of any generation say, and which one's.
+    fn poll_checks(&mut self, now: Instant) -> Option<(u32, floe_check::Event)> {
+        let Self { checks, generations, ledger, .. } = self;
+        if let Some(event) = checks.poll_event() {
+            ledger.on_checks(now, &event, checks);
+            return Some((generations.number, event));
+        }
+        generations.earlier.iter_mut().find_map(|earlier| {
+            let event = earlier.checks.poll_event()?;
+            if earlier.phase == Phase::Standing {
+                ledger.on_checks(now, &event, &earlier.checks);
+            }
+            Some((earlier.number, event))
+        })
+    }
+
+    /// What the checks of a generation say. One before an unanswered restart is heard like the one in force, but that it
+    /// ends no gathering, which is for the generation that may follow; of a retired one there is but its consent.
+    fn on_checks(&mut self, now: Instant, generation: u32, event: floe_check::Event) {
         if self.life != Life::Open {
             return;
         }
-        self.ledger.on_checks(now, &event, &self.checks);
+        let in_force = generation == self.generations.number;
         match event {
             floe_check::Event::AdmissionWanted { base, peer } => self.want_admission(now, base, peer),
             floe_check::Event::PairValid { stream, component, .. } => {
                 self.emit(Event::PairValid { stream, component });
             }
             floe_check::Event::Selected { stream, component } => {
-                self.on_selected(now, self.generations.number, stream, component);
+                self.on_selected(now, generation, stream, component);
             }
-            floe_check::Event::ConsentLost { stream, component } => {
+            // What another generation still carries is not lost.
+            floe_check::Event::ConsentLost { stream, component }
+                if in_force || self.route(stream, component).is_none() =>
+            {
                 self.emit(Event::ConsentLost { stream, component });
             }
-            floe_check::Event::RoleSwitched(role) => self.emit(Event::RoleSwitched(role)),
-            floe_check::Event::State(floe_check::State::Completed)
-                if self.checks.renomination() == Renomination::Off =>
-            {
-                // RFC 8445 §5.1.1.4, §8.3: candidates that were not selected need not be kept alive any more. RFC 8838
-                // §13: after the nomination none is signalled, so that none need be found. Where the agents may still
-                // move, both go on.
-                self.gatherer.conclude(now);
+            floe_check::Event::RoleSwitched(role) => {
+                self.emit(Event::RoleSwitched(role));
+                if !in_force {
+                    self.checks.inherit_role(role);
+                }
             }
+            floe_check::Event::State(floe_check::State::Completed) if in_force => self.conclude(now),
             floe_check::Event::Moved { stream, component, reason } => {
                 self.emit(Event::Moved { stream, component, reason });
             }
@@ -131,12 +161,34 @@ impl Agent {
             floe_check::Event::LimitReached { limit, stream, remote } => {
                 self.emit(Event::CheckLimit { limit, stream, remote });
             }
-            floe_check::Event::CandidatesFree { stream } => self.free_candidates(now, stream),
+            floe_check::Event::CandidatesFree { stream } if in_force => self.free_candidates(now, stream),
             floe_check::Event::RemoteLearned { stream, component, address } => {
                 self.emit(Event::RemoteLearned { stream, component, address });
             }
             floe_check::Event::EventsLost(count) => self.emit(Event::EventsLost(count)),
             _ => {}
+        }
+    }
+
+    /// The checks in force have their pairs. RFC 8445 §5.1.1.4, §8.3: candidates that were not selected need not be kept
+    /// alive any more. RFC 8838 §13: after the nomination none is signalled, so that none need be found. Where the agents
+    /// may still move, both go on.
+    pub(crate) fn conclude(&mut self, now: Instant) {
+        let completed = self.checks.state() == floe_check::State::Completed;
+        if completed && self.checks.renomination() == Renomination::Off {
+            self.gatherer.conclude(now);
+            self.free_again(now);
+        }
+    }
+
+    /// Frees what came since the candidates of a data stream were freed, or was kept then for another generation.
+    pub(crate) fn free_again(&mut self, now: Instant) {
+        let mut next = self.stream_after(None);
+        while let Some(stream) = next {
+            if self.checks.is_freed(stream) {
+                self.free_candidates(now, stream);
+            }
+            next = self.stream_after(Some(stream));
         }
     }
 
@@ -148,43 +200,7 @@ impl Agent {
         gatherer.release_unused(now, |relay| {
             relay.stream != stream || sets().any(|set| set.is_base_used(relay.base))
         });
-        gatherer.forget_peers(|of, base, ip| {
-            let kept = |pair: &PairReport| pair.listed && pair.base == base && pair.remote.address.ip() == ip;
-            of != stream || sets().any(|set| set.pairs().any(|pair| kept(&pair)))
-        });
-    }
-
-    /// The next thing an earlier generation says; false if there is none.
-    fn pump_earlier(&mut self, now: Instant) -> bool {
-        let earlier = &mut self.generations.earlier;
-        let said = earlier.iter_mut().find_map(|earlier| {
-            let event = earlier.checks.poll_event()?;
-            if earlier.phase == Phase::Standing {
-                self.ledger.on_checks(now, &event, &earlier.checks);
-            }
-            Some((earlier.number, earlier.phase, event))
-        });
-        let Some((number, phase, event)) = said else { return false };
-        match event {
-            floe_check::Event::AdmissionWanted { base, peer } => self.want_admission(now, base, peer),
-            floe_check::Event::ConsentLost { stream, component }
-                if self.route(stream, component).is_none() =>
-            {
-                self.emit(Event::ConsentLost { stream, component });
-            }
-            _ if phase == Phase::Retired => {}
-            floe_check::Event::PairValid { stream, component, .. } => {
-                self.emit(Event::PairValid { stream, component });
-            }
-            floe_check::Event::Selected { stream, component } => {
-                self.on_selected(now, number, stream, component);
-            }
-            floe_check::Event::RemoteLearned { stream, component, address } => {
-                self.emit(Event::RemoteLearned { stream, component, address });
-            }
-            _ => {}
-        }
-        true
+        gatherer.forget_peers(|of, base, ip| of != stream || sets().any(|set| set.is_peer_listed(base, ip)));
     }
 
     /// A base has to be opened for a peer: an allocation asks its server for the permission.
@@ -197,11 +213,21 @@ impl Agent {
 
     fn on_selected(&mut self, now: Instant, generation: u32, stream: StreamId, component: ComponentId) {
         let Some(checks) = self.checks_in(generation) else { return };
-        let Some(pair) = checks.selected(stream, component) else { return };
+        let Some(pair) = checks.selected(stream, component) else {
+            // RFC 8445 §12.1.1: a lite agent may not use it yet, as another component has none. It is told all the same.
+            let told =
+                |pair: &PairReport| pair.selected && (pair.stream, pair.component) == (stream, component);
+            let pair = if checks.local_parameters().lite { checks.pairs().find(told) } else { None };
+            if let Some(PairReport { local, remote, .. }) = pair {
+                self.emit(Event::Selected { stream, component, local, remote });
+            }
+            return;
+        };
         if let Some(relay) = self.gatherer.relay_mut(pair.base) {
             // RFC 8445 §7.2.1: channels are worth their cost once ICE has chosen, not before.
             relay.client.bind_channel(now, pair.remote.socket_addr());
         }
+        self.forget_channels();
         self.emit(Event::Selected { stream, component, local: pair.local, remote: pair.remote_candidate });
     }
 

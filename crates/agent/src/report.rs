@@ -14,7 +14,7 @@ use core::net::IpAddr;
 
 use floe_check::Failure;
 use floe_gather::{RequestFailure, ServerError, SkipReason};
-use floe_pair::{Candidate, CandidateType, ComponentId, Role, StreamId, TransportAddress};
+use floe_pair::{CandidateType, ComponentId, Role, StreamId, TransportAddress};
 use floe_stun::Instant;
 
 pub(crate) use ledger::Ledger;
@@ -303,14 +303,14 @@ impl CandidateCounts {
         self.v4.saturating_add(self.v6)
     }
 
-    pub(crate) fn add(&mut self, candidate: &Candidate) {
-        let by_type = match candidate.kind {
+    pub(crate) fn add(&mut self, kind: CandidateType, address: TransportAddress) {
+        let by_type = match kind {
             CandidateType::Host => &mut self.host,
             CandidateType::ServerReflexive | CandidateType::PeerReflexive => &mut self.reflexive,
             CandidateType::Relayed => &mut self.relayed,
         };
         *by_type = by_type.saturating_add(1);
-        let by_family = if candidate.address.is_ipv4() { &mut self.v4 } else { &mut self.v6 };
+        let by_family = if address.is_ipv4() { &mut self.v4 } else { &mut self.v6 };
         *by_family = by_family.saturating_add(1);
     }
 }

@@ -2,16 +2,23 @@
 
 use alloc::vec::Vec;
 
-use floe_check::ChecklistSet;
+use floe_check::{ChecklistSet, PairId, PairReport};
 use floe_pair::{Parameters, Pwd, Ufrag};
 use floe_stun::Instant;
 
 use crate::{
-    agent::{Agent, Life},
+    agent::{Agent, draw},
     commands::ApiError,
     event::Event,
-    generation::{Earlier, Early, Phase},
+    generation::{Belongs, Earlier, Early, Phase},
 };
+
+/// Ids left for pairs that a generation makes while the restart after it is unanswered: an agent has some hundred at a
+/// time.
+const PAIR_IDS_AHEAD: u32 = 1 << 16;
+/// No generation begins with a higher id, so that none runs out of them: after some thirty thousand restarts they begin
+/// again.
+const LAST_FIRST_PAIR_ID: u32 = 1 << 31;
 
 impl Agent {
     /// Restarts ICE (RFC 8445 §9): from now on [`Agent::local_parameters`] are others, with a user fragment and a
@@ -29,12 +36,11 @@ impl Agent {
     /// # Errors
     /// [`ApiError::Closed`].
     pub fn restart(&mut self, now: Instant) -> Result<u32, ApiError> {
-        if self.life == Life::Open && self.is_restarting() {
+        let now = self.open(now)?;
+        if self.is_restarting() {
             return Ok(self.generations.number);
         }
-        let random = &mut self.random;
-        let ufrag = Ufrag::random(|out| random.ice_chars(out));
-        let pwd = Pwd::random(|out| random.ice_chars(out));
+        let (ufrag, pwd) = draw(&mut self.random);
         self.restart_with(now, ufrag, pwd)
     }
 
@@ -45,10 +51,7 @@ impl Agent {
     /// [`ApiError::UfragTooLong`], [`ApiError::RestartPending`] while another restart is unanswered,
     /// [`ApiError::Closed`].
     pub fn restart_with(&mut self, now: Instant, ufrag: Ufrag, pwd: Pwd) -> Result<u32, ApiError> {
-        let now = self.advance(now);
-        if self.life != Life::Open {
-            return Err(ApiError::Closed);
-        }
+        let now = self.open(now)?;
         if self.is_restarting() {
             return Err(ApiError::RestartPending);
         }
@@ -71,17 +74,18 @@ impl Agent {
     /// # Errors
     /// [`ApiError::NoRestart`] where no restart waits for its answer, [`ApiError::Closed`].
     pub fn rollback(&mut self, now: Instant) -> Result<(), ApiError> {
-        let now = self.advance(now);
-        if self.life != Life::Open {
-            return Err(ApiError::Closed);
-        }
+        let now = self.open(now)?;
+        self.catch_up();
         let standing = self.generations.earlier.pop_if(|earlier| earlier.phase == Phase::Standing);
         let standing = standing.ok_or(ApiError::NoRestart)?;
-        self.checks = standing.checks;
+        let given = core::mem::replace(&mut self.checks, standing.checks).next_pair_id();
+        self.checks.continue_pair_ids(given);
         self.generations.number = standing.number;
         self.generations.ended = standing.ended;
         self.generations.renamed = true;
         self.emit(Event::RolledBack { generation: standing.number });
+        // What was gathered for the other generation is of no use to one that has concluded.
+        self.conclude(now);
         self.pump(now);
         Ok(())
     }
@@ -97,42 +101,37 @@ impl Agent {
     /// change), [`ApiError::OldGeneration`] for parameters the peer had before, as from an answerer that did not
     /// restart, [`ApiError::Closed`].
     pub fn set_remote_parameters(&mut self, now: Instant, parameters: Parameters) -> Result<(), ApiError> {
-        let now = self.advance(now);
-        if self.life != Life::Open {
-            return Err(ApiError::Closed);
-        }
+        let now = self.open(now)?;
         if let Some(before) = self.checks.remote_parameters() {
             if before.ufrag == parameters.ufrag {
                 let same = before.pwd.expose() == parameters.pwd.expose();
                 return if same { Ok(()) } else { Err(ApiError::ParametersChanged) };
             }
-            if self.generations.is_past(parameters.ufrag.as_str()) {
+            if self.generations.is_past(&parameters.ufrag) {
                 return Err(ApiError::OldGeneration);
             }
             self.follow_restart(now);
         } else {
             let standing = self.generations.standing().and_then(|earlier| earlier.checks.remote_parameters());
             let unchanged = standing.is_some_and(|before| before.ufrag == parameters.ufrag);
-            if unchanged || self.generations.is_past(parameters.ufrag.as_str()) {
+            if unchanged || self.generations.is_past(&parameters.ufrag) {
                 return Err(ApiError::OldGeneration);
             }
         }
         self.answered(now, parameters);
-        self.pump(now);
+        self.stale = true;
         Ok(())
     }
 
     /// The peer has restarted: so does this agent.
     fn follow_restart(&mut self, now: Instant) {
-        let random = &mut self.random;
-        let ufrag = Ufrag::random(|out| random.ice_chars(out));
-        let pwd = Pwd::random(|out| random.ice_chars(out));
+        let (ufrag, pwd) = draw(&mut self.random);
         self.begin_generation(now, ufrag, pwd);
     }
 
     /// The parameters that belong to the generation in force are known.
     fn answered(&mut self, now: Instant, parameters: Parameters) {
-        let ufrag = parameters.ufrag.clone();
+        let held = self.generations.take_held(&parameters.ufrag);
         let before = self.generations.standing().and_then(|earlier| earlier.checks.remote_parameters());
         if let Some(before) = before.map(|before| before.ufrag.clone()) {
             self.generations.leave(before);
@@ -142,13 +141,12 @@ impl Agent {
             self.ledger.renew();
         }
         self.checks.set_remote_parameters(now, parameters);
-        for early in self.generations.take_held(ufrag.as_str()) {
+        for early in held {
             match early {
                 Early::Candidate(stream, candidate) => {
-                    self.ledger.on_remote(&candidate);
-                    self.checks.add_remote_candidate(now, stream, candidate);
+                    self.take_candidate(now, Belongs::InForce, stream, candidate);
                 }
-                Early::End => self.end_of_candidates(now, crate::generation::Belongs::InForce),
+                Early::End(stream) => self.end_of_candidates(now, Belongs::InForce, stream),
             }
         }
     }
@@ -159,18 +157,17 @@ impl Agent {
             return;
         }
         let earlier = self.generations.earlier.iter().flat_map(|earlier| earlier.checks.pairs());
-        let of_the_past: Vec<_> = earlier.map(|pair| (pair.base, pair.remote.address)).collect();
+        let of_the_past: Vec<_> = earlier.map(|pair| (pair.base, pair.remote.address.ip())).collect();
         self.generations.clear();
+        self.forget_channels();
         for (base, peer) in of_the_past {
             let Some(relay) = self.gatherer.relay_mut(base) else { continue };
-            let own = || self.checks.pairs().filter(|pair| pair.base == base).map(|pair| pair.remote.address);
-            if !own().any(|address| address == peer) {
-                relay.client.unbind_channel(peer.socket_addr());
-            }
-            if !own().any(|address| address.ip() == peer.ip()) {
-                relay.client.forget(peer.ip());
+            let own = |pair: &PairReport| pair.base == base && pair.remote.address.ip() == peer;
+            if !self.checks.pairs().any(|pair| own(&pair)) {
+                relay.client.forget(peer);
             }
         }
+        self.free_again(now);
     }
 
     /// Puts a new generation in force, with every component, base and candidate there is. The one before stands.
@@ -185,6 +182,9 @@ impl Agent {
         for component in &self.components {
             checks.add_component(component.stream, component.id);
         }
+        // The one before goes on making pairs, and may be in force again.
+        let first = self.checks.next_pair_id().0.saturating_add(PAIR_IDS_AHEAD);
+        checks.continue_pair_ids(PairId(if first <= LAST_FIRST_PAIR_ID { first } else { 0 }));
         let last = self.generations.last.saturating_add(1);
         let before = Earlier {
             number: core::mem::replace(&mut self.generations.number, last),
@@ -196,6 +196,11 @@ impl Agent {
         self.generations.shelve(before);
         self.generations.renamed = true;
         self.emit(Event::Restarted { generation: last });
+        if self.gatherer.is_started() {
+            // RFC 8838 §13: what was added to a data stream that had ended joins it now.
+            let all: Vec<_> = self.components.iter().map(|part| (part.stream, part.id)).collect();
+            self.gatherer.start(now, &all);
+        }
         // Mappings that nobody kept alive may be gone: they are asked for again, and told once they are known.
         self.gatherer.restart(now);
         let known: Vec<_> = self

@@ -1,10 +1,10 @@
 //! Data streams and components that come and go while the agent runs.
 
-use floe_pair::{BaseId, ComponentId, StreamId};
+use floe_pair::{ComponentId, StreamId};
 use floe_stun::Instant;
 
 use crate::{
-    agent::{Agent, Component, Life},
+    agent::{Agent, Component},
     commands::ApiError,
     config::MOST_STREAMS,
     early::EarlyData,
@@ -12,22 +12,25 @@ use crate::{
 };
 
 impl Agent {
-    /// Adds a component, and its data stream if it is the first there; no restart is needed (RFC 8839 §4.4.1.1.3). If
-    /// the agent gathers, candidates for it are gathered as well, and the end of candidates is told again. A known
-    /// component is left as it is.
+    /// Adds a component, and its data stream if it is the first there. If the agent gathers, candidates for it are
+    /// gathered as well. A known component is left as it is.
+    ///
+    /// No restart is needed, neither for a data stream (RFC 8839 §4.4.1.1.3) nor for a component of one whose candidates
+    /// were all told: the stream is open for candidates again until its next
+    /// [`Event::EndOfCandidates`](crate::Event::EndOfCandidates) and the peer's. The peer has to add the component as
+    /// well, before it is given our candidates for it.
     ///
     /// # Errors
-    /// [`ApiError::TooManyStreams`], [`ApiError::Closed`].
+    /// [`ApiError::ComponentGap`] where the component before it is not there, [`ApiError::TooManyStreams`],
+    /// [`ApiError::Closed`].
     pub fn add_component(
         &mut self,
         now: Instant,
         stream: StreamId,
         component: ComponentId,
     ) -> Result<(), ApiError> {
-        let now = self.advance(now);
-        if self.life != Life::Open {
-            return Err(ApiError::Closed);
-        }
+        let now = self.open(now)?;
+        self.catch_up();
         if self.component(stream, component).is_some() {
             return Ok(());
         }
@@ -35,9 +38,19 @@ impl Agent {
         if !streams.contains(&stream) && streams.len() >= MOST_STREAMS {
             return Err(ApiError::TooManyStreams);
         }
-        self.live_checks_mut().for_each(|checks| checks.add_component(stream, component));
+        // RFC 8839 §5.1: component ids start at 1, each one above the one before.
+        let below = ComponentId::new(component.get().saturating_sub(1));
+        if below.is_some_and(|below| self.component(stream, below).is_none()) {
+            return Err(ApiError::ComponentGap(stream, component));
+        }
         let early = EarlyData::default();
         self.components.push(Component { stream, id: component, path: None, paths: 0, early });
+        if let Some(standing) = self.generations.standing_mut() {
+            standing.checks.add_component(stream, component);
+            standing.ended.retain(|ended| *ended != stream);
+        }
+        self.checks.add_component(stream, component);
+        self.generations.ended.retain(|ended| *ended != stream);
         if self.gatherer.is_started() {
             self.gatherer.start(now, &[(stream, component)]);
         }
@@ -46,40 +59,42 @@ impl Agent {
     }
 
     /// Removes a component: its pairs, its allocations, which are released, and its sockets, which are closed. For
-    /// RTCP that is multiplexed, and for data streams that are bundled or rejected.
+    /// RTCP that is multiplexed.
     ///
     /// # Errors
-    /// [`ApiError::NoSuchComponent`], [`ApiError::LastComponent`], [`ApiError::Closed`].
+    /// [`ApiError::NoSuchComponent`], [`ApiError::LastComponent`] where the agent has no other,
+    /// [`ApiError::ComponentGap`] where it is not the last of its data stream, [`ApiError::Closed`].
     pub fn remove_component(
         &mut self,
         now: Instant,
         stream: StreamId,
         component: ComponentId,
     ) -> Result<(), ApiError> {
-        let now = self.advance(now);
-        if self.life != Life::Open {
-            return Err(ApiError::Closed);
-        }
+        let now = self.open(now)?;
+        self.catch_up();
         if self.component(stream, component).is_none() {
             return Err(ApiError::NoSuchComponent(stream, component));
         }
         if self.components.len() == 1 {
             return Err(ApiError::LastComponent);
         }
+        // RFC 8839 §5.1: what is left starts at 1 as well.
+        let above = ComponentId::new(component.get().saturating_add(1));
+        if above.is_some_and(|above| self.component(stream, above).is_some()) {
+            return Err(ApiError::ComponentGap(stream, component));
+        }
         self.drop_component(now, stream, component);
         self.pump(now);
         Ok(())
     }
 
-    /// Removes a data stream with all its components.
+    /// Removes a data stream with all its components: for one that is bundled or rejected.
     ///
     /// # Errors
     /// [`ApiError::NoSuchStream`], [`ApiError::LastComponent`] where there is no other, [`ApiError::Closed`].
     pub fn remove_stream(&mut self, now: Instant, stream: StreamId) -> Result<(), ApiError> {
-        let now = self.advance(now);
-        if self.life != Life::Open {
-            return Err(ApiError::Closed);
-        }
+        let now = self.open(now)?;
+        self.catch_up();
         let streams = self.streams();
         if !streams.contains(&stream) {
             return Err(ApiError::NoSuchStream(stream));
@@ -95,23 +110,16 @@ impl Agent {
     }
 
     fn drop_component(&mut self, now: Instant, stream: StreamId, component: ComponentId) {
-        let bases: alloc::vec::Vec<BaseId> = self
-            .gatherer
-            .candidates()
-            .filter(|(of, candidate, _)| *of == stream && candidate.component == component)
-            .map(|(_, _, base)| base)
-            .collect();
-        for checks in self.all_checks_mut() {
-            checks.remove_component(now, stream, component);
-            for base in &bases {
-                checks.remove_base(now, *base);
-            }
-        }
+        self.all_checks_mut().for_each(|checks| checks.remove_component(now, stream, component));
+        self.give_back(|_, adopted| adopted.is_for(stream, component));
+        // Its bases go when the gatherer says so, which is before anything else is done.
         self.gatherer.remove_component(now, stream, component);
         self.generations.forget(stream, component);
-        self.adopted.retain(|adopted| !adopted.is_for(stream, component));
         let index = self.components.iter().position(|part| part.stream == stream && part.id == component);
         let part = index.map(|index| self.components.remove(index));
+        if self.components.iter().all(|other| other.stream != stream) {
+            self.generations.forget_stream(stream);
+        }
         if let Some(path) = part.and_then(|part| part.path) {
             path.revoke();
             self.emit(Event::PathChanged { stream, component });

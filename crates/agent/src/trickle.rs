@@ -3,45 +3,78 @@
 use alloc::vec::Vec;
 
 use floe_check::{Admission, ChecklistSet};
-use floe_pair::{BaseId, Candidate, CandidateType, ComponentId, StreamId};
+use floe_pair::{BaseId, Candidate, CandidateType, ComponentId, StreamId, Ufrag};
 use floe_stun::Instant;
 
 use crate::{
-    agent::{Agent, Life},
-    commands::{Added, Ignored},
+    agent::Agent,
+    commands::{Added, ApiError, Ignored},
     event::Event,
     generation::{Belongs, Early},
 };
 
 impl Agent {
-    /// The peer has no more candidates (RFC 8838 §14), in the newest generation it has told of.
+    /// The peer has no more candidates for any data stream there is now (RFC 8838 §14), in the newest generation it has
+    /// told of. Without effect on a closed agent.
     pub fn remote_gathering_complete(&mut self, now: Instant) {
         let _ = self.remote_gathering_complete_of(now, None);
     }
 
-    /// The same for the generation of a user fragment of the peer (RFC 8840 §4.4 tells it): kept where its
-    /// parameters are still to come, ignored where it is one of the past. `None` means the newest.
-    pub fn remote_gathering_complete_of(&mut self, now: Instant, ufrag: Option<&str>) -> Added {
-        let now = self.advance(now);
-        let belongs = self.belongs(ufrag);
-        if self.life != Life::Open || belongs == Belongs::Past {
-            return Added::Ignored(Ignored::Generation);
+    /// The same for the generation of a user fragment of the peer: kept where its parameters are still to come, ignored
+    /// where it is one of the past. `None` means the newest.
+    ///
+    /// This is the indication of RFC 8840 §4.4 at session level. Where it stands with one data stream,
+    /// [`Agent::remote_stream_complete`] is for it: this here would end the others.
+    ///
+    /// # Errors
+    /// [`ApiError::Closed`].
+    pub fn remote_gathering_complete_of(
+        &mut self,
+        now: Instant,
+        ufrag: Option<&Ufrag>,
+    ) -> Result<Added, ApiError> {
+        let now = self.open(now)?;
+        Ok(self.remote_end(now, None, ufrag))
+    }
+
+    /// The peer has no more candidates for one data stream (RFC 8838 §14): what it tells of later for this stream is
+    /// ignored. The user fragment tells the generation, as in [`Agent::remote_gathering_complete_of`].
+    ///
+    /// # Errors
+    /// [`ApiError::NoSuchStream`], [`ApiError::Closed`].
+    pub fn remote_stream_complete(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        ufrag: Option<&Ufrag>,
+    ) -> Result<Added, ApiError> {
+        let now = self.open(now)?;
+        if self.components.iter().all(|component| component.stream != stream) {
+            return Err(ApiError::NoSuchStream(stream));
         }
-        if let (Belongs::Unknown, Some(ufrag)) = (belongs, ufrag) {
-            self.generations.hold(ufrag, Early::End);
-            return Added::Held;
+        Ok(self.remote_end(now, Some(stream), ufrag))
+    }
+
+    fn remote_end(&mut self, now: Instant, stream: Option<StreamId>, ufrag: Option<&Ufrag>) -> Added {
+        match (self.belongs(ufrag), ufrag) {
+            (Belongs::Past, _) => return Added::Ignored(Ignored::Generation),
+            (Belongs::Unknown, Some(ufrag)) => {
+                self.generations.hold(ufrag.clone(), Early::End(stream));
+                return Added::Held;
+            }
+            (belongs, _) => self.end_of_candidates(now, belongs, stream),
         }
-        self.end_of_candidates(now, belongs);
-        self.pump(now);
+        self.stale = true;
         Added::Added
     }
 
-    /// The peer's end of candidates for a generation.
-    pub(crate) fn end_of_candidates(&mut self, now: Instant, of: Belongs) {
-        let streams = self.streams();
-        let Some(checks) = self.checks_of(of) else { return };
-        for stream in streams {
-            checks.remote_gathering_complete(now, stream);
+    /// The peer's end of candidates for a generation, of one data stream or of all there are.
+    pub(crate) fn end_of_candidates(&mut self, now: Instant, of: Belongs, stream: Option<StreamId>) {
+        let mut next = stream.or_else(|| self.stream_after(None));
+        while let Some(ended) = next {
+            let Some(checks) = self.checks_of(of) else { return };
+            checks.remote_gathering_complete(now, ended);
+            next = if stream.is_some() { None } else { self.stream_after(Some(ended)) };
         }
     }
 
@@ -91,23 +124,39 @@ impl Agent {
         self.checks.add_local_candidate(now, stream, candidate, base);
     }
 
-    /// Gathering is complete for every component there is (RFC 8838 §13).
+    /// Gathering is complete for every component there is: each data stream has its end of candidates, told once in
+    /// each generation (RFC 8838 §13).
     pub(crate) fn end_local(&mut self, now: Instant) {
-        let all: Vec<_> = self.components.iter().map(|component| (component.stream, component.id)).collect();
-        let streams = self.streams();
-        if let Some(standing) = self.generations.standing_mut().filter(|standing| standing.ended != all) {
-            for stream in &streams {
-                standing.checks.local_gathering_complete(now, *stream);
+        let mut next = self.stream_after(None);
+        let mut news = false;
+        while let Some(stream) = next {
+            if let Some(standing) = self.generations.standing_mut() {
+                standing.checks.local_gathering_complete(now, stream);
+                if !standing.ended.contains(&stream) {
+                    standing.ended.push(stream);
+                    let generation = standing.number;
+                    news = true;
+                    self.emit(Event::EndOfCandidates { stream, generation });
+                }
             }
-            standing.ended.clone_from(&all);
+            self.checks.local_gathering_complete(now, stream);
+            if !self.generations.ended.contains(&stream) {
+                self.generations.ended.push(stream);
+                self.emit(Event::EndOfCandidates { stream, generation: self.generations.number });
+            }
+            next = self.stream_after(Some(stream));
+        }
+        if let Some(standing) = self.generations.standing().filter(|_| news) {
             let generation = standing.number;
             self.emit(Event::GatheringComplete { generation });
         }
-        for stream in streams {
-            self.checks.local_gathering_complete(now, stream);
-        }
-        self.generations.ended = all;
         self.emit(Event::GatheringComplete { generation: self.generations.number });
+    }
+
+    /// The data stream that follows this one in the order of their ids.
+    pub(crate) fn stream_after(&self, last: Option<StreamId>) -> Option<StreamId> {
+        let streams = self.components.iter().map(|component| component.stream);
+        streams.filter(|stream| Some(*stream) > last).min()
     }
 
     /// The data streams, each once.
@@ -119,14 +168,12 @@ impl Agent {
     }
 }
 
-/// RFC 8838 §13: no candidate is told after the end of candidates, nor after nomination.
-fn may_tell(
-    checks: &ChecklistSet,
-    ended: &[(StreamId, ComponentId)],
-    stream: StreamId,
-    component: ComponentId,
-) -> bool {
-    !ended.contains(&(stream, component)) && checks.selected(stream, component).is_none()
+/// RFC 8838 §13: no candidate is told after the end of candidates of its data stream, nor after nomination.
+fn may_tell(checks: &ChecklistSet, ended: &[StreamId], stream: StreamId, component: ComponentId) -> bool {
+    // RFC 8445 §8.2: what two lite agents use before they have agreed is none.
+    let is_nominated =
+        checks.selected(stream, component).is_some() && !checks.is_provisional(stream, component);
+    !ended.contains(&stream) && !is_nominated
 }
 
 fn add_base(checks: &mut ChecklistSet, base: BaseId, kind: CandidateType) {

@@ -70,9 +70,12 @@ impl CandidateTable {
                 preferences.insert(*address);
             }
         } else {
-            let locals: Vec<_> =
-                addresses.iter().map(|address| LocalAddress { address: *address, reliable: true }).collect();
-            self.preferences = Some(LocalPreferences::new(&locals));
+            let local = |address: &TransportAddress| LocalAddress { address: *address, reliable: true };
+            self.preferences = Some(if let [only] = addresses {
+                LocalPreferences::new(&[local(only)])
+            } else {
+                LocalPreferences::new(&addresses.iter().map(local).collect::<Vec<_>>())
+            });
         }
     }
 
@@ -146,16 +149,6 @@ impl CandidateTable {
         self.entries.retain(|entry| entry.base != base);
         self.unreported = self.entries.iter().filter(|entry| !entry.reported).count();
         reported
-    }
-
-    /// Takes one server-reflexive candidate away whose mapping changed.
-    pub(crate) fn remove_mapping(&mut self, base: BaseId, address: TransportAddress) {
-        self.entries.retain(|entry| {
-            entry.base != base
-                || entry.candidate.address != address
-                || entry.candidate.kind != CandidateType::ServerReflexive
-        });
-        self.unreported = self.entries.iter().filter(|entry| !entry.reported).count();
     }
 
     /// Takes the server-reflexive candidates of a base away whose addresses are gone.

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use floe_pair::{BaseId, StreamId};
+use floe_pair::{BaseId, StreamId, TransportAddress};
 use floe_stun::Instant;
 
 use crate::{
@@ -22,7 +22,8 @@ impl Gatherer {
     /// allocations in the making are given back, server-reflexive candidates are no longer kept alive (RFC 8445
     /// §8.3.1). Allocations that stand are kept alive until [`Self::release_unused`] or [`Self::close`].
     ///
-    /// A component that is added by [`Self::start`] later is gathered for as ever.
+    /// A component that is added by [`Self::start`] later is gathered for as ever, and kept alive until ICE has concluded
+    /// again.
     pub fn conclude(&mut self, now: Instant) {
         self.advance(now);
         if matches!(self.stage, Stage::Idle | Stage::Concluded | Stage::Closed) {
@@ -96,6 +97,15 @@ impl Gatherer {
         self.clients.touch();
     }
 
+    /// Channels to peers that are not to be kept are no longer refreshed, on every allocation; permissions are.
+    pub fn forget_channels(&mut self, keep: impl Fn(BaseId, TransportAddress) -> bool) {
+        for entry in self.relays.values_mut() {
+            let base = entry.relay.base;
+            entry.relay.client.unbind_other_channels(|peer| keep(base, peer.into()));
+        }
+        self.clients.touch();
+    }
+
     /// What is due of the deadlines of gathering as a whole.
     pub(crate) fn run_deadlines(&mut self) {
         let Stage::Gathering { deadline, end } = &mut self.stage else { return };
@@ -149,14 +159,14 @@ impl Gatherer {
                 late.push((index, None, None, error));
             }
         }
-        for (key, job) in &mut self.reflexive {
+        for (key, job) in self.reflexive.iter_mut() {
             let local = Some(job.local().ip());
             late.extend(
                 job.give_up_waiting()
                     .map(|address| (key.server, local, Some(address), ServerError::NotInTime)),
             );
         }
-        for (key, job) in &mut self.relay_jobs {
+        for (key, job) in self.relay_jobs.iter_mut() {
             if job.give_up_waiting() {
                 let address =
                     self.relays.values().find(|entry| entry.key == *key).map(|entry| entry.relay.server);

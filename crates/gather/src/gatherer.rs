@@ -1,6 +1,6 @@
 //! The gatherer: its inputs and outputs. What it does for each type of candidate is in `host`, `reflexive` and `relay`.
 
-use alloc::{boxed::Box, collections::BTreeSet, vec::Vec};
+use alloc::{boxed::Box, vec::Vec};
 use core::{net::IpAddr, time::Duration};
 
 use floe_pair::{BaseId, Candidate, ComponentId, Place, SocketId, StreamId, TransportAddress};
@@ -70,7 +70,7 @@ pub struct Gatherer {
     pub(crate) now: Instant,
     pub(crate) stage: Stage,
     pub(crate) refreshing: bool,
-    pub(crate) components: BTreeSet<(StreamId, ComponentId)>,
+    pub(crate) components: SortedMap<(StreamId, ComponentId), ()>,
     pub(crate) interfaces_known: bool,
     pub(crate) locals: Vec<Local>,
     pub(crate) skipped: Vec<(Box<str>, IpAddr, SkipReason)>,
@@ -123,7 +123,7 @@ impl Gatherer {
             now: Instant::ORIGIN,
             stage: Stage::Idle,
             refreshing: true,
-            components: BTreeSet::new(),
+            components: SortedMap::new(),
             interfaces_known: false,
             locals: Vec::new(),
             skipped: Vec::new(),
@@ -156,14 +156,22 @@ impl Gatherer {
         let known = self.components.len();
         // A component beyond the limit of hosts could get no socket anyway.
         let room = self.config.limits.hosts.saturating_sub(known);
-        self.components.extend(components.iter().take(room));
+        for component in components.iter().take(room) {
+            self.components.insert(*component, ());
+        }
         if self.stage == Stage::Idle || self.components.len() > known {
-            let end = self.now.after(self.config.patience);
-            let deadline = Some(self.now.after(self.config.deadline)).filter(|deadline| *deadline < end);
-            self.stage = Stage::Gathering { deadline, end };
+            self.begin();
         }
         self.fill();
         self.settle();
+    }
+
+    /// Gathering goes on, or begins, from here. What is found is kept alive until it ends again.
+    pub(crate) fn begin(&mut self) {
+        let end = self.now.after(self.config.patience);
+        let deadline = Some(self.now.after(self.config.deadline)).filter(|deadline| *deadline < end);
+        self.stage = Stage::Gathering { deadline, end };
+        self.refreshing = true;
     }
 
     /// A component is not needed any more: its sockets close, its allocations are released.
@@ -377,6 +385,16 @@ impl Gatherer {
         self.relays.get(base).filter(|entry| entry.relay.server == source).map(|_| *base)
     }
 
+    /// Whether this is an address of this host that candidates come from, whatever its port.
+    pub fn is_local(&self, address: TransportAddress) -> bool {
+        self.locals.iter().any(|local| local.address == address.with_port(0))
+    }
+
+    /// Closes a socket that was meant for a candidate here, unless one lives on it.
+    pub fn give_back(&mut self, socket: SocketId) {
+        self.free(socket);
+    }
+
     /// The candidates found so far that still stand.
     pub fn candidates(&self) -> impl Iterator<Item = (StreamId, &Candidate, BaseId)> {
         self.table.iter()
@@ -392,7 +410,7 @@ impl Gatherer {
         self.advance(now);
         self.stage = Stage::Closed;
         self.drop_jobs(|_| true);
-        for id in core::mem::take(&mut self.asked).into_keys() {
+        for (id, _) in core::mem::take(&mut self.asked) {
             self.out.withdraw(id);
         }
         self.settle();

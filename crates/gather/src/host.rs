@@ -96,8 +96,9 @@ impl Gatherer {
             return;
         }
         let verdicts = judge(interfaces, self.config.rules());
-        let (mut accepted, mut skipped) = (Vec::new(), Vec::new());
-        self.used.clear();
+        let taken = verdicts.iter().filter(|verdict| verdict.is_none()).count();
+        let (mut accepted, mut skipped) = (Vec::with_capacity(taken), Vec::new());
+        self.used = Vec::with_capacity(taken);
         for (interface, verdict) in interfaces.iter().zip(verdicts) {
             match verdict {
                 None => {
@@ -118,6 +119,7 @@ impl Gatherer {
         accepted.retain(|address| self.locals.iter().all(|local| local.address != *address));
         if !accepted.is_empty() {
             self.table.rank(&accepted);
+            self.locals.reserve_exact(accepted.len());
         }
         for address in accepted {
             let id = LocalId(self.number());
@@ -176,6 +178,7 @@ impl Gatherer {
     }
 
     /// Each name is resolved once in the life of the gatherer (T32): a name that changes meanwhile leads nowhere else.
+    /// One that could not be resolved is asked about again by a restart.
     fn ask_names(&mut self) {
         for index in 0..self.servers.len() {
             let Some(state) =
@@ -197,10 +200,10 @@ impl Gatherer {
         let Some(port) = self.config.servers.get(server).map(|server| server.url.port()) else { return };
         let (addresses, error) = match answer {
             Answer::Resolved(ips) => known(&ips, port, loopback),
-            Answer::Failed(failure) => (Addresses::None, Some(ServerError::Resolve(failure))),
+            Answer::Failed(failure) => (Addresses::Unresolved, Some(ServerError::Resolve(failure))),
             other => {
                 self.decline(&other);
-                (Addresses::None, Some(ServerError::Resolve(RequestFailure::Other)))
+                (Addresses::Unresolved, Some(ServerError::Resolve(RequestFailure::Other)))
             }
         };
         if let Some(state) = self.servers.get_mut(server) {
@@ -213,20 +216,22 @@ impl Gatherer {
 
     /// RFC 8445 §5.1.1.1: a socket on each address for each component.
     fn ask_hosts(&mut self) {
-        let all = self.locals.iter().flat_map(|local| {
-            self.components
-                .iter()
-                .map(|&(stream, component)| (HostKey { local: local.id, stream, component }, local.address))
-        });
-        let new: Vec<_> = all.filter(|(key, _)| !self.hosts.contains_key(key)).collect();
-        for (key, local) in new {
-            if self.hosts.len() >= self.config.limits.hosts {
-                self.out.limit(Limit::Hosts);
-                return;
+        for place in 0..self.locals.len() {
+            let Some(&Local { id: local, address }) = self.locals.get(place) else { return };
+            for place in 0..self.components.len() {
+                let Some(&(stream, component)) = self.components.key_at(place) else { break };
+                let key = HostKey { local, stream, component };
+                if self.hosts.contains_key(&key) {
+                    continue;
+                }
+                if self.hosts.len() >= self.config.limits.hosts {
+                    self.out.limit(Limit::Hosts);
+                    return;
+                }
+                self.hosts.insert(key, Host::Asked);
+                let id = self.ask(Ask::Host(key));
+                self.out.request(Request::BindUdp { id, local: address, shareable: true });
             }
-            self.hosts.insert(key, Host::Asked);
-            let id = self.ask(Ask::Host(key));
-            self.out.request(Request::BindUdp { id, local, shareable: true });
         }
     }
 
@@ -335,7 +340,7 @@ impl Gatherer {
                 if reachable.is_empty() {
                     continue;
                 }
-                for &(stream, component) in &self.components {
+                for &(stream, component) in self.components.keys() {
                     let key = JobKey { server, local: local.id, stream, component };
                     if self.relay_jobs.contains_key(&key) {
                         continue;

@@ -202,7 +202,10 @@ pub(crate) const fn is_link_local(ip: IpAddr) -> bool {
 }
 
 fn skip_duplicates(interfaces: &[Interface], verdicts: &mut [Option<SkipReason>]) {
-    let mut taken: Vec<&Interface> = Vec::new();
+    if interfaces.len() < 2 {
+        return;
+    }
+    let mut taken: Vec<&Interface> = Vec::with_capacity(interfaces.len().min(MAX_INTERFACES));
     for (interface, verdict) in interfaces.iter().zip(verdicts).filter(|(_, verdict)| verdict.is_none()) {
         // The same link-local address may live on every link.
         let same = |other: &&Interface| {

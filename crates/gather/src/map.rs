@@ -1,7 +1,6 @@
 //! A small map.
 
 use alloc::vec::Vec;
-use core::slice;
 
 /// Entries in order of their keys, in one piece of memory that grows from one entry on and is given back with the last:
 /// most agents have one host, no server and no relay, and the nodes of a tree are made for eleven entries. Every table
@@ -42,16 +41,16 @@ impl<K, V> SortedMap<K, V> {
         self.list.iter().map(|(key, _)| key)
     }
 
+    pub(crate) fn key_at(&self, place: usize) -> Option<&K> {
+        self.list.get(place).map(|(key, _)| key)
+    }
+
     pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
         self.list.iter().map(|(_, value)| value)
     }
 
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
         self.list.iter_mut().map(|(_, value)| value)
-    }
-
-    pub(crate) fn into_keys(self) -> impl Iterator<Item = K> {
-        self.list.into_iter().map(|(key, _)| key)
     }
 
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
@@ -69,12 +68,7 @@ impl<K, V> SortedMap<K, V> {
 impl<K: Ord, V> SortedMap<K, V> {
     #[inline]
     fn place(&self, key: &K) -> Result<usize, usize> {
-        match self.list.as_slice() {
-            // What is usual, without a loop.
-            [] => Err(0),
-            [(only, _)] if only == key => Ok(0),
-            list => list.binary_search_by(|(known, _)| known.cmp(key)),
-        }
+        self.list.binary_search_by(|(known, _)| known.cmp(key))
     }
 
     #[inline]
@@ -118,15 +112,6 @@ impl<K, V> IntoIterator for SortedMap<K, V> {
 
     fn into_iter(self) -> Self::IntoIter {
         self.list.into_iter()
-    }
-}
-
-impl<'a, K, V> IntoIterator for &'a mut SortedMap<K, V> {
-    type Item = (&'a K, &'a mut V);
-    type IntoIter = core::iter::Map<slice::IterMut<'a, (K, V)>, fn(&'a mut (K, V)) -> Self::Item>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.list.iter_mut().map(|(key, value)| (&*key, value))
     }
 }
 

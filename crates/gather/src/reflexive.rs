@@ -373,7 +373,7 @@ impl Gatherer {
         let old = core::mem::replace(&mut keeper.mapped, mapped);
         keeper.alternate = !keeper.alternate;
         let alternate = keeper.alternate;
-        self.table.remove_mapping(job.base, old);
+        self.table.remove_mappings(job.base, |known| known == old);
         self.add_reflexive(key, server, mapped, alternate);
     }
 
@@ -406,7 +406,7 @@ impl Gatherer {
         let (now, schedule, refresh) = (self.now, self.schedule(), self.config.refresh);
         let (mut floor, ta) = (self.floor, self.config.ta);
         let mut failed = Vec::new();
-        for (key, job) in &mut self.reflexive {
+        for (key, job) in self.reflexive.iter_mut() {
             for (_, transaction) in job.transactions() {
                 if transaction.poll_timeout().is_none_or(|due| now < due.max(floor)) {
                     continue;

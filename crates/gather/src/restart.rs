@@ -10,12 +10,14 @@ use crate::{
     gatherer::{Gatherer, Stage},
     host::Ask,
     request::RequestId,
+    server::Addresses,
 };
 
 impl Gatherer {
     /// A new generation begins. Sockets and allocations stay with their candidates. Mappings that were not kept alive
     /// any more are asked for again, and their candidates come again once the servers have answered; allocations that
-    /// were lost or never granted are asked for again too, on sockets of their own. [`Event::Complete`] comes again.
+    /// were lost or never granted are asked for again too, on sockets of their own, and so are names that could not be
+    /// resolved. [`Event::Complete`] comes again.
     /// Without effect before [`Gatherer::start`].
     ///
     /// [`Event::Complete`]: crate::Event::Complete
@@ -24,7 +26,6 @@ impl Gatherer {
         if matches!(self.stage, Stage::Idle | Stage::Closed) {
             return;
         }
-        self.refreshing = true;
         let kept: Vec<(BaseId, TransportAddress)> =
             self.reflexive.values().filter_map(crate::reflexive::ReflexiveJob::kept).collect();
         self.reflexive.retain(|_, job| !job.is_ended());
@@ -33,12 +34,12 @@ impl Gatherer {
             self.table.remove_mappings(base, |address| !kept.contains(&(base, address)));
         }
         self.relay_jobs.retain(|_, job| job.wants_allocation());
-        self.stage = Stage::Gathering {
-            deadline: Some(self.now.after(self.config.deadline)),
-            end: self.now.after(self.config.patience),
-        };
+        self.begin();
         for server in &mut self.servers {
             server.late = false;
+            if server.addresses == Addresses::Unresolved {
+                server.addresses = Addresses::Wanted;
+            }
         }
         self.fill();
         self.settle();

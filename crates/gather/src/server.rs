@@ -44,6 +44,8 @@ pub(crate) enum Addresses {
     Wanted,
     /// The resolver was asked.
     Asked,
+    /// The resolver gave no answer: a restart asks again.
+    Unresolved,
     /// The usable ones, best first.
     Known(Vec<TransportAddress>),
     /// There are none, or nothing is asked of this server.

@@ -1,5 +1,6 @@
 //! Whole gatherings on a virtual clock, against scripted servers.
 
+mod again;
 mod hosts;
 mod lab;
 mod reflexive;

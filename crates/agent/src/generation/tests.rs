@@ -58,15 +58,18 @@ fn trk_10_past_fragments_and_held_candidates_are_bounded() {
     for number in 0..100 {
         generations.leave(format!("past{number}").parse().unwrap());
     }
-    assert!(generations.is_past("past99") && generations.is_past("past92") && !generations.is_past("past91"));
+    let is_past = |name: &str| generations.is_past(&name.parse().unwrap());
+    assert!(is_past("past99") && is_past("past92") && !is_past("past91"));
+    let [even, uneven, none]: [Ufrag; 3] = ["even", "uneven", "none"].map(|name| name.parse().unwrap());
     for number in 0..300 {
-        generations.hold(if number % 2 == 0 { "even" } else { "uneven" }, Early::End);
+        let ufrag = if number % 2 == 0 { &even } else { &uneven };
+        generations.hold(ufrag.clone(), Early::End(None));
     }
     assert_eq!(generations.held.len(), MOST_HELD);
-    assert_eq!(generations.take_held("even").len(), MOST_HELD / 2);
+    assert_eq!(generations.take_held(&even).len(), MOST_HELD / 2);
     assert_eq!(generations.held.len(), MOST_HELD / 2);
-    assert!(generations.take_held("none").is_empty());
+    assert!(generations.take_held(&none).is_empty());
     // What was held for parameters that are of the past now is of no use.
-    generations.leave("uneven".parse().unwrap());
-    assert!(generations.take_held("uneven").is_empty());
+    generations.leave(uneven.clone());
+    assert!(generations.take_held(&uneven).is_empty());
 }

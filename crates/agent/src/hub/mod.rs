@@ -8,7 +8,7 @@ mod timers;
 use alloc::vec::Vec;
 
 use floe_gather::{Answer, Request, RequestId};
-use floe_pair::{ComponentId, SocketId, StreamId};
+use floe_pair::{ComponentId, Place, SocketId, StreamId, TransportAddress};
 use floe_stun::Instant;
 
 use self::{
@@ -47,6 +47,8 @@ pub struct Hub {
     routes: Routes,
     pacer: Pacer,
     agenda: Agenda,
+    /// Sockets that agents had shared until the last of them was removed: to be closed.
+    orphans: Vec<(AgentKey, SocketId)>,
 }
 
 #[derive(Debug, Default)]
@@ -61,8 +63,9 @@ impl Hub {
         Self::default()
     }
 
-    /// Takes an agent in. Its local user fragment should be like no other's here: of two the later one is not found
-    /// by it on shared sockets.
+    /// Takes an agent in. Its local user fragment should be like no other's here but that of an agent it was forked from:
+    /// of several on one socket a check is for the one whose peer it names, and where none knows that peer for the first
+    /// that has none.
     pub fn insert(&mut self, agent: Agent) -> AgentKey {
         let index = self.free.pop().unwrap_or_else(|| {
             self.agents.push(Slot::default());
@@ -86,28 +89,26 @@ impl Hub {
         let parent = self.agent(key).ok_or(ForkError::Closed)?;
         let child = parent.fork(now, seed)?;
         let sockets = child.adopted_sockets();
-        let talks: Vec<_> = parent
-            .pairs()
-            .filter_map(|pair| Some((parent.place_of(pair.base)?, pair.remote.address)))
-            .collect();
+        let talks = parent.talks();
         let fork = self.insert(child);
         for socket in sockets {
             self.routes.join(socket, key, fork);
         }
         for (place, remote) in talks {
-            self.routes.learn(place, remote, key);
+            self.learn(place, remote, key);
         }
         Ok(fork)
     }
 
-    /// Gives an agent back; whatever it still wanted to send or say is in it.
+    /// Gives an agent back; whatever it still wanted to send or say is in it. Its sockets are the driver's to close. Those
+    /// that it shared with forks, and nobody uses any more, are asked to be closed ([`Hub::poll_request`]).
     pub fn remove(&mut self, key: AgentKey) -> Option<Agent> {
         let slot = self.agents.get_mut(place(key)).filter(|slot| slot.generation == key.generation)?;
         let agent = slot.agent.take()?;
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(key.index);
         self.timers.set(place(key), None);
-        self.routes.remove(key);
+        self.orphans.extend(self.routes.remove(key).into_iter().map(|socket| (key, socket)));
         Some(agent)
     }
 
@@ -161,7 +162,7 @@ impl Hub {
                 let result = self.offer(now, key, received);
                 if matches!(result.1, Handled::Taken) {
                     // It was authentic: from now on what comes from there may be for this agent.
-                    self.routes.learn(at, source, key);
+                    self.learn(at, source, key);
                 }
                 result
             }
@@ -201,22 +202,27 @@ impl Hub {
     /// The next datagram to send, written into `buffer`.
     pub fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<(AgentKey, Transmit)> {
         let (key, transmit) = self.next_output(Task::Transmit, |agent| agent.poll_transmit(buffer))?;
-        self.routes.note_transmit(key, &transmit, buffer);
+        if !self.routes.note_transmit(key, &transmit, buffer) {
+            self.tidy(key);
+            self.routes.note_transmit(key, &transmit, buffer);
+        }
         Some((key, transmit))
     }
 
     /// The next thing that only the driver can do, and for whom.
     pub fn poll_request(&mut self) -> Option<(AgentKey, Request)> {
-        let (key, request) = loop {
+        if let Some((key, socket)) = self.orphans.pop() {
+            return Some((key, Request::Close { socket }));
+        }
+        loop {
             let (key, request) = self.next_output(Task::Request, Agent::poll_request)?;
             // With its last request taken an agent may be closed.
             self.agenda.add(place(key), Task::Event);
             match &request {
                 Request::Close { socket } if !self.routes.disown(*socket, key) => {}
-                _ => break (key, request),
+                _ => return Some((key, request)),
             }
-        };
-        Some((key, request))
+        }
     }
 
     /// The next event, and whose it is.
@@ -266,7 +272,7 @@ impl Hub {
         received: Received<'a>,
     ) -> (Option<AgentKey>, Handled<'a>) {
         let Received { socket, local_ip, source, ecn, mut payload } = received;
-        let at = floe_pair::Place { socket, local_ip: local_ip.to_canonical() };
+        let at = Place { socket, local_ip: local_ip.to_canonical() };
         for turn in 0.. {
             let Some(key) = self.routes.sharers(at, source).iter().nth_back(turn).copied() else { break };
             match self.offer(now, key, Received { socket, local_ip, source, ecn, payload }) {
@@ -280,7 +286,7 @@ impl Hub {
     /// Whom a request on a shared socket is for: the first part of its user name is the local one, the second tells
     /// forks apart. One without a peer yet takes what no other knows.
     fn named(&self, payload: &[u8]) -> Option<AgentKey> {
-        let (keys, remote) = self.routes.named_in(payload)?;
+        let (keys, [own, remote]) = self.routes.named_in(payload)?;
         if let [only] = keys {
             return Some(*only);
         }
@@ -288,7 +294,7 @@ impl Hub {
             keys.iter().copied().find(|key| self.agent(*key).is_some_and(fits))
         };
         find(&|agent| agent.is_peer(remote))
-            .or_else(|| find(&|agent| agent.remote_parameters().is_none()))
+            .or_else(|| find(&|agent| agent.awaits_peer(own)))
             .or_else(|| keys.first().copied())
     }
 
@@ -308,6 +314,21 @@ impl Hub {
             .or_else(|| sharers.last().copied())
     }
 
+    /// An agent talks to this address over this place.
+    fn learn(&mut self, place: Place, source: TransportAddress, key: AgentKey) {
+        if !self.routes.learn(place, source, key) {
+            self.tidy(key);
+            self.routes.learn(place, source, key);
+        }
+    }
+
+    /// Forgets whom an agent talks to no more.
+    fn tidy(&mut self, key: AgentKey) {
+        if let Some(agent) = self.slot(key).and_then(|slot| slot.agent.as_ref()) {
+            self.routes.keep(key, &agent.talks());
+        }
+    }
+
     /// Takes over the deadlines of the agents that were touched.
     fn settle(&mut self) {
         while let Some(index) = self.agenda.next(Task::Deadline) {
@@ -318,6 +339,7 @@ impl Hub {
                     let index = u32::try_from(index).unwrap_or(u32::MAX);
                     let key = AgentKey { index, generation: slot.generation };
                     self.routes.name(agent.fragments().map(floe_pair::Ufrag::as_str), key);
+                    self.routes.keep(key, &agent.talks());
                 }
                 agent.poll_timeout()
             });

@@ -1,6 +1,10 @@
 //! Which agent a datagram on a shared socket is for.
 
-use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, VecDeque},
+    vec::Vec,
+};
 
 use floe_pair::{Place, SocketId, TransportAddress};
 use floe_stun::{
@@ -12,7 +16,8 @@ use super::{AgentKey, requests::Requests};
 use crate::io::{Transmit, TransmitKind};
 
 /// Peers' addresses known for one agent: its pairs over all components, with room for peer-reflexive ones. When
-/// full, further ones are not noted: checks from there are found by their user name all the same.
+/// full, those go that no pair of it leads to; if there is none, the oldest, which is noted again with the next check
+/// there.
 const MOST_ROUTES_PER_AGENT: usize = 1024;
 /// Agents that are known to talk to one address over one place, as between two endpoints of one port each. Each is
 /// asked whether data from there is its own. When full, further ones are found by user name and transaction id only.
@@ -44,7 +49,8 @@ enum Owner {
 #[derive(Debug, Default)]
 struct Noted {
     sockets: Vec<SocketId>,
-    routes: Vec<Route>,
+    /// The oldest first.
+    routes: VecDeque<Route>,
     /// The user fragments of its generations.
     ufrags: Vec<Box<str>>,
 }
@@ -140,8 +146,10 @@ impl Routes {
         }
     }
 
-    pub(super) fn remove(&mut self, key: AgentKey) {
-        let Some(noted) = self.of_agent.remove(&key) else { return };
+    /// An agent is gone. Returns the sockets that it shared with others and nobody uses any more.
+    pub(super) fn remove(&mut self, key: AgentKey) -> Vec<SocketId> {
+        let Some(noted) = self.of_agent.remove(&key) else { return Vec::new() };
+        let mut orphans = Vec::new();
         for ufrag in &noted.ufrags {
             self.unname(ufrag, key);
         }
@@ -151,15 +159,34 @@ impl Routes {
             }
             if let Some(users) = self.users.get_mut(&socket) {
                 *users = users.saturating_sub(1);
+                if *users == 0 {
+                    self.users.remove(&socket);
+                    self.owners.remove(&socket);
+                    orphans.push(socket);
+                }
             }
         }
         for route in noted.routes {
-            if let Some(sharers) = self.sharers.get_mut(&route) {
-                sharers.retain(|other| *other != key);
-                if sharers.is_empty() {
-                    self.sharers.remove(&route);
-                }
+            unshare(&mut self.sharers, &route, key);
+        }
+        orphans
+    }
+
+    /// An agent talks to these, in order, and to nobody else. Where it has no room for another one then the oldest goes.
+    pub(super) fn keep(&mut self, key: AgentKey, talks: &[Route]) {
+        let Some(noted) = self.of_agent.get_mut(&key) else { return };
+        let sharers = &mut self.sharers;
+        noted.routes.retain(|route| {
+            let kept = talks.binary_search(route).is_ok();
+            if !kept {
+                unshare(sharers, route, key);
             }
+            kept
+        });
+        if noted.routes.len() >= MOST_ROUTES_PER_AGENT
+            && let Some(oldest) = noted.routes.pop_front()
+        {
+            unshare(sharers, &oldest, key);
         }
     }
 
@@ -189,49 +216,65 @@ impl Routes {
         self.sharers.get(&(place, source)).map_or(&[], Vec::as_slice)
     }
 
-    /// An agent talks to this address over this place: it has checked it, or took a check from there.
-    pub(super) fn learn(&mut self, place: Place, source: TransportAddress, key: AgentKey) {
+    /// An agent talks to this address over this place: it has checked it, or took a check from there. False where it has
+    /// no room for it ([`Routes::keep`]).
+    pub(super) fn learn(&mut self, place: Place, source: TransportAddress, key: AgentKey) -> bool {
         if self.owners.get(&place.socket) != Some(&Owner::Shared) {
-            return;
+            return true;
         }
         let route = (place, source);
         let sharers = self.sharers.get(&route).map_or(&[][..], Vec::as_slice);
         if sharers.len() >= MOST_SHARERS || sharers.contains(&key) {
-            return;
+            return true;
         }
         let noted = self.of_agent.entry(key).or_default();
-        if noted.routes.len() < MOST_ROUTES_PER_AGENT {
-            noted.routes.push(route);
+        let room = noted.routes.len() < MOST_ROUTES_PER_AGENT;
+        if room {
+            noted.routes.push_back(route);
             self.sharers.entry(route).or_default().push(key);
         }
+        room
     }
 
-    /// A datagram of `key` is about to leave: its answer comes back to it.
-    pub(super) fn note_transmit(&mut self, key: AgentKey, transmit: &Transmit, buffer: &[u8]) {
+    /// A datagram of `key` is about to leave: its answer comes back to it. False as in [`Routes::learn`].
+    pub(super) fn note_transmit(&mut self, key: AgentKey, transmit: &Transmit, buffer: &[u8]) -> bool {
         if self.owners.get(&transmit.from.socket) != Some(&Owner::Shared) {
-            return;
+            return true;
         }
         match transmit.kind {
             TransmitKind::Check | TransmitKind::Consent => {
-                self.learn(transmit.from, transmit.to, key);
+                if !self.learn(transmit.from, transmit.to, key) {
+                    return false;
+                }
                 // Where one agent alone talks to the address, the address is enough.
                 if self.sharers(transmit.from, transmit.to) == [key] {
-                    return;
+                    return true;
                 }
             }
             TransmitKind::Gathering | TransmitKind::Relay => {}
-            TransmitKind::Response | TransmitKind::Keepalive | TransmitKind::Data => return,
+            TransmitKind::Response | TransmitKind::Keepalive | TransmitKind::Data => return true,
         }
         if let Some(id) = buffer.get(8..).and_then(|rest| rest.first_chunk::<12>()) {
             self.requests.note(TransactionId(*id), key);
         }
+        true
     }
 
-    /// The agents with the first part of a request's user name, and its second part, which names the peer.
-    pub(super) fn named_in<'a>(&self, payload: &'a [u8]) -> Option<(&[AgentKey], &'a str)> {
+    /// The agents with the first part of a request's user name, and both parts, of which the second names the peer.
+    pub(super) fn named_in<'a>(&self, payload: &'a [u8]) -> Option<(&[AgentKey], [&'a str; 2])> {
         let message = Message::parse(payload).ok()?;
         let username = message.raw(AttributeType::USERNAME)?;
         let (local, remote) = core::str::from_utf8(username).ok()?.split_once(':')?;
-        Some((self.ufrags.get(local)?, remote))
+        Some((self.ufrags.get(local)?, [local, remote]))
+    }
+}
+
+/// An agent does not talk over this route any more.
+fn unshare(sharers: &mut BTreeMap<Route, Vec<AgentKey>>, route: &Route, key: AgentKey) {
+    if let Some(known) = sharers.get_mut(route) {
+        known.retain(|other| *other != key);
+        if known.is_empty() {
+            sharers.remove(route);
+        }
     }
 }

@@ -5,7 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use floe_check::{ChecklistSet, Outcome};
 use floe_gather::ServerError;
-use floe_pair::{BaseId, Candidate, ComponentId, StreamId, TransportAddress};
+use floe_pair::{BaseId, CandidateType, ComponentId, StreamId, TransportAddress};
 use floe_stun::{Class, Instant, Message, attribute::ErrorCode};
 
 use super::{
@@ -60,7 +60,9 @@ impl Ledger {
     /// Something the gatherer said.
     pub(crate) fn on_gathering(&mut self, now: Instant, event: &floe_gather::Event) {
         match event {
-            floe_gather::Event::Candidate { candidate, .. } => self.local.add(candidate),
+            floe_gather::Event::Candidate { candidate, .. } => {
+                self.local.add(candidate.kind, candidate.address);
+            }
             floe_gather::Event::ServerFailed { server, local, address, error } => {
                 self.server_failed(now, *server, *local, *address, error);
             }
@@ -107,8 +109,8 @@ impl Ledger {
     }
 
     /// A candidate the peer has signalled.
-    pub(crate) fn on_remote(&mut self, candidate: &Candidate) {
-        self.remote.add(candidate);
+    pub(crate) fn on_remote(&mut self, kind: CandidateType, address: TransportAddress) {
+        self.remote.add(kind, address);
     }
 
     /// A candidate the peer has signalled that is of no use.

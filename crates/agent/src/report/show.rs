@@ -3,6 +3,7 @@
 use core::fmt;
 
 use floe_check::{Failure, PairState};
+use floe_gather::SkipReason;
 
 use super::{CandidateCounts, Count, Cut, ErrorCount, PairRecord, Report, ServerReport, Side, Verdict};
 use crate::event::State;
@@ -87,8 +88,40 @@ fn listed<T: fmt::Display>(f: &mut fmt::Formatter<'_>, counts: &[Count<T>]) -> f
     Ok(())
 }
 
+fn wrong_credentials(f: &mut fmt::Formatter<'_>, by: Side, code: Option<u16>, times: u64) -> fmt::Result {
+    let whose = match (by, code) {
+        (Side::Us, _) => "its checks are refused",
+        (Side::Peer, Some(_)) => "the peer refuses the checks",
+        (Side::Peer, None) => "answers without the right integrity",
+    };
+    write!(f, "wrong password or user fragment: {whose}")?;
+    match code {
+        Some(code) => write!(f, ", {code} x {times}"),
+        None => write!(f, " x {times}"),
+    }
+}
+
+fn no_local_candidates(
+    f: &mut fmt::Formatter<'_>,
+    interfaces: usize,
+    skipped: &[Count<SkipReason>],
+    sockets: usize,
+) -> fmt::Result {
+    if interfaces == 0 {
+        return f.write_str("no local candidates: this host has no address");
+    }
+    write!(f, "no local candidates from {interfaces} addresses")?;
+    if !skipped.is_empty() {
+        f.write_str(", skipped: ")?;
+        listed(f, skipped)?;
+    }
+    if sockets > 0 {
+        write!(f, ", no socket on {sockets}")?;
+    }
+    Ok(())
+}
+
 impl fmt::Display for Verdict {
-    #[allow(clippy::too_many_lines, reason = "one arm for each verdict, each one line of text")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ConsentExpired { stream, component } => {
@@ -106,18 +139,7 @@ impl fmt::Display for Verdict {
             }
             Self::RoleConflict { answers } => write!(f, "role conflict does not settle: 487 x {answers}"),
             Self::NominationRefused { code } => write!(f, "the peer refused the nomination: {code}"),
-            Self::WrongCredentials { by, code, times } => {
-                let whose = match (by, code) {
-                    (Side::Us, _) => "its checks are refused",
-                    (Side::Peer, Some(_)) => "the peer refuses the checks",
-                    (Side::Peer, None) => "answers without the right integrity",
-                };
-                write!(f, "wrong password or user fragment: {whose}")?;
-                match code {
-                    Some(code) => write!(f, ", {code} x {times}"),
-                    None => write!(f, " x {times}"),
-                }
-            }
+            Self::WrongCredentials { by, code, times } => wrong_credentials(f, *by, *code, *times),
             Self::NoRemoteParameters => f.write_str("remote sent no parameters"),
             Self::NoRemoteCandidates { ignored } if ignored.is_empty() => {
                 f.write_str("remote sent no candidates")
@@ -135,19 +157,8 @@ impl fmt::Display for Verdict {
                 write!(f, "all UDP to {kind} dropped: no answer from {server}")
             }
             Self::ServerFailed { server, error } => write!(f, "{server} gave no candidate: {error}"),
-            Self::NoLocalCandidates { interfaces: 0, .. } => {
-                f.write_str("no local candidates: this host has no address")
-            }
             Self::NoLocalCandidates { interfaces, skipped, sockets } => {
-                write!(f, "no local candidates from {interfaces} addresses")?;
-                if !skipped.is_empty() {
-                    f.write_str(", skipped: ")?;
-                    listed(f, skipped)?;
-                }
-                if *sockets > 0 {
-                    write!(f, ", no socket on {sockets}")?;
-                }
-                Ok(())
+                no_local_candidates(f, *interfaces, skipped, *sockets)
             }
             Self::NoCommonFamily { local_is_v4 } => {
                 let (local, remote) = if *local_is_v4 { ("IPv4", "IPv6") } else { ("IPv6", "IPv4") };

@@ -2,11 +2,11 @@
 
 use core::time::Duration;
 
-use floe_agent::{Added, Agent, AgentConfig, ApiError, ConfigError, Ignored};
+use floe_agent::{Added, Agent, AgentConfig, ApiError, ConfigError, Ignored, PairId};
 use floe_pair::{ComponentId, Pwd, Role, StreamId, Ufrag};
 use floe_stun::Instant;
 
-use crate::world::{STREAM, World};
+use crate::world::{STREAM, World, ms};
 
 const NOW: Instant = Instant::from_millis(1);
 
@@ -28,6 +28,7 @@ fn remote_candidates_of_no_use_are_ignored_with_the_reason() {
         ("candidate:1 1 udp 1 ff02::1 9 typ host", Added::Ignored(Ignored::Address)),
         ("candidate:1 2 udp 1 192.0.2.1 9 typ host", Added::Ignored(Ignored::Component)),
         ("candidate:1 1 udp 1 192.0.2.1 9 typ host ufrag none", Added::Held),
+        ("candidate:1 1 udp 1 192.0.2.1 9 typ host ufrag no_fragment", Added::Added),
         (ours.as_str(), Added::Added),
         ("candidate:1 1 udp 1 192.0.2.1 9 typ host", Added::Added),
     ];
@@ -54,6 +55,74 @@ fn other_parameters_of_the_peer_are_a_restart() {
     assert_eq!(agent.set_remote_parameters(NOW, first.clone()), Err(ApiError::OldGeneration));
     agent.close(NOW);
     assert_eq!(agent.set_remote_parameters(NOW, first), Err(ApiError::Closed));
+}
+
+/// What an agent that is closed does not do it does not say it has done.
+#[test]
+fn every_command_on_a_closed_agent_says_so() {
+    let mut agent = agent(1);
+    let address = "192.0.2.1:9".parse().unwrap();
+    let ufrag: Ufrag = "peer".parse().unwrap();
+    let component = (StreamId(0), ComponentId::RTP);
+    agent.close(NOW);
+    let closed = Err(ApiError::Closed);
+    assert_eq!(agent.rank(NOW, PairId(0), 1), closed);
+    assert_eq!(agent.veto(NOW, PairId(0), true), closed);
+    assert_eq!(agent.pin(NOW, PairId(0), true), closed);
+    assert_eq!(agent.keep(NOW, PairId(0), true), closed);
+    assert_eq!(agent.nominate(NOW, PairId(0)), closed);
+    assert_eq!(agent.reconcile(NOW, component.0, component.1, address, address), Err(ApiError::Closed));
+    assert_eq!(agent.restart(NOW), Err(ApiError::Closed));
+    assert_eq!(agent.rollback(NOW), closed);
+    assert_eq!(agent.remove_component(NOW, component.0, component.1), closed);
+    assert_eq!(agent.remote_gathering_complete_of(NOW, Some(&ufrag)), Err(ApiError::Closed));
+    assert_eq!(agent.remote_stream_complete(NOW, STREAM, None), Err(ApiError::Closed));
+}
+
+/// A command with an id from before a restart meets no other pair than the one that was meant.
+#[test]
+fn p17_an_id_of_a_pair_of_another_generation_names_none() {
+    let mut world = World::new(2);
+    let ids = world.pair([0, 1], 1);
+    world.connect(&ids, ms(5_000));
+    let first = |world: &World| world.agent(ids[0]).pairs().next().unwrap().id;
+    let all = |world: &mut World, pair: PairId| {
+        world.command(ids[0], |now, agent| {
+            [
+                agent.rank(now, pair, 1),
+                agent.veto(now, pair, false),
+                agent.pin(now, pair, false),
+                agent.keep(now, pair, false),
+                agent.nominate(now, pair),
+            ]
+        })
+    };
+    let mut known = vec![first(&world)];
+    assert_eq!(all(&mut world, known[0]), [Ok(()); 5], "it is the selected one");
+    for _ in 0..3 {
+        world.command(ids[0], |now, agent| agent.restart(now).unwrap());
+        world.run_for(ms(10_000));
+        for old in &known {
+            assert_eq!(all(&mut world, *old), [Err(ApiError::NoSuchPair(*old)); 5]);
+        }
+        let new = first(&world);
+        assert_eq!(all(&mut world, new), [Ok(()); 5]);
+        known.push(new);
+    }
+    // What an unanswered restart has named is named by nothing once it is taken back.
+    world.part(ids);
+    let old = *known.last().unwrap();
+    world.command(ids[0], |now, agent| {
+        agent.restart(now).unwrap();
+        agent.rollback(now).unwrap();
+    });
+    assert_eq!(all(&mut world, old), [Ok(()); 5], "its pair is there again");
+    let early = world.agent(ids[0]).pairs().map(|pair| pair.id).max().unwrap();
+    world.add_address(ids[0], "198.51.100.77");
+    world.join_again(ids);
+    world.command(ids[0], |now, agent| agent.restart(now).unwrap());
+    world.run_for(ms(10_000));
+    assert!(world.agent(ids[0]).pairs().all(|pair| pair.id > early));
 }
 
 #[test]
@@ -83,6 +152,18 @@ fn configurations_that_cannot_be_used_are_refused() {
         refusal(&|config| config.streams = vec![(STREAM, twice.clone())]),
         Some(ConfigError::ComponentTwice(STREAM))
     );
+    // RFC 8839 §5.1: in whatever order, from 1 and one by one.
+    let id = |id| ComponentId::new(id).expect("1 to 256");
+    for (ids, gap) in [
+        (vec![id(2), id(1)], None),
+        (vec![id(3), id(1), id(2)], None),
+        ((1..=256).map(id).collect(), None),
+        (vec![id(2)], Some(ConfigError::ComponentGap(STREAM))),
+        (vec![id(1), id(7)], Some(ConfigError::ComponentGap(STREAM))),
+        (vec![id(3), id(2)], Some(ConfigError::ComponentGap(STREAM))),
+    ] {
+        assert_eq!(refusal(&|config| config.streams = vec![(STREAM, ids.clone())]), gap, "{ids:?}");
+    }
     let long = || Ufrag::from_bytes(&[b'a'; 33]).unwrap();
     let pwd = || Pwd::from_bytes(&[b'p'; 22]).unwrap();
     assert_eq!(

@@ -1,7 +1,7 @@
 //! One offer, several answers (RFC 8839 §7.3).
 
-use floe_agent::{Event, State, TransmitKind};
-use floe_pair::{CandidateLine, CandidateType, Role};
+use floe_agent::{Event, Interface, InterfaceFlags, State, TransmitKind};
+use floe_pair::{CandidateLine, CandidateType, ComponentId, Role};
 
 use crate::world::{COMPONENT, Id, STREAM, World, asking, ms};
 
@@ -44,7 +44,7 @@ fn offer(world: &mut World, from: Id, to: Id) {
         })
         .collect();
     for line in lines {
-        let _ = world.command(to, |now, agent| agent.add_remote_candidate(now, STREAM, &line).unwrap());
+        world.command(to, |now, agent| agent.add_remote_candidate(now, STREAM, &line).unwrap());
     }
 }
 
@@ -107,6 +107,105 @@ fn a_socket_lives_as_long_as_any_of_its_agents() {
     world.run_for(ms(4_000));
     assert!(world.nodes[0].ports.is_empty(), "and no longer");
     assert_eq!(world.server.allocations(), 0);
+}
+
+/// A fork that never uses the sockets it was given keeps none of them open, whatever keeps it from using them.
+#[test]
+fn p33_sockets_that_a_fork_never_uses_are_closed_with_the_others() {
+    let two = |mut config: floe_agent::AgentConfig| {
+        config.streams = vec![(STREAM, vec![ComponentId::RTP, ComponentId::RTCP])];
+        config
+    };
+    for (case, fork_first) in (0..4).flat_map(|case| [(case, false), (case, true)]) {
+        let mut world = World::new(1);
+        let a = world.add(0, two(World::config(Role::Controlling, 1)));
+        world.gather(a);
+        let child = fork(&mut world, a, 7);
+        assert_eq!(world.nodes[0].ports.len(), 2);
+        match case {
+            // It was closed before it was told of any interface.
+            0 => {}
+            // A component was removed first.
+            1 => {
+                world.command(child, |now, agent| {
+                    agent.remove_component(now, STREAM, ComponentId::RTCP).unwrap();
+                });
+                world.gather(child);
+                world.command(a, |now, agent| {
+                    agent.remove_component(now, STREAM, ComponentId::RTCP).unwrap();
+                });
+                assert_eq!(world.nodes[0].ports.len(), 1, "both have given it back");
+            }
+            // The host has another address by now.
+            2 => {
+                let ip = "198.51.100.99".parse().unwrap();
+                let flags = InterfaceFlags::UP;
+                let other = [Interface { name: "eth1".into(), index: 1, ip, prefix_len: 24, flags }];
+                world.command(child, |now, agent| {
+                    agent.handle_interfaces(now, &other);
+                    agent.gather(now);
+                });
+                assert_eq!(world.nodes[0].ports.len(), 4, "two of its own");
+            }
+            // Its owner throws it away.
+            _ => {
+                assert!(world.nodes[0].hub.remove(child.1).is_some());
+                world.drain(0);
+            }
+        }
+        let order = if fork_first { [child, a] } else { [a, child] };
+        for id in order.iter().filter(|id| case != 3 || **id == a) {
+            world.command(*id, |now, agent| agent.close(now));
+            world.run_for(ms(10));
+            assert!(world.agent(*id).is_closed());
+            assert!(world.nodes[0].hub.remove(id.1).is_some());
+            world.drain(0);
+        }
+        assert!(world.nodes[0].ports.is_empty(), "case {case}, {fork_first}: {:?}", world.nodes[0].ports);
+        assert!(world.nodes[0].hub.poll_timeout().is_none());
+    }
+}
+
+/// Where the last of those who use a socket is thrown away, the driver is told.
+#[test]
+fn p33_a_shared_socket_is_nobodys_once_both_are_removed() {
+    let mut world = World::new(1);
+    let a = world.add(0, World::config(Role::Controlling, 1));
+    world.gather(a);
+    let child = fork(&mut world, a, 7);
+    for id in [a, child] {
+        assert_eq!(world.nodes[0].ports.len(), 1);
+        assert!(world.nodes[0].hub.remove(id.1).is_some());
+        world.drain(0);
+    }
+    assert!(world.nodes[0].ports.is_empty());
+}
+
+/// RFC 8839 §7.3: an answerer that nobody knows yet is for the agent that waits for an answer, and not for one whose
+/// own restart is unanswered.
+#[test]
+fn p36_the_check_of_an_unknown_answerer_goes_to_the_agent_that_has_no_peer() {
+    let mut world = World::new(4);
+    let (sides, answerers) = forked(&mut world, 2);
+    world.run_for(ms(3_000));
+    world.part([sides[1], answerers[1]]);
+    world.command(sides[1], |now, agent| agent.restart(now).unwrap());
+    // A third answer is expected.
+    let free = fork(&mut world, sides[0], 9);
+    world.gather(free);
+    let third = world.add(3, World::config(Role::Controlled, 77));
+    world.tell_parameters(free, third);
+    offer(&mut world, sides[0], third);
+    world.gather(third);
+    let from = world.sent.len();
+    world.run_for(ms(300));
+    let to = world.host_address(third);
+    let answered: Vec<_> = world.sent[from..]
+        .iter()
+        .filter(|sent| sent.kind == TransmitKind::Response && sent.to == to)
+        .map(|sent| sent.by)
+        .collect();
+    assert!(!answered.is_empty() && answered.iter().all(|by| *by == free), "{answered:?} is not {free:?}");
 }
 
 #[test]

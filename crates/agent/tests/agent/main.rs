@@ -31,4 +31,5 @@ mod shared_port;
 mod signalling;
 mod sleep;
 mod streams;
+mod unanswered;
 mod world;

@@ -1,9 +1,10 @@
 //! A better pair comes late: with `renomination2` data moves to it, without it a restart is suggested.
 
-use std::{cell::Cell, rc::Rc};
+use std::{cell::Cell, rc::Rc, time::Duration};
 
-use floe_agent::{Event, MoveReason, RestartReason};
+use floe_agent::{Event, Framing, MoveReason, RestartReason};
 use floe_pair::{CandidateLine, CandidateType};
+use floe_stun::{Message, Method};
 
 use crate::world::{COMPONENT, Id, STREAM, World, asking, ms};
 
@@ -163,4 +164,43 @@ fn con_01_consent_that_rests_is_regained_when_data_is_sent_again() {
     world.run_for(ms(100));
     assert!(world.nodes[1].data.iter().any(|(_, data)| data == b"\x80 in time"));
     assert!(!world.nodes[1].data.iter().any(|(_, data)| data == b"\x80 too early"));
+}
+
+/// The relayed pair that was left is kept, with its permission; its channel would cost a request every few minutes, and is
+/// asked for again when it is needed.
+#[test]
+fn the_channel_of_a_pair_that_was_left_runs_out() {
+    let (mut world, ids) = late_direct(true, false);
+    world.run_for(ms(1_000));
+    let asked = |world: &World, method: Method| {
+        let of = |sent: &&crate::world::Sent| {
+            Message::parse(&sent.bytes).is_ok_and(|message| message.method() == method)
+        };
+        world.sent.iter().filter(of).count()
+    };
+    assert!(asked(&world, Method::CHANNEL_BIND) > 0);
+    let left = ids.map(|id| world.agent(id).selected(STREAM, COMPONENT).unwrap().id);
+    for (id, pair) in ids.into_iter().zip(left) {
+        world.command(id, |now, agent| agent.keep(now, pair, true).expect("a pair it has"));
+    }
+    tell(&mut world, ids, CandidateType::Host);
+    world.run_for(ms(5_000));
+    let is_direct = |world: &World| {
+        let pair = world.agent(ids[0]).selected(STREAM, COMPONENT).unwrap();
+        [pair.local.kind, pair.remote_candidate.kind] == [CandidateType::Host; 2]
+    };
+    assert!(is_direct(&world), "moved");
+    let before = [Method::CHANNEL_BIND, Method::CREATE_PERMISSION].map(|method| asked(&world, method));
+    // A binding lasts ten minutes, and one that is in use is renewed after seven.
+    world.run_for(Duration::from_secs(580));
+    assert_eq!(asked(&world, Method::CHANNEL_BIND), before[0], "nothing goes over it");
+    assert!(asked(&world, Method::CREATE_PERMISSION) > before[1], "the pair itself is kept");
+    world.command(ids[0], |now, agent| agent.nominate(now, left[0])).unwrap();
+    world.run_for(ms(1_000));
+    assert!(!is_direct(&world), "gone back to");
+    let framings = ids.map(|id| world.agent(id).path(STREAM, COMPONENT).expect("a path").path().framing);
+    assert!(framings.iter().any(|framing| matches!(framing, Framing::Channel(_))), "{framings:?}");
+    world.run_for(ms(100));
+    assert_eq!(world.carries_data(ids), [true, true]);
+    assert!(asked(&world, Method::CHANNEL_BIND) > before[0], "and is renewed again");
 }

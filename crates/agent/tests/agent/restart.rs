@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use crate::world::{Id, STREAM, World, asking, ms};
 
 /// Sends a numbered datagram each way every 5 ms and lets time pass; says which never arrived, by sender.
-fn stream(world: &mut World, ids: [Id; 2], time: Duration) -> [Vec<u32>; 2] {
+pub(crate) fn stream(world: &mut World, ids: [Id; 2], time: Duration) -> [Vec<u32>; 2] {
     let [a, b] = ids;
     let (until, mut sent) = (world.now.after(time), [vec![], vec![]]);
     world.nodes.iter_mut().for_each(|node| node.data.clear());
@@ -36,7 +36,7 @@ fn payload(number: u32) -> Vec<u8> {
     [&[0x80][..], &number.to_be_bytes()].concat()
 }
 
-fn restart(world: &mut World, id: Id) -> u32 {
+pub(crate) fn restart(world: &mut World, id: Id) -> u32 {
     world.command(id, |now, agent| agent.restart(now).unwrap())
 }
 
@@ -44,7 +44,7 @@ fn generations(world: &World, ids: [Id; 2]) -> [u32; 2] {
     ids.map(|id| world.agent(id).generation())
 }
 
-fn states(world: &World, (node, key): Id) -> Vec<State> {
+pub(crate) fn states(world: &World, (node, key): Id) -> Vec<State> {
     let state = |event: &Event| match event {
         Event::State(state) => Some(*state),
         _ => None,
@@ -52,7 +52,7 @@ fn states(world: &World, (node, key): Id) -> Vec<State> {
     world.nodes[node].events_of(key).filter_map(state).collect()
 }
 
-fn credentials(world: &World, id: Id) -> (String, String) {
+pub(crate) fn credentials(world: &World, id: Id) -> (String, String) {
     let Parameters { ufrag, pwd, .. } = world.agent(id).local_parameters();
     (ufrag.as_str().into(), pwd.expose().into())
 }
@@ -129,8 +129,9 @@ fn p17_both_restart_at_once() {
         restart(&mut world, ids[1]);
         assert_eq!(stream(&mut world, ids, ms(6_000)), [Vec::<u32>::new(), vec![]]);
         assert!(world.is_completed(&ids));
-        let expected = if signalling.is_zero() { [1, 1] } else { generations(&world, ids) };
-        assert_eq!(generations(&world, ids), expected);
+        // Where the offers cross each side answers the other's, once at most.
+        let [ours, theirs] = generations(&world, ids);
+        assert!(ours == theirs && (1..=2).contains(&ours), "{ours} and {theirs}");
         let known = |of: Id, by: Id| {
             world.agent(by).remote_parameters().unwrap().ufrag == world.agent(of).local_parameters().ufrag
         };
@@ -199,13 +200,12 @@ fn con_05_consent_goes_on_while_a_restart_is_unanswered() {
     world.part(ids);
     let old = credentials(&world, ids[0]).0;
     restart(&mut world, ids[0]);
-    let (sent, from) = (world.sent.len(), world.now);
+    let sent = world.sent.len();
     world.run_for(Duration::from_secs(600));
     assert_eq!(world.carries_data(ids), [true, true]);
     assert_eq!(world.agent(ids[0]).state(), State::Connected);
     let consents = named(&world, sent, ids[0]);
     assert!(consents.len() >= 100 && consents.iter().all(|name| *name == old), "{}", consents.len());
-    assert!(world.now.since(from) >= Duration::from_secs(600));
     // The peer answers after all.
     world.join_again(ids);
     assert_eq!(stream(&mut world, ids, ms(5_000)), [Vec::<u32>::new(), vec![]]);
@@ -231,30 +231,26 @@ fn t15_the_old_pair_ends_thirty_seconds_after_its_last_answer_restart_or_not() {
     assert_eq!(world.agent(ids[0]).state(), State::Checking, "the restart is still to be answered");
 }
 
+/// Where ICE frees its candidates at the instant at which the generation before goes, that keeps nothing alive.
 #[test]
-fn p17_a_restart_taken_back_leaves_everything_as_it_was() {
-    for at in [0, 30, 5_000] {
-        let mut world = World::new(2);
-        let ids = world.pair([0, 1], 1);
-        world.run_for(ms(at));
-        world.part(ids);
-        let before = credentials(&world, ids[0]);
-        restart(&mut world, ids[0]);
-        world.run_for(ms(100));
-        let back = world.command(ids[0], |now, agent| agent.rollback(now));
-        assert_eq!(back, Ok(()));
-        assert_eq!(credentials(&world, ids[0]), before);
-        assert_eq!(world.agent(ids[0]).generation(), 0);
-        world.join_again(ids);
-        world.connect(&ids, ms(3_000));
-        assert_eq!(world.carries_data(ids), [true, true]);
-        let again = world.command(ids[0], |now, agent| agent.rollback(now));
-        assert_eq!(again, Err(ApiError::NoRestart));
-        // Numbers are never given twice.
-        assert_eq!(restart(&mut world, ids[0]), 2);
-        assert_eq!(stream(&mut world, ids, ms(2_000)), [Vec::<u32>::new(), vec![]]);
-        assert!(world.is_completed(&ids));
-    }
+fn p16_p17_a_relay_of_the_generation_before_is_given_back() {
+    let mut world = World::new(2);
+    let ids = world.pair_with([0, 1], 1, |mut config| {
+        config.checks.consent = None;
+        asking("turn", config)
+    });
+    let direct = [super::world::ip(0), super::world::ip(1)];
+    world.lost = Box::new(move |from, to, _| direct.contains(&from.ip()) && direct.contains(&to.ip()));
+    world.connect(&ids, ms(20_000));
+    world.run_for(ms(10_000));
+    assert!(world.server.allocations() >= 1, "the session is relayed");
+    world.lost = Box::new(|_, _, _| false);
+    restart(&mut world, ids[0]);
+    world.connect(&ids, ms(20_000));
+    world.run_for(ms(20_000));
+    let local = |id: Id| world.agent(id).selected(STREAM, ComponentId::RTP).unwrap().local.kind;
+    assert!(ids.iter().all(|id| local(*id) != CandidateType::Relayed));
+    assert_eq!(world.server.allocations(), 0);
 }
 
 #[test]
@@ -318,19 +314,18 @@ fn trk_10_candidates_go_to_the_generation_whose_fragment_they_carry() {
         let line = line(world, ids[1], ufrag);
         world.command(ids[0], |now, agent| agent.add_remote_candidate(now, STREAM, &line).unwrap())
     };
-    assert_eq!(add(&mut world, &old), Added::Added, "until the answer comes the old one stands");
+    let stands = "until the answer comes the old one stands, whose end was told";
+    assert_eq!(add(&mut world, &old), Added::Ignored(Ignored::Ended), "{stands}");
     assert_eq!(add(&mut world, "later"), Added::Held);
     let sent = world.sent.len();
-    world.run_for(ms(1_000));
-    assert_eq!(
-        named(&world, sent, ids[0]).iter().filter(|name| **name != credentials(&world, ids[0]).0).count(),
-        named(&world, sent, ids[0]).len()
-    );
+    world.run_for(ms(10_000));
+    let (names, new) = (named(&world, sent, ids[0]), credentials(&world, ids[0]).0);
+    assert!(!names.is_empty() && !names.contains(&new), "{names:?}");
     world.join_again(ids);
     world.run_for(ms(1_000));
     assert_eq!(generations(&world, ids), [1, 1]);
     assert_eq!(add(&mut world, &old), Added::Ignored(Ignored::Generation));
-    assert_eq!(world.agent(ids[0]).report().ignored.len(), 1);
+    assert_eq!(world.agent(ids[0]).report().ignored.len(), 2);
 }
 
 /// A candidate that overtakes the parameters it belongs to is not lost, and of a flood of them little is kept.
@@ -352,9 +347,8 @@ fn trk_10_p03_a_candidate_waits_for_its_parameters() {
     let right = line(&world, ids[1], new.ufrag.as_str());
     let added = world.command(ids[0], |now, agent| agent.add_remote_candidate(now, STREAM, &right));
     assert_eq!(added, Ok(Added::Held));
-    let end =
-        world.command(ids[0], |now, agent| agent.remote_gathering_complete_of(now, Some(new.ufrag.as_str())));
-    assert_eq!(end, Added::Held);
+    let end = world.command(ids[0], |now, agent| agent.remote_gathering_complete_of(now, Some(&new.ufrag)));
+    assert_eq!(end, Ok(Added::Held));
     // The other side knows nothing of A's candidates: what connects is the one that was held.
     world.command(ids[0], |now, agent| agent.set_remote_parameters(now, new.clone()).unwrap());
     assert_eq!(generations(&world, ids), [1, 1], "the peer restarted, so A did");
@@ -376,7 +370,7 @@ fn trk_08_the_end_of_candidates_is_of_one_generation_and_nothing_is_told_after_i
             .events_of(key)
             .filter_map(|event| match event {
                 Event::LocalCandidate { generation, .. } => Some((*generation, "candidate")),
-                Event::GatheringComplete { generation } => Some((*generation, "end")),
+                Event::EndOfCandidates { generation, stream: STREAM } => Some((*generation, "end")),
                 Event::Restarted { generation } => Some((*generation, "restarted")),
                 _ => None,
             })

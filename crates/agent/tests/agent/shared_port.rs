@@ -119,6 +119,29 @@ fn p36_early_data_on_a_shared_port_waits_with_its_agent() {
     assert_eq!(world.nodes[0].data, [(answering.1, b"\x80 early".to_vec())]);
 }
 
+/// Of the addresses that an agent ever talked to those go that no pair of it leads to.
+#[test]
+fn p36_places_of_former_peers_make_room_for_new_ones() {
+    let mut world = World::new(2);
+    world.share(0);
+    let [a, b] = [(0, 1, Role::Controlled), (1, 2, Role::Controlling)]
+        .map(|(node, seed, role)| world.add(node, World::config(role, seed)));
+    world.gather(a);
+    world.tell_parameters(b, a);
+    let fragment = |id| world.agent(id).local_parameters().ufrag.as_str().to_owned();
+    let name = format!("{}:{}", fragment(a), fragment(b));
+    let password = world.agent(a).local_parameters().pwd.expose().to_owned();
+    let (to, socket) = (world.host_address(a), world.nodes[0].shared.unwrap());
+    for number in 0..1_200_u16 {
+        let [high, low] = number.to_be_bytes();
+        let mut bytes = forge::check(&name, &password, [1, high, low, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        world.deliver(0, socket, (to.ip(), 10_000 + number).into(), &mut bytes);
+    }
+    world.introduce([a, b]);
+    world.connect(&[a, b], ms(20_000));
+    assert_eq!(world.carries_data([a, b]), [true, true]);
+}
+
 #[test]
 fn p36_an_unknown_user_fragment_is_nobodys() {
     let mut world = World::new(2);

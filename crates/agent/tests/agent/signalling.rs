@@ -30,7 +30,7 @@ const STEPS: [Step; 6] = [
 fn take(world: &mut World, [a, b]: [Id; 2], step: Step) {
     let tell = |world: &mut World, from: Id, to: Id| {
         let line = CandidateLine::from(&world.candidate(from));
-        let _ = world.command(to, |now, agent| agent.add_remote_candidate(now, STREAM, &line).unwrap());
+        world.command(to, |now, agent| agent.add_remote_candidate(now, STREAM, &line).unwrap());
     };
     match step {
         Step::AGathers => world.gather(a),
@@ -42,16 +42,22 @@ fn take(world: &mut World, [a, b]: [Id; 2], step: Step) {
     }
 }
 
-/// All orders in which A's candidate is known to A before it is to B.
-fn orders() -> Vec<Vec<Step>> {
+/// All orders of some things, by taking one after the other.
+fn orders_of<T: Copy + PartialEq>(things: &[T]) -> Vec<Vec<T>> {
     let mut orders = vec![vec![]];
-    for _ in STEPS {
-        let longer = |order: &Vec<Step>| {
-            let rest = STEPS.into_iter().filter(|step| !order.contains(step)).collect::<Vec<_>>();
-            rest.into_iter().map(|step| [order.as_slice(), &[step]].concat()).collect::<Vec<_>>()
+    for _ in things {
+        let longer = |order: &Vec<T>| {
+            let rest = things.iter().filter(|thing| !order.contains(thing)).collect::<Vec<_>>();
+            rest.into_iter().map(|thing| [order.as_slice(), &[*thing]].concat()).collect::<Vec<_>>()
         };
         orders = orders.iter().flat_map(longer).collect();
     }
+    orders
+}
+
+/// All orders in which A's candidate is known to A before it is to B.
+fn orders() -> Vec<Vec<Step>> {
+    let mut orders = orders_of(&STEPS);
     let place = |order: &[Step], wanted| order.iter().position(|step| *step == wanted);
     orders.retain(|order| place(order, Step::AGathers) < place(order, Step::BKnowsCandidate));
     orders
@@ -112,24 +118,11 @@ const NEWS: [News; 6] = [
     News::End(1),
 ];
 
-/// All orders of six things, by taking one after the other.
-fn all_orders() -> Vec<Vec<News>> {
-    let mut orders = vec![vec![]];
-    for _ in NEWS {
-        let longer = |order: &Vec<News>| {
-            let rest = NEWS.into_iter().filter(|news| !order.contains(news)).collect::<Vec<_>>();
-            rest.into_iter().map(|news| [order.as_slice(), &[news]].concat()).collect::<Vec<_>>()
-        };
-        orders = orders.iter().flat_map(longer).collect();
-    }
-    orders
-}
-
 /// Where both sides have something to tell, with its generation on each line: in every order, of the first
 /// generation and of one that replaces a connected one.
 #[test]
 fn p03_p17_trk_10_every_order_of_labelled_signalling_connects() {
-    let mut orders = all_orders();
+    let mut orders = orders_of(&NEWS);
     let place = |order: &[News], wanted| order.iter().position(|news| *news == wanted);
     // RFC 8838 §14: candidates after their end are ignored. Where both sides do that, neither hears of the other.
     orders.retain(|order| (0..2).any(|to| place(order, News::Candidate(to)) < place(order, News::End(to))));
@@ -179,11 +172,11 @@ fn tell(world: &mut World, ids: [Id; 2], news: News) {
         News::Candidate(_) => {
             let line = CandidateLine::from(&world.candidate(from));
             let line = line.with_extension("ufrag", ufrag.as_str()).unwrap();
-            let _ = world.command(to, |now, agent| agent.add_remote_candidate(now, STREAM, &line).unwrap());
+            world.command(to, |now, agent| agent.add_remote_candidate(now, STREAM, &line).unwrap());
         }
         News::End(_) => {
-            let _ =
-                world.command(to, |now, agent| agent.remote_gathering_complete_of(now, Some(ufrag.as_str())));
+            let ended = world.command(to, |now, agent| agent.remote_gathering_complete_of(now, Some(&ufrag)));
+            assert!(ended.is_ok());
         }
     }
 }

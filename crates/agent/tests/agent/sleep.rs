@@ -19,21 +19,27 @@ fn burst(world: &mut World, node: usize, kind: TransmitKind) -> usize {
     own.filter(|sent| sent.at < second).count()
 }
 
+/// Two hosts that have been connected for ten seconds, directly or over relays.
+fn connected(relayed: bool) -> (World, [Id; 2]) {
+    let mut world = World::new(2);
+    let ids = world.pair_with([0, 1], 1, |mut config| {
+        if relayed {
+            config.gathering.policy = Policy::RelayOnly;
+        }
+        asking("turn", config)
+    });
+    world.connect(&ids, ms(10_000));
+    world.run_for(ms(10_000));
+    (world, ids)
+}
+
 #[test]
 fn t40_p16_a_short_sleep_costs_one_round_of_consent() {
     // Who is awake was answered up to 6 s before and asks up to 6 s after: of the 30 s of its consent 18 are certain to
     // be left.
     for relayed in [false, true] {
         for seconds in [1, 7, 15, 17] {
-            let mut world = World::new(2);
-            let ids = world.pair_with([0, 1], 1, |mut config| {
-                if relayed {
-                    config.gathering.policy = Policy::RelayOnly;
-                }
-                asking("turn", config)
-            });
-            world.connect(&ids, ms(10_000));
-            world.run_for(ms(10_000));
+            let (mut world, ids) = connected(relayed);
             world.asleep = Some(0);
             world.run_for(Duration::from_secs(seconds));
             world.asleep = None;
@@ -49,15 +55,7 @@ fn t40_p16_a_short_sleep_costs_one_round_of_consent() {
 #[test]
 fn t40_p16_eight_hours_end_consent_once_and_a_restart_mends_it() {
     for relayed in [false, true] {
-        let mut world = World::new(2);
-        let ids = world.pair_with([0, 1], 1, |mut config| {
-            if relayed {
-                config.gathering.policy = Policy::RelayOnly;
-            }
-            asking("turn", config)
-        });
-        world.connect(&ids, ms(10_000));
-        world.run_for(ms(10_000));
+        let (mut world, ids) = connected(relayed);
         let path = world.agent(ids[0]).path(STREAM, COMPONENT).unwrap();
         world.asleep = Some(0);
         world.run_for(Duration::from_secs(8 * 3_600));

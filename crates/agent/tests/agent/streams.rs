@@ -1,7 +1,7 @@
 //! Data streams and components that come and go while the agent runs.
 
-use floe_agent::{ApiError, Event, State};
-use floe_pair::{ComponentId, StreamId};
+use floe_agent::{Added, ApiError, Event, Ignored, State};
+use floe_pair::{CandidateLine, CandidateType, ComponentId, Role, StreamId};
 
 use crate::world::{COMPONENT, Id, STREAM, World, asking, ms};
 
@@ -16,6 +16,10 @@ fn carries(world: &mut World, ids: [Id; 2], stream: StreamId, component: Compone
         world.run_for(world.delay * 4);
         sent && world.nodes[to.0].data.iter().any(|(key, data)| *key == to.1 && *data == payload)
     })
+}
+
+fn end(event: &Event) -> Option<StreamId> {
+    if let Event::EndOfCandidates { stream, .. } = event { Some(*stream) } else { None }
 }
 
 fn two_components(mut config: floe_agent::AgentConfig) -> floe_agent::AgentConfig {
@@ -45,8 +49,124 @@ fn a_stream_joins_a_running_session_without_a_restart() {
         );
         assert_eq!(world.agent(*id).generation(), 0);
         let ends = world.nodes[id.0].events_of(id.1);
-        let ends = ends.filter(|event| matches!(event, Event::GatheringComplete { .. })).count();
-        assert_eq!(ends, 2, "the new stream has an end of candidates of its own");
+        let ends: Vec<_> = ends.filter_map(end).collect();
+        assert_eq!(ends, [STREAM, SECOND], "the new stream has an end of candidates of its own");
+    }
+}
+
+/// The stream is opened again for its candidates, on both sides, and what it had is not touched.
+#[test]
+fn a_component_joins_a_stream_that_has_ended_without_a_restart() {
+    let mut world = World::new(2);
+    let ids = world.pair_with([0, 1], 1, |config| asking("turn", config));
+    world.connect(&ids, ms(5_000));
+    world.run_for(ms(10_000));
+    let handles = ids.map(|id| world.agent(id).path(STREAM, COMPONENT).unwrap());
+    for id in ids {
+        world.command(id, |now, agent| agent.add_component(now, STREAM, ComponentId::RTCP).unwrap());
+    }
+    assert!(!world.is_completed(&ids), "one of its components has no pair");
+    world.connect(&ids, ms(5_000));
+    assert_eq!(carries(&mut world, ids, STREAM, ComponentId::RTCP), [true, true]);
+    for (id, handle) in ids.iter().zip(handles) {
+        assert!(world.agent(*id).path(STREAM, COMPONENT).unwrap().is_same(&handle));
+        assert_eq!(world.agent(*id).generation(), 0);
+        let of_rtcp = |event: &&Event| matches!(event, Event::LocalCandidate { candidate, .. } if candidate.component == ComponentId::RTCP);
+        assert!(world.nodes[id.0].events_of(id.1).any(|event| of_rtcp(&event)));
+        let ends = world.nodes[id.0].events_of(id.1);
+        assert_eq!(ends.filter_map(end).collect::<Vec<_>>(), [STREAM, STREAM], "its end is told again");
+    }
+    let line: CandidateLine = "candidate:1 2 udp 1 192.0.2.7 9 typ host".parse().unwrap();
+    world.run_for(ms(1_000));
+    let added = world.command(ids[0], |now, agent| agent.add_remote_candidate(now, STREAM, &line));
+    assert_eq!(added, Ok(Added::Ignored(Ignored::Ended)), "and counts again");
+}
+
+/// Before that it is gathered for and connects like those that were there from the beginning.
+#[test]
+fn a_component_joins_a_stream_whose_candidates_are_still_told() {
+    let mut world = World::new(2);
+    let ids = world.pair_with([0, 1], 1, |config| asking("turn", config));
+    world.run_for(ms(5));
+    for id in ids {
+        world.command(id, |now, agent| agent.add_component(now, STREAM, ComponentId::RTCP).unwrap());
+    }
+    world.connect(&ids, ms(5_000));
+    assert_eq!(carries(&mut world, ids, STREAM, ComponentId::RTCP), [true, true]);
+}
+
+/// RFC 8838 §14: the end of candidates is of one data stream; those of the others are waited for.
+#[test]
+fn trk_09_the_end_of_one_stream_leaves_the_candidates_of_another() {
+    let mut world = World::new(2);
+    let two = |mut config: floe_agent::AgentConfig| {
+        config.streams = vec![(STREAM, vec![COMPONENT]), (SECOND, vec![COMPONENT])];
+        config
+    };
+    let a = world.add(0, two(World::config(Role::Controlling, 1)));
+    let b = world.add(1, two(World::config(Role::Controlled, 2)));
+    world.tell_parameters(b, a);
+    world.gather(a);
+    world.gather(b);
+    let candidates = |world: &World, of: StreamId| {
+        let own = |event: &Event| match event {
+            Event::LocalCandidate { stream, candidate, .. } if *stream == of => {
+                assert_eq!(candidate.kind, CandidateType::Host);
+                Some(CandidateLine::from(candidate))
+            }
+            _ => None,
+        };
+        world.nodes[b.0].events_of(b.1).find_map(own).unwrap()
+    };
+    let add = |world: &mut World, of: StreamId| {
+        let line = candidates(world, of);
+        world.command(a, |now, agent| agent.add_remote_candidate(now, of, &line))
+    };
+    let end = |world: &mut World, of: StreamId| {
+        let ufrag = world.agent(b).local_parameters().ufrag.clone();
+        world.command(a, |now, agent| agent.remote_stream_complete(now, of, Some(&ufrag)))
+    };
+    assert_eq!(add(&mut world, STREAM), Ok(Added::Added));
+    assert_eq!(end(&mut world, STREAM), Ok(Added::Added));
+    assert_eq!(end(&mut world, StreamId(7)), Err(ApiError::NoSuchStream(StreamId(7))));
+    assert_eq!(add(&mut world, STREAM), Ok(Added::Ignored(Ignored::Ended)));
+    assert_eq!(add(&mut world, SECOND), Ok(Added::Added), "another stream");
+    assert_eq!(world.agent(a).report().remote.host, 2, "what is ignored is not counted");
+    world.tell_parameters(a, b);
+    world.run_for(ms(3_000));
+    assert!(world.is_completed(&[a, b]));
+    assert_eq!(carries(&mut world, [a, b], SECOND, COMPONENT), [true, true]);
+    // The call for the whole generation ends what is left.
+    world.command(a, |now, agent| agent.remote_gathering_complete(now));
+    assert_eq!(add(&mut world, SECOND), Ok(Added::Ignored(Ignored::Ended)));
+}
+
+/// An end that comes before the parameters it belongs to goes with its stream.
+#[test]
+fn trk_09_an_end_that_was_held_is_of_its_stream_alone() {
+    for removed in [false, true] {
+        let mut world = World::new(2);
+        let ids = world.pair([0, 1], 1);
+        world.command(ids[0], |now, agent| agent.add_component(now, SECOND, COMPONENT).unwrap());
+        world.connect(&ids[1..], ms(5_000));
+        let peer = world.add(1, World::config(Role::Controlled, 9));
+        let new = world.agent(peer).local_parameters().clone();
+        let held =
+            world.command(ids[0], |now, agent| agent.remote_stream_complete(now, SECOND, Some(&new.ufrag)));
+        assert_eq!(held, Ok(Added::Held));
+        if removed {
+            world.command(ids[0], |now, agent| {
+                agent.remove_stream(now, SECOND).unwrap();
+                agent.add_component(now, SECOND, COMPONENT).unwrap();
+            });
+        }
+        world.command(ids[0], |now, agent| agent.set_remote_parameters(now, new).unwrap());
+        let line: CandidateLine = "candidate:1 1 udp 1 192.0.2.7 9 typ host".parse().unwrap();
+        let mut add =
+            |of| world.command(ids[0], |now, agent| agent.add_remote_candidate(now, of, &line).unwrap());
+        assert_eq!(add(STREAM), Added::Added);
+        let expected = if removed { Added::Added } else { Added::Ignored(Ignored::Ended) };
+        assert_eq!(add(SECOND), expected, "removed: {removed}");
     }
 }
 
@@ -129,6 +249,31 @@ fn p17_a_restart_takes_streams_as_they_are() {
     world.run_for(ms(5_000));
     assert!(world.is_completed(&ids));
     assert_eq!(carries(&mut world, ids, STREAM, COMPONENT), [true, true]);
+}
+
+#[test]
+fn rfc8839_5_1_components_come_and_go_one_by_one_from_1() {
+    let mut world = World::new(1);
+    let agent = world.add(0, World::config(floe_pair::Role::Controlling, 1));
+    let id = |id| ComponentId::new(id).expect("1 to 256");
+    world.command(agent, |now, agent| {
+        let gap = |stream, component| ApiError::ComponentGap(stream, id(component));
+        assert_eq!(agent.add_component(now, SECOND, id(2)), Err(gap(SECOND, 2)), "a stream begins with 1");
+        assert_eq!(agent.add_component(now, STREAM, id(3)), Err(gap(STREAM, 3)));
+        assert_eq!(agent.add_component(now, STREAM, id(2)), Ok(()));
+        assert_eq!(agent.add_component(now, STREAM, id(3)), Ok(()));
+        for component in [1, 2] {
+            assert_eq!(agent.remove_component(now, STREAM, id(component)), Err(gap(STREAM, component)));
+        }
+        assert_eq!(agent.add_component(now, STREAM, id(256)), Err(gap(STREAM, 256)));
+        assert_eq!(agent.components().map(|(_, id)| id.get()).collect::<Vec<_>>(), [1, 2, 3]);
+        for component in [3, 2] {
+            assert_eq!(agent.remove_component(now, STREAM, id(component)), Ok(()));
+        }
+        assert_eq!(agent.add_component(now, SECOND, COMPONENT), Ok(()));
+        assert_eq!(agent.remove_component(now, STREAM, COMPONENT), Ok(()), "the only one of its stream");
+        assert_eq!(agent.components().collect::<Vec<_>>(), [(SECOND, COMPONENT)]);
+    });
 }
 
 #[test]

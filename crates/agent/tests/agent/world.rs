@@ -11,7 +11,7 @@ use floe_agent::{
     Request, RequestFailure, State, TransmitKind,
 };
 use floe_pair::{
-    Candidate, CandidateLine, ComponentId, Parameters, Role, SocketId, StreamId, TransportAddress,
+    Candidate, CandidateLine, ComponentId, Parameters, Role, SocketId, StreamId, TransportAddress, Ufrag,
 };
 use floe_stun::Instant;
 
@@ -43,7 +43,7 @@ pub(crate) struct Sent {
 pub(crate) enum Signal {
     Parameters(Box<Parameters>),
     Candidate(StreamId, Box<CandidateLine>),
-    End(String),
+    End(StreamId, Ufrag),
 }
 
 struct Packet {
@@ -190,7 +190,7 @@ impl World {
             let said = self.nodes[id.0].events_of(id.1).filter(|event| match event {
                 Event::Restarted { generation: of }
                 | Event::LocalCandidate { generation: of, .. }
-                | Event::GatheringComplete { generation: of } => *of == generation,
+                | Event::EndOfCandidates { generation: of, .. } => *of == generation,
                 _ => false,
             });
             for event in said.cloned().collect::<Vec<_>>() {
@@ -497,8 +497,8 @@ impl World {
                 let line = CandidateLine::from(candidate).with_extension("ufrag", of.ufrag.as_str()).unwrap();
                 Signal::Candidate(*stream, Box::new(line))
             }),
-            Event::GatheringComplete { generation } => {
-                parameters(*generation).map(|of| Signal::End(of.ufrag.as_str().into()))
+            Event::EndOfCandidates { stream, generation } => {
+                parameters(*generation).map(|of| Signal::End(*stream, of.ufrag.clone()))
             }
             _ => None,
         };
@@ -516,8 +516,8 @@ impl World {
             Signal::Candidate(stream, line) => {
                 let _ = agent.add_remote_candidate(now, stream, &line);
             }
-            Signal::End(ufrag) => {
-                let _ = agent.remote_gathering_complete_of(now, Some(&ufrag));
+            Signal::End(stream, ufrag) => {
+                let _ = agent.remote_stream_complete(now, stream, Some(&ufrag));
             }
         }
         self.drain(node);

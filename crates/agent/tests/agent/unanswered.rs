@@ -1,0 +1,95 @@
+//! Restarts that are not answered yet, and those that are taken back.
+
+use floe_agent::{ApiError, Event, State, TransmitKind};
+use floe_pair::Role;
+
+use crate::{
+    restart::{credentials, restart, states, stream},
+    world::{Id, World, asking, ms},
+};
+
+#[test]
+fn p17_a_restart_taken_back_leaves_everything_as_it_was() {
+    for at in [0, 30, 5_000] {
+        let mut world = World::new(2);
+        let ids = world.pair([0, 1], 1);
+        world.run_for(ms(at));
+        world.part(ids);
+        let before = credentials(&world, ids[0]);
+        restart(&mut world, ids[0]);
+        world.run_for(ms(100));
+        let back = world.command(ids[0], |now, agent| agent.rollback(now));
+        assert_eq!(back, Ok(()));
+        assert_eq!(credentials(&world, ids[0]), before);
+        assert_eq!(world.agent(ids[0]).generation(), 0);
+        world.join_again(ids);
+        world.connect(&ids, ms(3_000));
+        assert_eq!(world.carries_data(ids), [true, true]);
+        let again = world.command(ids[0], |now, agent| agent.rollback(now));
+        assert_eq!(again, Err(ApiError::NoRestart));
+        // Numbers are never given twice.
+        assert_eq!(restart(&mut world, ids[0]), 2);
+        assert_eq!(stream(&mut world, ids, ms(2_000)), [Vec::<u32>::new(), vec![]]);
+        assert!(world.is_completed(&ids));
+    }
+}
+
+/// What was gathered for a restart that is taken back goes with it, whenever the session before completed.
+#[test]
+fn p16_p17_a_restart_taken_back_leaves_no_allocation_and_no_keepalive() {
+    for at in [30, 10_000] {
+        let mut world = World::new(2);
+        world.server.nat = true;
+        let ids = world.pair_with([0, 1], 1, |config| asking("turn", config));
+        world.run_for(ms(at));
+        world.part(ids);
+        restart(&mut world, ids[0]);
+        world.run_for(ms(10_000));
+        assert!(world.server.allocations() >= 1, "asked for again, or kept for the restart");
+        assert_eq!(world.agent(ids[0]).state(), State::Connected);
+        assert_eq!(world.command(ids[0], |now, agent| agent.rollback(now)), Ok(()));
+        assert!(world.is_completed(&ids));
+        world.run_for(ms(20_000));
+        assert_eq!(world.server.allocations(), 0, "at {at}");
+        world.sent.clear();
+        world.run_for(ms(60_000));
+        let kinds = [TransmitKind::Consent, TransmitKind::Response];
+        assert!(world.sent.iter().all(|sent| kinds.contains(&sent.kind)), "at {at}");
+        assert!(ids.iter().all(|id| world.nodes[id.0].ports.len() == 1), "at {at}");
+    }
+}
+
+/// RFC 8445 §6.1.1: what the session before an unanswered restart says is heard, and its role is taken along.
+#[test]
+fn p11_p17_a_role_that_changes_while_a_restart_is_unanswered_is_told_and_kept() {
+    let mut world = World::new(2);
+    let ids = [(0, 1), (1, 2)].map(|(node, seed)| world.add(node, World::config(Role::Controlling, seed)));
+    world.introduce(ids);
+    world.run_for(ms(1));
+    world.part(ids);
+    let _ = ids.map(|id| restart(&mut world, id));
+    world.run_for(ms(3_000));
+    let switched = |id: &Id| {
+        let event = |event: &Event| if let Event::RoleSwitched(role) = event { Some(*role) } else { None };
+        world.nodes[id.0].events_of(id.1).find_map(event)
+    };
+    let [told]: [Role; 1] = ids.iter().filter_map(switched).collect::<Vec<_>>().try_into().unwrap();
+    assert_eq!(told, Role::Controlled);
+    let mut roles = ids.map(|id| world.agent(id).role());
+    roles.sort_unstable();
+    assert_eq!(roles, [Role::Controlling, Role::Controlled], "in the generation in force");
+}
+
+/// RFC 8445 §9: where nothing carries data there is nothing to check before the peer is known.
+#[test]
+fn p17_without_a_peer_a_restart_changes_no_state() {
+    let mut world = World::new(1);
+    let id = world.add(0, World::config(Role::Controlling, 1));
+    world.gather(id);
+    restart(&mut world, id);
+    assert_eq!(world.agent(id).state(), State::New);
+    world.command(id, |now, agent| agent.rollback(now).unwrap());
+    restart(&mut world, id);
+    world.run_for(ms(1_000));
+    assert_eq!(states(&world, id), [], "nothing to tell");
+}
