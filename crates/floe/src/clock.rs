@@ -13,6 +13,9 @@ pub(crate) struct Clock {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     boot: Option<Duration>,
     start: std::time::Instant,
+    /// Nanoseconds that tests have let pass in no time.
+    #[cfg(test)]
+    skipped: &'static std::sync::atomic::AtomicU64,
 }
 
 impl Clock {
@@ -21,13 +24,25 @@ impl Clock {
             #[cfg(any(target_os = "linux", target_os = "android"))]
             boot: boot_time(),
             start: std::time::Instant::now(),
+            #[cfg(test)]
+            skipped: Box::leak(Box::default()),
         }
+    }
+
+    /// Lets time pass. Timers that run do not learn of it.
+    #[cfg(test)]
+    pub(crate) fn skip(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap();
+        self.skipped.fetch_add(nanos, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// The time now. Never goes back, unless the operating system's clock does.
     #[inline]
     pub(crate) fn now(&self) -> Instant {
-        Instant::ORIGIN.after(self.elapsed())
+        let now = Instant::ORIGIN.after(self.elapsed());
+        #[cfg(test)]
+        let now = now.after(Duration::from_nanos(self.skipped.load(std::sync::atomic::Ordering::Relaxed)));
+        now
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]

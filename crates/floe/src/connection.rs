@@ -261,7 +261,10 @@ impl Connection {
         let mut state = shared.state();
         let now = shared.clock.now();
         let agent = state.hub.agent_mut(self.handle.key()).ok_or(SendError::Closed)?;
-        let transmit = agent.send(now, stream, component, payload, &mut buffer).map_err(send_error)?;
+        let sent = agent.send(now, stream, component, payload, &mut buffer);
+        // Also where nothing is sent: consent that rested is asked for again.
+        shared.wake.notify_one();
+        let transmit = sent.map_err(send_error)?;
         let socket = state.sockets.get(&transmit.from.socket).ok_or(SendError::NotConnected)?;
         let socket = Arc::clone(socket);
         drop(state);

@@ -1,9 +1,8 @@
 //! The one task that drives all agents of an endpoint.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     io::{self, IoSliceMut},
-    net::IpAddr,
     sync::Arc,
     task::Context,
     time::Duration,
@@ -47,8 +46,6 @@ pub(crate) struct Driver {
     sockets: BTreeMap<SocketId, Entry>,
     /// Those that all agents share.
     common: Vec<SocketId>,
-    /// Agents that use a shared socket with this address already: another component needs another port.
-    users: BTreeSet<(AgentKey, IpAddr)>,
     next_socket: u32,
     /// Sockets that rest after errors, with the end of the rest.
     resting: Vec<(Instant, SocketId)>,
@@ -76,7 +73,6 @@ impl Driver {
             turns: vec![],
             sockets: BTreeMap::new(),
             common: vec![],
-            users: BTreeSet::new(),
             next_socket: 0,
             resting: vec![],
             timer,
@@ -242,7 +238,6 @@ impl Driver {
         {
             state.ufrags.remove(&session.ufrag);
         }
-        self.users.retain(|(user, _)| *user != key);
         // Those that a fork still uses are closed when it asks for that.
         let own = self.sockets.iter().filter(|(_, entry)| entry.owner == Some(key)).map(|(id, _)| *id);
         let own: Vec<_> = own.filter(|id| !state.hub.is_in_use(*id)).collect();

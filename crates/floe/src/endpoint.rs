@@ -147,9 +147,7 @@ impl Endpoint {
             match insert(shared, agent, &session)? {
                 Some((key, wants_list)) => {
                     if wants_list {
-                        let shared = Arc::clone(shared);
-                        let runtime = shared.runtime.clone();
-                        runtime.spawn(async move { shared.list_interfaces().await });
+                        shared.list_soon();
                     }
                     shared.wake.notify_one();
                     return Ok(Agent::new(Arc::clone(&self.inner), key, local, session));
@@ -227,8 +225,7 @@ impl Inner {
             (key, local, session, state.gather(now, key))
         };
         if wants_list {
-            let shared = Arc::clone(shared);
-            self.shared.runtime.spawn(async move { shared.list_interfaces().await });
+            shared.list_soon();
         }
         shared.wake.notify_one();
         Ok(Agent::new(Arc::clone(self), key, local, session))

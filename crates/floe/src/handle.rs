@@ -2,9 +2,9 @@
 
 use std::{fmt, sync::Arc};
 
-use floe_agent::{Added, AgentKey, ApiError, Event, NominateError, PairId, Report, State};
+use floe_agent::{Added, AgentKey, ApiError, Event, PairId, Report, State};
 use floe_check::{PairReport, SelectedPair};
-use floe_pair::{CandidateLine, ComponentId, Parameters, Role, StreamId};
+use floe_pair::{CandidateLine, ComponentId, Parameters, Role, StreamId, TransportAddress, Ufrag};
 
 use crate::{
     connection::Connection,
@@ -66,7 +66,7 @@ impl Handle {
             let before = agent.generation();
             let result = command(agent, now);
             if agent.generation() != before {
-                self.session.renew(agent.generation());
+                self.session.renew(agent.generation(), |of| agent.parameters_of(of).is_some());
             }
             result
         };
@@ -105,6 +105,9 @@ impl Agent {
     /// events. Data goes on over the old pairs until new ones are selected, and while the peer does not answer.
     /// Interfaces are listed again. Where a restart is unanswered already its parameters are returned.
     ///
+    /// Before the peer's first parameters have come this replaces the first offer, and the answer to the one it replaced
+    /// is not to be handed in ([`floe_agent::Agent::restart`]).
+    ///
     /// # Errors
     /// [`ApiError::Closed`].
     pub fn restart(&self) -> Result<Parameters, ApiError> {
@@ -134,7 +137,7 @@ impl Agent {
         self.handle.command(|agent, now| agent.set_remote_parameters(now, parameters))
     }
 
-    /// A candidate of the peer for the first data stream, parsed from its text (RFC 8839 §5.1).
+    /// A candidate of the peer for the first data stream there is, parsed from its text (RFC 8839 §5.1).
     ///
     /// # Errors
     /// [`ApiError`] where the call does not fit the agent. A candidate of no use is no error: see [`Added`].
@@ -150,7 +153,7 @@ impl Agent {
         self.handle.command(|agent, now| agent.add_remote_candidate(now, stream, line))
     }
 
-    /// The peer has no more candidates (RFC 8838 §14).
+    /// The peer has no more candidates for any data stream (RFC 8838 §14).
     ///
     /// # Errors
     /// [`ApiError::Closed`].
@@ -162,24 +165,30 @@ impl Agent {
     ///
     /// # Errors
     /// [`ApiError::Closed`].
-    pub fn remote_gathering_complete_of(&self, ufrag: Option<&str>) -> Result<Added, ApiError> {
-        self.handle.command(|agent, now| {
-            if agent.state() == State::Closed {
-                return Err(ApiError::Closed);
-            }
-            Ok(agent.remote_gathering_complete_of(now, ufrag))
-        })
+    pub fn remote_gathering_complete_of(&self, ufrag: Option<&Ufrag>) -> Result<Added, ApiError> {
+        self.handle.command(|agent, now| agent.remote_gathering_complete_of(now, ufrag))
     }
 
-    /// Adds a component, and its data stream if it is the first there: no restart is needed. Returns its connection.
+    /// The peer has no more candidates for one data stream, in the generation with this user fragment; `None` means the
+    /// newest.
     ///
     /// # Errors
-    /// [`ApiError::TooManyStreams`], [`ApiError::Closed`].
+    /// [`ApiError::NoSuchStream`], [`ApiError::Closed`].
+    pub fn remote_stream_complete(&self, stream: StreamId, ufrag: Option<&Ufrag>) -> Result<Added, ApiError> {
+        self.handle.command(|agent, now| agent.remote_stream_complete(now, stream, ufrag))
+    }
+
+    /// Adds a component, and its data stream if it is the first there. Returns its connection. No restart is needed
+    /// ([`floe_agent::Agent::add_component`]).
+    ///
+    /// # Errors
+    /// [`ApiError::ComponentGap`] where the component before it is not there, [`ApiError::TooManyStreams`],
+    /// [`ApiError::Closed`].
     pub fn add_component(&self, stream: StreamId, component: ComponentId) -> Result<Connection, ApiError> {
         let session = &self.handle.session;
         self.handle.command(|agent, now| {
             agent.add_component(now, stream, component)?;
-            session.add(stream, component);
+            session.add(stream, component, agent.is_gathering());
             Ok(())
         })?;
         self.connection_of(stream, component).ok_or(ApiError::Closed)
@@ -188,7 +197,8 @@ impl Agent {
     /// Removes a component with its sockets, allocations and connections: for RTCP that is multiplexed.
     ///
     /// # Errors
-    /// [`ApiError::NoSuchComponent`], [`ApiError::LastComponent`], [`ApiError::Closed`].
+    /// [`ApiError::NoSuchComponent`], [`ApiError::LastComponent`] where the agent has no other,
+    /// [`ApiError::ComponentGap`] where it is not the last of its data stream, [`ApiError::Closed`].
     pub fn remove_component(&self, stream: StreamId, component: ComponentId) -> Result<(), ApiError> {
         let session = &self.handle.session;
         self.handle.command(|agent, now| {
@@ -223,53 +233,63 @@ impl Agent {
     /// Prefers a pair to those of lower rank ([`floe_agent::Agent::rank`]). Ids of pairs are in [`Agent::pairs`].
     ///
     /// # Errors
-    /// [`ApiError::Closed`], here and in the commands that follow.
+    /// [`ApiError::NoSuchPair`], [`ApiError::Closed`].
     pub fn rank(&self, pair: PairId, rank: i32) -> Result<(), ApiError> {
-        self.handle.command(|agent, now| {
-            agent.rank(now, pair, rank);
-            Ok(())
-        })
+        self.handle.command(|agent, now| agent.rank(now, pair, rank))
     }
 
     /// Never nominates a pair, or takes that back ([`floe_agent::Agent::veto`]).
     ///
     /// # Errors
-    /// [`ApiError::Closed`].
+    /// [`ApiError::NoSuchPair`], [`ApiError::Closed`].
     pub fn veto(&self, pair: PairId, vetoed: bool) -> Result<(), ApiError> {
-        self.handle.command(|agent, now| {
-            agent.veto(now, pair, vetoed);
-            Ok(())
-        })
+        self.handle.command(|agent, now| agent.veto(now, pair, vetoed))
     }
 
     /// Stays on a pair as long as it lives, or takes that back ([`floe_agent::Agent::pin`]).
     ///
     /// # Errors
-    /// [`ApiError::Closed`].
+    /// [`ApiError::NoSuchPair`], [`ApiError::Closed`].
     pub fn pin(&self, pair: PairId, pinned: bool) -> Result<(), ApiError> {
-        self.handle.command(|agent, now| {
-            agent.pin(now, pair, pinned);
-            Ok(())
-        })
+        self.handle.command(|agent, now| agent.pin(now, pair, pinned))
     }
 
     /// Keeps a valid pair though it is not selected, or takes that back ([`floe_agent::Agent::keep`]).
     ///
     /// # Errors
-    /// [`ApiError::Closed`].
+    /// [`ApiError::NoSuchPair`], [`ApiError::Closed`].
     pub fn keep(&self, pair: PairId, kept: bool) -> Result<(), ApiError> {
-        self.handle.command(|agent, now| {
-            agent.keep(now, pair, kept);
-            Ok(())
-        })
+        self.handle.command(|agent, now| agent.keep(now, pair, kept))
     }
 
     /// Nominates a pair ([`floe_agent::Agent::nominate`]).
     ///
     /// # Errors
-    /// [`ApiError::Closed`]; inside, why the rules do not allow it.
-    pub fn nominate(&self, pair: PairId) -> Result<Result<(), NominateError>, ApiError> {
-        self.handle.command(|agent, now| Ok(agent.nominate(now, pair)))
+    /// [`ApiError::Nominate`] where the rules do not allow it, [`ApiError::NoSuchPair`], [`ApiError::Closed`].
+    pub fn nominate(&self, pair: PairId) -> Result<(), ApiError> {
+        self.handle.command(|agent, now| agent.nominate(now, pair))
+    }
+
+    /// Whether the choice of a component's pair is provisional, because both agents are lite and have not agreed yet
+    /// ([`floe_agent::Agent::is_provisional`]).
+    pub fn is_provisional(&self, stream: StreamId, component: ComponentId) -> bool {
+        self.handle.look(|agent| agent.is_provisional(stream, component)).unwrap_or_default()
+    }
+
+    /// Two lite agents have agreed on a pair for a component, by an updated exchange of candidates
+    /// ([`floe_agent::Agent::reconcile`]): this is its local and its remote address. False where there is no such pair,
+    /// or nothing to agree upon.
+    ///
+    /// # Errors
+    /// [`ApiError::Closed`].
+    pub fn reconcile(
+        &self,
+        stream: StreamId,
+        component: ComponentId,
+        local: TransportAddress,
+        remote: TransportAddress,
+    ) -> Result<bool, ApiError> {
+        self.handle.command(|agent, now| agent.reconcile(now, stream, component, local, remote))
     }
 
     /// The next event; `None` after [`Event::Closed`]. Up to [`EVENT_QUEUE`](crate::EVENT_QUEUE) wait; then the
@@ -305,9 +325,9 @@ impl Agent {
         Ok(self.connection())
     }
 
-    /// The connection of the first component of the first data stream; it need not be connected yet.
+    /// The connection of the first component of the first data stream there is; it need not be connected yet.
     pub fn connection(&self) -> Connection {
-        Connection::new(Arc::clone(&self.handle), Arc::clone(self.handle.session.first()))
+        Connection::new(Arc::clone(&self.handle), self.handle.session.first())
     }
 
     /// The connection of any component; `None` where the agent has no such component.

@@ -36,7 +36,7 @@ impl fmt::Display for LocalCandidate {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) ufrag: Box<str>,
-    first: Arc<Component>,
+    /// In the order in which they joined.
     components: RwLock<Vec<Arc<Component>>>,
     news: Mutex<News>,
     event_arrived: Notify,
@@ -49,7 +49,7 @@ pub(crate) struct Session {
 struct News {
     events: VecDeque<Event>,
     lost: u32,
-    /// All candidates of the last generations; the agent bounds their number.
+    /// The candidates of the generations that live, for the components there are.
     local: Vec<LocalCandidate>,
 }
 
@@ -63,21 +63,19 @@ struct Gathered {
     closed: bool,
 }
 
-/// Generations whose candidates are kept: the one in force, and the one that a rollback returns to.
-const GENERATIONS_KEPT: u32 = 2;
+/// Candidates of one agent that are kept: more than the 256 that one generation has by default, four times. Only an
+/// agent whose addresses change all the time before it has a peer comes to so many; the oldest goes.
+const LOCAL_KEPT: usize = 1024;
 
 impl Session {
-    /// For an agent with these data streams. It has checked that there is a component; without one, one stands
-    /// for it that nothing ever happens to.
+    /// For an agent with these data streams.
     pub(crate) fn new(ufrag: &str, streams: &[(StreamId, Vec<ComponentId>)]) -> Self {
-        let components: Vec<_> = streams
+        let components = streams
             .iter()
             .flat_map(|(stream, ids)| ids.iter().map(|id| Arc::new(Component::new(*stream, *id))))
             .collect();
-        let none = || Arc::new(Component::new(StreamId(0), ComponentId::RTP));
         Self {
             ufrag: ufrag.into(),
-            first: components.first().map_or_else(none, Arc::clone),
             components: RwLock::new(components),
             news: Mutex::default(),
             event_arrived: Notify::new(),
@@ -86,8 +84,12 @@ impl Session {
         }
     }
 
-    pub(crate) fn first(&self) -> &Arc<Component> {
-        &self.first
+    /// The first component there is. The agent has at least one at any time; were there none, one would stand here that
+    /// nothing ever happens to.
+    pub(crate) fn first(&self) -> Arc<Component> {
+        let components = self.components.read().unwrap_or_else(PoisonError::into_inner);
+        let none = || Arc::new(Component::new(StreamId(0), ComponentId::RTP));
+        components.first().map_or_else(none, Arc::clone)
     }
 
     pub(crate) fn component(&self, stream: StreamId, id: ComponentId) -> Option<Arc<Component>> {
@@ -99,11 +101,17 @@ impl Session {
         self.components.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A component joined the agent.
-    pub(crate) fn add(&self, stream: StreamId, id: ComponentId) {
-        if self.component(stream, id).is_none() {
-            let mut components = self.components.write().unwrap_or_else(PoisonError::into_inner);
-            components.push(Arc::new(Component::new(stream, id)));
+    /// A component joined the agent, which gathers for it or does not.
+    pub(crate) fn add(&self, stream: StreamId, id: ComponentId, gathers: bool) {
+        if self.component(stream, id).is_some() {
+            return;
+        }
+        let mut components = self.components.write().unwrap_or_else(PoisonError::into_inner);
+        components.push(Arc::new(Component::new(stream, id)));
+        drop(components);
+        if gathers {
+            // The end of candidates is told again.
+            self.gathered.send_modify(|gathered| gathered.ended.clear());
         }
     }
 
@@ -117,18 +125,19 @@ impl Session {
             }
             !gone
         });
+        drop(components);
+        self.news().local.retain(|candidate| !gone(candidate.stream, candidate.line.component()));
     }
 
-    /// Another generation is in force.
-    pub(crate) fn renew(&self, generation: u32) {
-        let kept = |of: u32| of.saturating_add(GENERATIONS_KEPT) > generation;
+    /// Another generation is in force; these live.
+    pub(crate) fn renew(&self, generation: u32, lives: impl Fn(u32) -> bool) {
         self.gathered.send_if_modified(|gathered| {
             let changes = gathered.generation != generation;
             gathered.generation = generation;
-            gathered.ended.retain(|of| kept(*of));
+            gathered.ended.retain(|of| lives(*of));
             changes
         });
-        self.news().local.retain(|candidate| kept(candidate.generation));
+        self.news().local.retain(|candidate| lives(candidate.generation));
         for component in self.components() {
             if component.progress() == Progress::Failed {
                 component.set_progress(Progress::Connecting);
@@ -141,13 +150,16 @@ impl Session {
         match &event {
             Event::LocalCandidate { stream, candidate, generation } => {
                 let (stream, generation, line) = (*stream, *generation, CandidateLine::from(candidate));
-                self.news().local.push(LocalCandidate { stream, line, generation });
+                // One of a component that was removed meanwhile is nobody's.
+                if self.component(stream, line.component()).is_some() {
+                    self.news().keep(LocalCandidate { stream, line, generation });
+                }
             }
             Event::GatheringDeadline => {
-                self.gathered.send_modify(|gathered| gathered.ended.push(gathered.generation));
+                self.gathered.send_modify(|gathered| gathered.end(gathered.generation));
             }
             Event::GatheringComplete { generation } => {
-                self.gathered.send_modify(|gathered| gathered.ended.push(*generation));
+                self.gathered.send_modify(|gathered| gathered.end(*generation));
             }
             Event::PairValid { stream, component } | Event::Selected { stream, component, .. } => {
                 if let Some(component) = self.component(*stream, *component) {
@@ -228,7 +240,31 @@ impl Session {
     }
 }
 
+impl Gathered {
+    /// The candidates of a generation are to be signalled.
+    fn end(&mut self, generation: u32) {
+        if !self.ended.contains(&generation) {
+            self.ended.push(generation);
+        }
+    }
+}
+
 impl News {
+    fn keep(&mut self, candidate: LocalCandidate) {
+        let is_same = |known: &LocalCandidate| {
+            (known.generation, known.stream) == (candidate.generation, candidate.stream)
+                && known.line == candidate.line
+        };
+        // An address that comes back brings the same candidate.
+        if self.local.iter().any(is_same) {
+            return;
+        }
+        if self.local.len() >= LOCAL_KEPT {
+            self.local.remove(0);
+        }
+        self.local.push(candidate);
+    }
+
     fn pop(&mut self) -> Option<Event> {
         // The gap is before everything that is still here.
         if self.lost > 0 {

@@ -152,6 +152,11 @@ impl Shared {
                 return;
             }
         }
+        self.list_soon();
+    }
+
+    /// Lists the interfaces in a task of its own.
+    pub(crate) fn list_soon(self: &Arc<Self>) {
         let shared = Arc::clone(self);
         self.runtime.spawn(async move { shared.list_interfaces().await });
     }

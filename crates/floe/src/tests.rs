@@ -1,8 +1,10 @@
-//! Agents on sockets that fail.
+//! Agents on sockets that fail, and on a clock that jumps.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use crate::{Agent, EndpointStats, SendError, socket::Socket};
+use floe_check::ConsentConfig;
+
+use crate::{Agent, Config, Endpoint, EndpointStats, SendError, State, socket::Socket};
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -120,4 +122,58 @@ async fn p28_sending_waits_for_the_kernel() {
     let (sent, ()) = tokio::join!(soon(to_b.send(b"hello")), carry(&to_a, &to_b, b"there is room"));
     sent.unwrap();
     assert_eq!(soon(to_a.recv(&mut [0; 9])).await, Ok(5));
+}
+
+/// Lets time pass for an agent that has nothing to wait for.
+fn skip(agent: &Agent, time: Duration) {
+    let shared = agent.handle.shared();
+    let mut state = shared.state();
+    shared.clock.skip(time);
+    state.hub.handle_timeout(shared.clock.now());
+    drop(state);
+    shared.wake.notify_one();
+}
+
+#[tokio::test]
+async fn con_01_consent_that_rested_is_regained_as_soon_as_data_is_sent() {
+    let (one, two) = (Endpoint::new().await.unwrap(), Endpoint::new().await.unwrap());
+    let mut config = Config::controlling().loopback();
+    config.checks_mut().consent = Some(ConsentConfig { suspend: true, ..ConsentConfig::default() });
+    let a = one.agent(config).unwrap();
+    // Nothing of the peer wakes the driver either.
+    let mut config = Config::controlled().loopback();
+    (config.checks_mut().consent, config.checks_mut().keepalive) = (None, Duration::from_secs(3600));
+    let b = two.agent(config).unwrap();
+    let (to_b, to_a) = connect(&a, &b).await;
+    while a.state() != State::Completed {
+        assert!(soon(a.event()).await.is_some());
+    }
+    let answers =
+        || a.pairs().iter().filter(|pair| pair.selected).map(|pair| pair.responses_received).sum::<u32>();
+    let before = answers();
+    skip(&a, Duration::from_secs(7));
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
+    soon(async {
+        while answers() == before {
+            ticks.tick().await;
+        }
+    })
+    .await;
+    // Nothing is sent: first no request, then none any more, then consent ends.
+    for seconds in [7, 18, 10] {
+        skip(&a, Duration::from_secs(seconds));
+        // The driver has its turn, and rests.
+        for _ in 0..4 {
+            ticks.tick().await;
+        }
+    }
+    assert!(matches!(to_b.try_send(b"hello"), Err(SendError::ConsentExpired)));
+    // No timer of the driver runs off for half a minute: only the call itself can have woken it.
+    soon(async {
+        while answers() == before + 1 {
+            ticks.tick().await;
+        }
+    })
+    .await;
+    carry(&to_b, &to_a, b"hello").await;
 }

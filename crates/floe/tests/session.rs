@@ -1,6 +1,6 @@
 //! What happens in the life of a session: restarts, streams that come and go, forks, lite agents.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use floe::{
     Agent, ApiError, Config, Endpoint, Event, State,
@@ -32,7 +32,7 @@ fn forward(from: &Arc<Agent>, to: &Arc<Agent>) {
                 }
                 Event::GatheringComplete { generation } => {
                     let Some(parameters) = of(generation) else { continue };
-                    let _ = to.remote_gathering_complete_of(Some(parameters.ufrag.as_str()));
+                    let _ = to.remote_gathering_complete_of(Some(&parameters.ufrag));
                 }
                 _ => {}
             }
@@ -100,11 +100,15 @@ async fn each_generation_gathers_its_own_candidates() {
     a.rollback().unwrap();
     assert_eq!(a.rollback(), Err(ApiError::NoRestart));
     assert_eq!(lines(&soon(a.gathered()).await), lines(&before));
+    // However often: what is in force stays known.
+    a.restart().unwrap();
+    a.rollback().unwrap();
+    assert_eq!(lines(&soon(a.gathered()).await), lines(&before));
     // And now in earnest, without trickling.
     a.restart().unwrap();
     signal(&a, &b).await;
     signal(&b, &a).await;
-    assert_eq!((a.generation(), b.generation()), (2, 1));
+    assert_eq!((a.generation(), b.generation()), (3, 1));
     completed(&a).await;
     carry(&a.connection(), &b.connection(), b"hello").await;
 }
@@ -118,13 +122,6 @@ async fn components_come_and_go() {
     let to_b = a.add_component(other, ComponentId::RTP).unwrap();
     let to_a = b.add_component(other, ComponentId::RTP).unwrap();
     for (from, to) in [(&a, &b), (&b, &a)] {
-        // The end of candidates is told for the new stream as well.
-        soon(async {
-            let own =
-                |event: &Event| matches!(event, Event::LocalCandidate { stream, .. } if *stream == other);
-            while !from.event().await.is_some_and(|event| own(&event)) {}
-        })
-        .await;
         for candidate in soon(from.gathered()).await.iter().filter(|one| one.stream == other) {
             let _ = to.add_remote_candidate_to(other, &candidate.line).unwrap();
         }
@@ -137,6 +134,42 @@ async fn components_come_and_go() {
     assert_eq!(a.remove_component(STREAM, ComponentId::RTP), Err(ApiError::LastComponent));
     carry(&a.connection(), &b.connection(), b"over the old one").await;
     assert!(a.pairs().len() <= sockets);
+    // The next one is the first once the first is gone.
+    let new = StreamId(9);
+    assert_eq!(
+        a.add_component(new, ComponentId::RTCP).err(),
+        Some(ApiError::ComponentGap(new, ComponentId::RTCP)),
+        "RFC 8839 §5.1: a stream begins with component 1"
+    );
+    a.add_component(new, ComponentId::RTP).unwrap();
+    a.remove_stream(STREAM).unwrap();
+    assert_eq!(a.connection().id(), (new, ComponentId::RTP));
+    assert!(!a.connection().is_closed());
+    let line = "candidate:1 1 udp 9 192.0.2.1 7 typ host".parse().unwrap();
+    assert!(a.add_remote_candidate(&line).is_ok());
+}
+
+#[tokio::test]
+async fn what_was_gathered_is_for_the_components_there_are() {
+    let endpoint = Endpoint::new().await.unwrap();
+    let agent = endpoint.agent(Config::controlling().loopback()).unwrap();
+    let before = soon(agent.gathered()).await.len();
+    let agent = &agent;
+    let of = |stream| async move {
+        soon(agent.gathered()).await.iter().filter(|one| one.stream == stream).count()
+    };
+    for number in 1..4 {
+        let stream = StreamId(number);
+        agent.add_component(stream, ComponentId::RTP).unwrap();
+        assert_eq!(
+            (of(STREAM).await, of(stream).await),
+            (before, before),
+            "waited for the candidates of the new one"
+        );
+        agent.remove_stream(stream).unwrap();
+        assert_eq!(of(stream).await, 0);
+    }
+    assert_eq!(soon(agent.gathered()).await.len(), before);
 }
 
 #[tokio::test]
@@ -175,6 +208,26 @@ async fn one_offer_has_several_answers() {
 }
 
 #[tokio::test]
+async fn p36_components_added_to_forks_on_a_shared_port_have_ports_of_their_own() {
+    let endpoint = Endpoint::shared((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+    let port = endpoint.shared_addresses()[0].port();
+    let agent = endpoint.agent(Config::controlling().loopback()).unwrap();
+    soon(agent.gathered()).await;
+    let fork = agent.fork().unwrap();
+    let ports = async |agent: &Agent| -> Vec<_> {
+        soon(agent.gathered()).await.iter().map(|one| one.line.candidate().unwrap().address.port()).collect()
+    };
+    // What the offer has told the fork does not tell again.
+    assert_eq!(ports(&fork).await, []);
+    for (agent, told) in [(&fork, vec![]), (&agent, vec![port])] {
+        agent.add_component(StreamId(1), ComponentId::RTP).unwrap();
+        let ports = ports(agent).await;
+        assert_eq!((&ports[..told.len()], ports.len()), (&told[..], told.len() + 1), "one more");
+        assert_ne!(ports.last(), Some(&port), "a port of its own");
+    }
+}
+
+#[tokio::test]
 async fn ice_10_a_full_agent_connects_to_a_lite_one_and_controls() {
     let (one, two) = (Endpoint::new().await.unwrap(), Endpoint::new().await.unwrap());
     let lite = one.agent(Config::controlling().loopback().lite()).unwrap();
@@ -186,4 +239,42 @@ async fn ice_10_a_full_agent_connects_to_a_lite_one_and_controls() {
     assert_eq!((full.role(), lite.role()), (Some(Role::Controlling), Some(Role::Controlled)));
     carry(&from_lite, &from_full, b"hello").await;
     carry(&from_full, &from_lite, b"hello").await;
+}
+
+/// Loopback has an address of each family, so that there are two pairs for each component and nobody checks them.
+#[tokio::test]
+async fn ice_10_two_lite_agents_agree_on_a_pair_for_each_component() {
+    let (one, two) = (Endpoint::new().await.unwrap(), Endpoint::new().await.unwrap());
+    let parts = [ComponentId::RTP, ComponentId::RTCP];
+    let lite = |config: Config| config.loopback().lite().streams(vec![(STREAM, parts.to_vec())]);
+    let a = one.agent(lite(Config::controlling())).unwrap();
+    let b = two.agent(lite(Config::controlled())).unwrap();
+    connect(&a, &b).await;
+    if a.pairs().iter().filter(|pair| pair.component == ComponentId::RTP).count() < 2 {
+        println!("skipped: loopback has no IPv6 address");
+        return;
+    }
+    for part in parts {
+        assert!(a.is_provisional(STREAM, part) && b.is_provisional(STREAM, part));
+        assert_eq!((a.state(), b.state()), (State::Connected, State::Connected));
+        let chosen = a.selected(STREAM, part).unwrap();
+        let (near, far) = (chosen.local.address, chosen.remote);
+        assert_eq!(b.reconcile(STREAM, part, far, far), Ok(false), "there is no such pair");
+        // As the updated lists would say it: the answerer first.
+        assert_eq!(b.reconcile(STREAM, part, far, near), Ok(true));
+        assert_eq!(a.reconcile(STREAM, part, near, far), Ok(true));
+        assert!(!a.is_provisional(STREAM, part) && !b.is_provisional(STREAM, part));
+        let (to_b, to_a) = (a.connection_of(STREAM, part).unwrap(), b.connection_of(STREAM, part).unwrap());
+        carry(&to_b, &to_a, b"to").await;
+        carry(&to_a, &to_b, b"fro").await;
+    }
+    completed(&a).await;
+    completed(&b).await;
+    let pair = a.selected(STREAM, ComponentId::RTP).unwrap();
+    a.close();
+    assert_eq!(
+        a.reconcile(STREAM, ComponentId::RTP, pair.local.address, pair.remote),
+        Err(ApiError::Closed),
+        "while it closes as well"
+    );
 }

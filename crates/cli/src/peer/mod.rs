@@ -12,7 +12,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use floe::{
     Agent, Config, Connection, Endpoint, Event as AgentEvent, Report, State,
-    pair::{CandidateLine, ComponentId, IceOptions, Parameters, StreamId},
+    pair::{CandidateLine, ComponentId, IceOptions, Parameters, StreamId, Ufrag},
 };
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -73,6 +73,9 @@ impl Peer {
             Command::RemoteGatheringComplete { ufrag } => self.remote_gathering_complete(ufrag.as_deref()),
             Command::Send { stream, component, data } => self.send(stream, component, &data).await,
             Command::Restart => self.restart(),
+            Command::Reconcile { stream, component, local, remote } => {
+                self.reconcile(stream, component, [&local, &remote])
+            }
             Command::Stats => self.stats(),
             Command::Close => Ok(()),
         };
@@ -110,6 +113,26 @@ impl Peer {
     /// The new parameters and candidates come as events.
     fn restart(&self) -> Result<(), String> {
         self.session()?.agent.restart().map(drop).map_err(|error| format!("restart: {error}"))
+    }
+
+    /// The pair is told as in a `selected` event.
+    fn reconcile(&self, stream: u16, component: u16, pair: [&str; 2]) -> Result<(), String> {
+        let id = ComponentId::new(component).ok_or("reconcile: `component` is 1 to 256")?;
+        let address = |text: &str| {
+            let line = text.parse::<CandidateLine>().map_err(|error| format!("reconcile: {error}"))?;
+            let address = line.candidate().map(|candidate| candidate.address);
+            address.ok_or_else(|| "reconcile: the candidate has a name for an address".to_owned())
+        };
+        let [local, remote] = pair.map(address);
+        let (stream, local, remote) = (StreamId(stream), local?, remote?);
+        let agent = &self.session()?.agent;
+        if agent.reconcile(stream, id, local, remote).map_err(|error| format!("reconcile: {error}"))? {
+            return Ok(());
+        }
+        // Where it is the only pair nobody has to be asked.
+        let selected = agent.selected(stream, id).map(|pair| (pair.local.address, pair.remote));
+        let agreed = selected == Some((local, remote)) && !agent.is_provisional(stream, id);
+        if agreed { Ok(()) } else { Err("reconcile: there is no such pair to agree upon".to_owned()) }
     }
 
     fn remote_parameters(&self, given: &RemoteParameters) -> Result<(), String> {
@@ -157,9 +180,11 @@ impl Peer {
 
     fn remote_gathering_complete(&self, ufrag: Option<&str>) -> Result<(), String> {
         let session = self.session()?;
+        let ufrag = ufrag.map(str::parse::<Ufrag>).transpose();
+        let ufrag = ufrag.map_err(|error| format!("remote-gathering-complete: {error}"))?;
         session
             .agent
-            .remote_gathering_complete_of(ufrag)
+            .remote_gathering_complete_of(ufrag.as_ref())
             .map(drop)
             .map_err(|error| format!("remote-gathering-complete: {error}"))
     }
@@ -266,9 +291,43 @@ fn components(start: &Start) -> Result<Vec<(StreamId, ComponentId)>, String> {
     Ok(ids.filter_map(|(stream, component)| Some((StreamId(stream), ComponentId::new(component)?))).collect())
 }
 
-/// Candidates are told as they come, or where the agent does not trickle, all at once at their end (RFC 8838 §16).
+/// Candidates that wait to be told all at once. `None`: each is told as it comes.
+struct Held(Option<Vec<Event>>);
+
+impl Held {
+    fn new(trickles: bool) -> Self {
+        Self((!trickles).then(Vec::new))
+    }
+
+    /// The candidates of another generation come; what waits of the one before goes with them.
+    fn renew(&mut self, trickles: bool) {
+        if !trickles {
+            self.0.get_or_insert_default();
+        }
+    }
+
+    /// A candidate was found; returns it where it is told now.
+    fn add(&mut self, candidate: Event) -> Option<Event> {
+        match &mut self.0 {
+            Some(held) => {
+                held.push(candidate);
+                None
+            }
+            None => Some(candidate),
+        }
+    }
+
+    /// Gathering is complete, or its deadline has passed: what waits is told, and what may still come follows one by
+    /// one.
+    fn release(&mut self) -> Vec<Event> {
+        self.0.take().unwrap_or_default()
+    }
+}
+
+/// Candidates are told as they come, or where the agent does not trickle, all at once at their end or the deadline
+/// (RFC 8838 §16).
 async fn forward_events(agent: Arc<Agent>, trickles: bool, out: mpsc::Sender<Event>) {
-    let mut held = vec![];
+    let mut held = Held::new(trickles);
     while let Some(event) = agent.event().await {
         // A generation that is gone meanwhile has nothing to tell.
         let parameters = |generation| agent.parameters_of(generation);
@@ -278,22 +337,21 @@ async fn forward_events(agent: Arc<Agent>, trickles: bool, out: mpsc::Sender<Eve
                 let Some(ufrag) = ufrag(generation) else { continue };
                 let candidate = CandidateLine::from(&candidate).to_string();
                 let event = Event::LocalCandidate { candidate, ufrag, stream: stream.0 };
-                if !trickles {
-                    held.push(event);
-                    continue;
-                }
+                let Some(event) = held.add(event) else { continue };
                 event
             }
-            AgentEvent::GatheringComplete { generation } => {
-                for event in held.drain(..) {
+            ended @ (AgentEvent::GatheringDeadline | AgentEvent::GatheringComplete { .. }) => {
+                for event in held.release() {
                     if out.send(event).await.is_err() {
                         return;
                     }
                 }
+                let AgentEvent::GatheringComplete { generation } = ended else { continue };
                 let Some(ufrag) = ufrag(generation) else { continue };
                 Event::GatheringComplete { ufrag }
             }
             AgentEvent::Restarted { generation } => {
+                held.renew(trickles);
                 let Some(parameters) = parameters(generation) else { continue };
                 local_parameters(&parameters)
             }
@@ -380,4 +438,29 @@ fn write(event: &Event) -> Result<(), String> {
     out.write_all(line.as_bytes())
         .and_then(|()| out.flush())
         .map_err(|error| format!("standard output: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidates(held: &mut Held, count: usize) -> usize {
+        let candidate =
+            || Event::LocalCandidate { candidate: String::new(), ufrag: String::new(), stream: 0 };
+        (0..count).filter(|_| held.add(candidate()).is_some()).count()
+    }
+
+    #[test]
+    fn trk_16_candidates_are_held_until_the_deadline_and_then_told_one_by_one() {
+        let mut held = Held::new(false);
+        assert_eq!(candidates(&mut held, 3), 0);
+        assert_eq!(held.release().len(), 3);
+        assert_eq!(candidates(&mut held, 2), 2, "late ones");
+        assert!(held.release().is_empty(), "the end tells none twice");
+        held.renew(false);
+        assert_eq!((candidates(&mut held, 1), held.release().len()), (0, 1), "a restart begins anew");
+        let mut held = Held::new(true);
+        held.renew(true);
+        assert_eq!((candidates(&mut held, 2), held.release().len()), (2, 0));
+    }
 }

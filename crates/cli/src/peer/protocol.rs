@@ -29,6 +29,15 @@ pub(crate) enum Command {
     },
     /// Begin a new generation.
     Restart,
+    /// Two lite agents have agreed on a pair.
+    Reconcile {
+        #[serde(default)]
+        stream: u16,
+        #[serde(default = "one")]
+        component: u16,
+        local: String,
+        remote: String,
+    },
     /// Answer with counts.
     Stats,
     /// End.
@@ -143,8 +152,8 @@ pub(crate) enum Event {
 /// # Errors
 /// A sentence that says what was wrong and what is allowed.
 pub(crate) fn parse(line: &str) -> Result<Command, String> {
-    const COMMANDS: &str =
-        "start, remote-parameters, remote-candidate, remote-gathering-complete, send, restart, stats, close";
+    const COMMANDS: &str = "start, remote-parameters, remote-candidate, remote-gathering-complete, send, restart, \
+                            reconcile, stats, close";
     let value: serde_json::Value =
         serde_json::from_str(line).map_err(|error| format!("the line is no JSON object: {error}"))?;
     let object = value.as_object().ok_or("the line is no JSON object")?;

@@ -17,7 +17,7 @@ use std::{
 use floe_sim::{
     expectation::NatKind,
     scenario::{Failure, Interface, Scenario},
-    sweep::{Case, Tally},
+    sweep::{Family, Tally},
 };
 
 use workers::{Broken, Sweep};
@@ -28,6 +28,10 @@ pub(crate) struct SimArguments {
     /// Seeds to run; each names one session, and 1372 successive ones go once through everything
     #[arg(long, value_name = "A..B", default_value = "0..21952")]
     seeds: Seeds,
+    /// What a seed stands for: `sessions` that are over once both sides are at rest, or `lives` of half a minute to ten
+    /// minutes (a third of them) with restarts, lite agents, renomination, consent that rests, and every way to trickle
+    #[arg(long, value_name = "FAMILY", default_value_t)]
+    cases: Family,
     /// Runs the I-th of N parts of the seeds, I from 1; with --json its output can be merged
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
@@ -113,7 +117,7 @@ pub(crate) fn run(arguments: &SimArguments) -> Result<bool, String> {
     if let Some(seed) = arguments.replay {
         let scenario = match &arguments.scenario {
             Some(path) => files::scenario(path).map_err(|error| error.to_string())?,
-            None => Case::of(seed).scenario,
+            None => arguments.cases.case(seed).scenario,
         };
         return replay(&scenario, seed);
     }
@@ -147,11 +151,12 @@ fn print(text: &str) -> Result<(), String> {
 fn sweep(arguments: &SimArguments) -> Result<(Tally, f64), String> {
     let Seeds { from, to } = arguments.seeds;
     let Shard { index, count } = arguments.shard.unwrap_or(Shard { index: 0, count: 1 });
-    let sweep = Sweep::new(from.saturating_add(index)..to, count).ok_or("this part of the seeds is empty")?;
+    let sweep = Sweep::new(arguments.cases, from.saturating_add(index)..to, count)
+        .ok_or("this part of the seeds is empty")?;
     let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let found = workers::run(&sweep, arguments.threads.unwrap_or_else(cores), &mut progress::Bar::new());
     for broken in &found.broken {
-        eprintln!("{}", told(broken));
+        eprintln!("{}", told(arguments.cases, broken));
     }
     if !found.more_broken.is_empty() {
         let seeds: Vec<String> = found.more_broken.iter().map(u64::to_string).collect();
@@ -160,10 +165,10 @@ fn sweep(arguments: &SimArguments) -> Result<(Tally, f64), String> {
     Ok((found.tally, found.rate))
 }
 
-fn told(broken: &Broken) -> String {
+fn told(cases: Family, broken: &Broken) -> String {
     match broken {
         Broken::Panicked(seed) => {
-            format!("floe: seed {seed} panicked; scenario {}", written(&Case::of(*seed).scenario))
+            format!("floe: seed {seed} panicked; scenario {}", written(&cases.case(*seed).scenario))
         }
         Broken::Failed(failure) => {
             let Failure { cause, seed, .. } = &**failure;

@@ -123,6 +123,10 @@ fn summary(text: &mut String, report: &Report, tally: &Tally) {
         report.sessions_per_second,
         report.trace
     );
+    let ended: u64 = report.losses.iter().map(|loss| loss.counts.ended_by_consent).sum();
+    if ended > 0 {
+        line!(text, "{ended} ended by consent, each after exactly 30 s without an answer");
+    }
     for (number, count) in tally.broken() {
         line!(text, "invariant {number} was broken {count} times");
     }

@@ -14,7 +14,7 @@ use std::{
 
 use floe_sim::{
     scenario::Failure,
-    sweep::{Case, Tally},
+    sweep::{Family, Tally},
 };
 
 use super::progress::Bar;
@@ -30,6 +30,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// Which sessions to run.
 #[derive(Clone, Debug)]
 pub(super) struct Sweep {
+    cases: Family,
     first: u64,
     step: u64,
     sessions: u64,
@@ -37,9 +38,9 @@ pub(super) struct Sweep {
 
 impl Sweep {
     /// Every `step`-th of the seeds; `None` if there is none.
-    pub(super) fn new(seeds: Range<u64>, step: u64) -> Option<Self> {
+    pub(super) fn new(cases: Family, seeds: Range<u64>, step: u64) -> Option<Self> {
         let sessions = seeds.end.checked_sub(seeds.start)?.div_ceil(step);
-        (sessions > 0).then_some(Self { first: seeds.start, step, sessions })
+        (sessions > 0).then_some(Self { cases, first: seeds.start, step, sessions })
     }
 
     fn seed(&self, place: u64) -> u64 {
@@ -120,7 +121,7 @@ fn work(sweep: &Sweep, shared: &Shared) -> Tally {
         }
         for place in begin..sweep.sessions.min(begin.saturating_add(CHUNK)) {
             let seed = sweep.seed(place);
-            let broken = run_one(seed, &mut tally);
+            let broken = run_one(sweep.cases, seed, &mut tally);
             if let Some(broken) = broken {
                 shared.broken.lock().unwrap_or_else(PoisonError::into_inner).push(broken);
             }
@@ -129,9 +130,9 @@ fn work(sweep: &Sweep, shared: &Shared) -> Tally {
     }
 }
 
-fn run_one(seed: u64, tally: &mut Tally) -> Option<Broken> {
+fn run_one(cases: Family, seed: u64, tally: &mut Tally) -> Option<Broken> {
     let ran = panic::catch_unwind(|| {
-        let case = Case::of(seed);
+        let case = cases.case(seed);
         // Now and then twice, to see that it is the same again.
         let result =
             if seed.is_multiple_of(16) { case.scenario.run_twice(seed) } else { case.scenario.run(seed) };
@@ -152,19 +153,21 @@ mod tests {
     #[test]
     fn parts_of_the_seeds_are_disjoint_and_leave_none_out() {
         let part = |index: u64| {
-            let sweep = Sweep::new(10 + index..33, 4).unwrap();
+            let sweep = Sweep::new(Family::Sessions, 10 + index..33, 4).unwrap();
             (0..sweep.sessions).map(|place| sweep.seed(place)).collect::<Vec<_>>()
         };
         let mut all: Vec<u64> = (0..4).flat_map(part).collect();
         all.sort_unstable();
         assert_eq!(all, (10..33).collect::<Vec<_>>());
-        assert!(Sweep::new(35..35, 4).is_none());
+        assert!(Sweep::new(Family::Sessions, 35..35, 4).is_none());
     }
 
     #[test]
     fn a_sweep_on_many_threads_finds_what_one_finds() {
-        let sweep = Sweep::new(0..49, 1).unwrap();
-        let run = |threads| run(&sweep, NonZeroUsize::new(threads).unwrap(), &mut Bar::hidden()).tally;
-        assert_eq!(run(1), run(4));
+        for cases in [Family::Sessions, Family::Lives] {
+            let sweep = Sweep::new(cases, 0..49, 1).unwrap();
+            let run = |threads| run(&sweep, NonZeroUsize::new(threads).unwrap(), &mut Bar::hidden()).tally;
+            assert_eq!(run(1), run(4));
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use floe_agent::AgentKey;
 use floe_gather::{Answer, Request, RequestFailure, RequestId};
-use floe_pair::TransportAddress;
+use floe_pair::{Place, TransportAddress};
 use tokio::sync::Semaphore;
 
 use super::Driver;
@@ -60,7 +60,8 @@ impl Driver {
                 return Answer::Failed(RequestFailure::AddressNotAvailable);
             };
             // A peer tells two components of an agent apart by their ports alone: the second has its own.
-            if self.users.insert((key, local.ip())) {
+            let place = Place { socket, local_ip: local.ip() };
+            if state.hub.agent(key).is_some_and(|agent| !agent.is_at(place)) {
                 let local = TransportAddress::new(local.ip(), found.local().port()).with_scope(local.scope());
                 return Answer::Bound { socket, local };
             }
