@@ -27,12 +27,14 @@ pub enum Invariant {
     /// Both agents come to an end in time; where a path exists they connect, directly where that is possible, or the
     /// trace shows that every transmission of one needed transaction was lost.
     Concludes,
-    /// At rest both have selected the same pair for each component, data flows on it both ways, and exactly one agent
-    /// is controlling.
+    /// At rest both have selected the same pair of the same generation for each component, data flows on it both ways,
+    /// and exactly one agent is controlling. Where nothing loses datagrams, no restart and no move loses data.
     Agree,
-    /// An agent starts at most one transaction each Ta; retransmissions are as RFC 8445 §14.3 and RFC 8489 §6.2.1 say.
+    /// An agent starts at most one transaction each Ta, a lite one none; retransmissions are as RFC 8445 §14.3 and
+    /// RFC 8489 §6.2.1 say.
     Paced,
-    /// Data leaves only on pairs that an authenticated answer of the last 30 s has proved.
+    /// Data leaves only on pairs that an authenticated answer of the last 30 s has proved, and consent is lost exactly
+    /// then. A lite agent, which asks nothing, sends where its peer was heard.
     Consented,
     /// Pairs and agents change their states only along the arrows of the RFC; a selected pair is valid.
     LegalMoves,
@@ -42,7 +44,7 @@ pub enum Invariant {
     Repeatable,
     /// Failure is not declared before the patience of RFC 8863 is over.
     Patient,
-    /// Where a pair is frozen, something runs that will thaw it.
+    /// Where a pair is frozen, something runs that will thaw it, or will soon: ordinary checks may rest for a moment.
     NoDeadlock,
     /// A closed agent has given back its sockets and allocations, and sets no timer.
     Frees,
@@ -164,8 +166,24 @@ pub enum Breach {
         /// When the last answer came from there.
         proved: Option<Instant>,
     },
-    /// Consent was given up although each selected pair had an answer within 30 s.
-    ConsentEndedEarly,
+    /// Consent was given up at another time than 30 s after the last answer: when it should have ended, of each pair that
+    /// counts.
+    ConsentEnded(Vec<Instant>),
+    /// A lite agent has sent a request to its peer (RFC 8445 §2.5).
+    LiteAsked(TransactionId),
+    /// Nothing loses datagrams, and data of this component was refused or did not arrive.
+    DataLost {
+        /// The data stream.
+        stream: StreamId,
+        /// The component.
+        component: ComponentId,
+        /// When it was sent.
+        sent: Instant,
+        /// The agent had no path for it.
+        refused: bool,
+    },
+    /// Both are completed, and not with the credentials that the other one has now.
+    OtherGeneration([u32; 2]),
     /// A pair moved where no arrow leads.
     PairMove {
         /// Which.
@@ -243,7 +261,19 @@ impl fmt::Display for Breach {
             Self::Unproved { to, proved: Some(at) } => {
                 write!(f, "data left for {to}, whose last answer came at {} ms", at.as_millis())
             }
-            Self::ConsentEndedEarly => f.write_str("consent was given up before its time"),
+            Self::ConsentEnded(ends) => {
+                let ends: Vec<u64> = ends.iter().map(|at| at.as_millis()).collect();
+                write!(f, "consent was given up now, and was to end at one of {ends:?} ms")
+            }
+            Self::LiteAsked(id) => write!(f, "request {id} of a lite agent"),
+            Self::DataLost { stream, component, sent, refused } => {
+                let how = if *refused { "was refused" } else { "did not arrive" };
+                let (component, sent) = (component.get(), sent.as_millis());
+                write!(f, "stream {} component {component}: data of {sent} ms {how}", stream.0)
+            }
+            Self::OtherGeneration([one, other]) => {
+                write!(f, "both are completed, in generations {one} and {other} that do not belong together")
+            }
             Self::PairMove { pair, from, to } => write!(f, "{pair:?} moved from {from:?} to {to:?}"),
             Self::StateMove { from, to } => write!(f, "the agent moved from {from:?} to {to:?}"),
             Self::SelectedInvalid(pair) => write!(f, "{pair:?} is selected and not valid"),

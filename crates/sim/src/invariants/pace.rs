@@ -1,13 +1,13 @@
 //! Invariant 3: when transactions begin and requests are repeated.
 
 use core::time::Duration;
-use std::collections::VecDeque;
+use std::{collections::VecDeque, net::IpAddr};
 
 use floe_agent::TransmitKind;
 use floe_pair::{Place, TransportAddress};
 use floe_stun::{Instant, Method, TransactionId};
 
-use super::Breach;
+use super::{Breach, paths::Name};
 
 /// Requests remembered: more than are open at once in any sane session.
 const MAX_REQUESTS: usize = 1_024;
@@ -15,14 +15,20 @@ const MAX_REQUESTS: usize = 1_024;
 const RC: u32 = 7;
 const RTO: Duration = Duration::from_millis(500);
 
+/// From where a request was sent, to whom (over a relay the peer), what for, and with which credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) place: Place,
+    pub(super) to: TransportAddress,
+    pub(super) kind: TransmitKind,
+    pub(super) name: Name,
+}
+
 /// A request that an agent has sent.
 #[derive(Clone, Copy, Debug)]
 struct Request {
     id: TransactionId,
-    /// From where, and to whom: over a relay the peer.
-    place: Place,
-    to: TransportAddress,
-    kind: TransmitKind,
+    asked: Asked,
     answered: bool,
     sent: u32,
     first: Instant,
@@ -33,20 +39,22 @@ struct Request {
 pub(super) struct Pace {
     last_start: Option<Instant>,
     requests: VecDeque<Request>,
+    /// Peers that permissions were asked for, by the socket of the allocation.
+    permitted: Vec<(Place, IpAddr)>,
 }
 
 impl Pace {
     /// What a request was for.
     pub(super) fn kind(&self, id: TransactionId) -> Option<TransmitKind> {
         // Answers mostly belong to what was sent last.
-        self.requests.iter().rev().find(|request| request.id == id).map(|request| request.kind)
+        self.requests.iter().rev().find(|request| request.id == id).map(|request| request.asked.kind)
     }
 
-    /// An answer has come: to whom the request had been sent and from where, if it is the first answer.
-    pub(super) fn answered(&mut self, id: TransactionId) -> Option<(TransportAddress, Place)> {
+    /// An answer has come: what had been asked and when, if it is the first answer.
+    pub(super) fn answered(&mut self, id: TransactionId) -> Option<(Asked, Instant)> {
         let request = self.requests.iter_mut().rev().find(|request| request.id == id)?;
         let first = !core::mem::replace(&mut request.answered, true);
-        first.then_some((request.to, request.place))
+        first.then_some((request.asked, request.first))
     }
 
     /// A request has left.
@@ -55,7 +63,8 @@ impl Pace {
         now: Instant,
         ta: Duration,
         (id, method): (TransactionId, Method),
-        (place, to, kind): (Place, TransportAddress, TransmitKind),
+        asked: Asked,
+        permits: Option<IpAddr>,
     ) -> Result<(), Breach> {
         if let Some(known) = self.requests.iter_mut().rev().find(|request| request.id == id) {
             // The waits double: 1, 3, 7 RTO after the first. One that had to wait its turn does not move those after it.
@@ -71,17 +80,24 @@ impl Pace {
         if self.requests.len() >= MAX_REQUESTS {
             self.requests.pop_front();
         }
-        let before =
-            |known: &Request| known.answered && (known.place, known.to, known.kind) == (place, to, kind);
+        let Asked { place, kind, .. } = asked;
+        let before = |known: &Request| known.answered && known.asked == asked;
         // RFC 8445 §14.2: consent, keepalives, Refresh and ChannelBind keep time by themselves. A question that was
         // answered before keeps a mapping alive (§5.1.1.4).
         let paced = match kind {
             TransmitKind::Check => true,
             TransmitKind::Gathering => !self.requests.iter().any(before),
-            TransmitKind::Relay => matches!(method, Method::ALLOCATE | Method::CREATE_PERMISSION),
+            // A permission that is there already is only kept.
+            TransmitKind::Relay if method == Method::CREATE_PERMISSION => {
+                permits.is_none_or(|peer| !self.permitted.contains(&(place, peer)))
+            }
+            TransmitKind::Relay => method == Method::ALLOCATE,
             _ => false,
         };
-        self.requests.push_back(Request { id, place, to, kind, answered: false, sent: 1, first: now });
+        if let Some(peer) = permits.filter(|_| paced && kind == TransmitKind::Relay) {
+            self.permitted.push((place, peer));
+        }
+        self.requests.push_back(Request { id, asked, answered: false, sent: 1, first: now });
         if !paced {
             return Ok(());
         }

@@ -1,8 +1,8 @@
 //! Invariants 5, 6 and 9: the pairs of an agent after each input.
 
-use floe_agent::{Agent, PairReport, State};
+use floe_agent::{Agent, PairStanding, State};
 use floe_check::{EARLY_CHECK_LIMIT, PEER_REFLEXIVE_LIMIT, PairId, PairState, TRANSACTION_LIMIT, Usage};
-use floe_pair::{Place, TransportAddress};
+use floe_pair::{ComponentId, Place, StreamId, TransportAddress};
 
 use super::{Breach, Table, watch::Limits};
 
@@ -16,10 +16,11 @@ pub(crate) struct View {
     pub(crate) listed: bool,
     /// Where it is and where it goes, if it is selected.
     pub(super) path: Option<(Place, TransportAddress)>,
+    pub(super) part: (StreamId, ComponentId),
 }
 
 impl View {
-    pub(super) fn new(agent: &Agent, report: &PairReport) -> Self {
+    pub(super) fn new(agent: &Agent, report: &PairStanding) -> Self {
         let place = if report.selected { agent.place_of(report.base) } else { None };
         Self {
             id: report.id,
@@ -27,7 +28,8 @@ impl View {
             valid: report.valid,
             selected: report.selected,
             listed: report.listed,
-            path: place.map(|place| (place, report.remote.address)),
+            path: place.map(|place| (place, report.to)),
+            part: (report.stream, report.component),
         }
     }
 }
@@ -69,15 +71,17 @@ pub(super) fn may_turn(from: State, to: State) -> bool {
     }
 }
 
-/// Holds what the pairs of an agent are against what they were.
-pub(super) fn judge_moves(before: &[View], now: &[View]) -> Result<(), Breach> {
+/// Holds what the pairs of an agent are against what they were. Those of a lite agent are valid as soon as its peer has
+/// nominated them, or at once if both are lite (RFC 8445 §7.3.2, §8.2).
+pub(super) fn judge_moves(before: &[View], now: &[View], lite: bool) -> Result<(), Breach> {
     let mut old = before.iter().peekable();
     for pair in now {
         while old.peek().is_some_and(|known| known.id < pair.id) {
             old.next();
         }
         let from = old.peek().filter(|known| known.id == pair.id).map(|known| known.state);
-        let legal = from.map_or_else(|| FIRST.contains(&pair.state), |from| may_move(from, pair.state));
+        let first = || FIRST.contains(&pair.state) || lite && pair.state == PairState::Succeeded;
+        let legal = from.map_or_else(first, |from| may_move(from, pair.state));
         if !legal {
             return Err(Breach::PairMove { pair: pair.id, from, to: pair.state });
         }
@@ -105,8 +109,8 @@ pub(super) fn judge_usage(usage: Usage, limits: &Limits) -> Result<(), Breach> {
     }
 }
 
-/// A pair that is frozen for ever: no pair is waiting or under way.
-pub(super) fn frozen_for_ever(pairs: &[View]) -> Option<PairId> {
+/// A pair that is frozen while no pair is waiting or under way.
+pub(super) fn frozen_alone(pairs: &[View]) -> Option<PairId> {
     let running =
         |pair: &View| pair.listed && matches!(pair.state, PairState::Waiting | PairState::InProgress);
     let frozen = pairs.iter().find(|pair| pair.listed && pair.state == PairState::Frozen)?;

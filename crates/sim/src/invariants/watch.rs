@@ -4,15 +4,19 @@ use core::time::Duration;
 
 use floe_agent::{Agent, Event, State, Transmit, TransmitKind};
 use floe_pair::{ComponentId, Place, StreamId, TransportAddress};
-use floe_stun::{Class, Instant, IntegrityKey, Message};
+use floe_stun::attribute::{ErrorCode, XorPeerAddress};
+use floe_stun::{AttributeType, Class, Instant, IntegrityKey, Message};
 
 use super::{
     Breach, Invariant, Violation,
-    pace::Pace,
+    pace::{Asked, Pace},
     pairs::{self, View},
-    paths::Paths,
+    paths::{Name, Paths},
 };
 use crate::net::{AgentId, HostId};
+
+/// Ordinary checks may rest for one and a half round trips, until the peer has nominated: more than that of any way here.
+const REST: Duration = Duration::from_secs(2);
 
 /// What the agents were told, and what follows from it.
 #[derive(Clone, Debug)]
@@ -25,6 +29,10 @@ pub(crate) struct Rules {
     pub(crate) components: usize,
     /// Answers may be forged: their integrity is to be looked at.
     pub(crate) forgeries: bool,
+    /// Which sides are lite.
+    pub(crate) lite: [bool; 2],
+    /// Which sides suspend consent.
+    pub(crate) suspend: [bool; 2],
 }
 
 /// How much an agent may hold, as far as it is told so.
@@ -44,18 +52,36 @@ pub(crate) struct Side {
     /// Room for the next look at the pairs.
     spare: Vec<View>,
     state: State,
-    key: Option<IntegrityKey>,
-    /// When the peer's parameters became known.
+    /// Since when a pair is frozen and no other runs.
+    idle: Option<Instant>,
+    /// The generation in force, and the keys of the peer in all of them.
+    generation: u32,
+    /// What its checks are sent with.
+    name: Name,
+    keys: Vec<IntegrityKey>,
+    /// When the peer's parameters of this generation became known.
     introduced: Option<Instant>,
     usable: Vec<(StreamId, ComponentId)>,
     selected: Vec<(StreamId, ComponentId)>,
+    /// The path that was selected last for each component.
+    last_selected: Vec<Selected>,
     /// When each component had a valid pair, and a selected one.
     pub(crate) usable_at: Option<Instant>,
     pub(crate) selected_at: Option<Instant>,
-    /// Consent on a selected pair has ended.
+    /// Consent on a selected pair has ended, and no restart has come since.
     pub(crate) consent_lost: bool,
+    /// When an allocation was lost: what was on it ends with it.
+    relay_lost: Option<Instant>,
     /// Components that have become usable and that nobody has looked at.
     pub(crate) fresh: Vec<(StreamId, ComponentId)>,
+}
+
+/// The path that a component sent on, and the generation it belonged to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Selected {
+    part: (StreamId, ComponentId),
+    path: (Place, TransportAddress),
+    name: Name,
 }
 
 /// The watch over one session.
@@ -80,15 +106,42 @@ impl Side {
             pairs: Vec::new(),
             spare: Vec::new(),
             state: State::New,
-            key: None,
+            idle: None,
+            generation: 0,
+            name: Name::default(),
+            keys: Vec::new(),
             introduced: None,
             usable: Vec::new(),
             selected: Vec::new(),
+            last_selected: Vec::new(),
             usable_at: None,
             selected_at: None,
             consent_lost: false,
+            relay_lost: None,
             fresh: Vec::new(),
         }
+    }
+
+    /// Whether consent lasts on the selected pair of a component.
+    pub(crate) fn has_consent(&self, now: Instant, part: (StreamId, ComponentId)) -> bool {
+        let mut selected = self.pairs.iter().filter(|pair| pair.part == part).filter_map(|pair| pair.path);
+        selected.any(|path| self.paths.lasts(now, path, self.name))
+    }
+
+    /// Whether it is now that consent of a component ends, and if not, when it does: on the selected pair as it was before
+    /// this input; where there is none, on any pair; or on one of an earlier generation. Where the selected pair is gone
+    /// already, consent of the component is over when nothing has come of the pairs beside it.
+    fn may_lose_consent(&self, now: Instant, part: (StreamId, ComponentId)) -> Result<(), Vec<Instant>> {
+        let own = self.pairs.iter().filter(|pair| pair.part == part);
+        let selected: Vec<_> = own.filter_map(|pair| pair.path).collect();
+        let counts = |path, name| name != self.name || selected.is_empty() || selected.contains(&path);
+        let ends: Vec<_> = self.paths.ends(counts).collect();
+        let left = |of: &Selected| {
+            let mut ends = self.paths.ends(|path, name| (path, name) == (of.path, of.name));
+            of.part == part && ends.any(|end| end <= now)
+        };
+        let over = selected.is_empty() && self.last_selected.iter().any(left);
+        if over || ends.contains(&now) { Ok(()) } else { Err(ends) }
     }
 
     /// Whether it has come to an end: without consent only a restart could help (RFC 7675 §5.1).
@@ -113,6 +166,7 @@ impl Watch {
     pub(crate) fn on_transmit(&mut self, now: Instant, agent: AgentId, transmit: &Transmit, bytes: &[u8]) {
         let Some(index) = self.index(agent) else { return };
         let ta = self.ta(index);
+        let (lite, suspends) = (of(self.rules.lite, index), of(self.rules.suspend, index));
         let Some(side) = self.sides.get_mut(index) else { return };
         let (place, to) = (transmit.from, transmit.to);
         let outer = matches!(transmit.kind, TransmitKind::Relay | TransmitKind::Gathering);
@@ -136,7 +190,19 @@ impl Watch {
             side.paths.note_relay(place, to, &message);
         }
         let request = (message.transaction_id(), message.method());
-        if let Err(breach) = side.pace.sent(now, ta, request, (place, to, transmit.kind)) {
+        let mut name = Name::default();
+        if matches!(transmit.kind, TransmitKind::Check | TransmitKind::Consent) {
+            name = side.paths.name(message.raw(AttributeType::USERNAME).unwrap_or_default());
+            side.paths.ask(now, (place, to), name, suspends);
+            if lite {
+                self.break_it(now, Some(index), Invariant::Paced, Breach::LiteAsked(request.0));
+                return;
+            }
+        }
+        let peer = message.get::<XorPeerAddress>().ok().flatten();
+        let permits = peer.map(|XorPeerAddress(peer)| peer.ip());
+        let asked = Asked { place, to, kind: transmit.kind, name };
+        if let Err(breach) = side.pace.sent(now, ta, request, asked, permits) {
             self.break_it(now, Some(index), Invariant::Paced, breach);
         }
     }
@@ -158,7 +224,13 @@ impl Watch {
 
     fn judge_data(&mut self, now: Instant, index: usize, place: Place, to: TransportAddress) {
         let Some(side) = self.sides.get(index) else { return };
-        if let Err(proved) = side.paths.allows(now, place, to) {
+        let allowed = match (self.rules.lite, of(self.rules.lite, index)) {
+            // RFC 8445 §8.2: nobody checks anything.
+            ([true, true], _) => Ok(()),
+            (_, true) if side.paths.is_known(place, to) => Ok(()),
+            _ => side.paths.allows(now, place, to),
+        };
+        if let Err(proved) = allowed {
             self.break_it(now, Some(index), Invariant::Consented, Breach::Unproved { to, proved });
         }
     }
@@ -174,14 +246,22 @@ impl Watch {
     ) {
         let index = self.sides.iter().position(|side| side.agent.host() == host);
         let (Some(index), forgeries) = (index, self.rules.forgeries) else { return };
+        let lite = of(self.rules.lite, index);
         let Some(side) = self.sides.get_mut(index) else { return };
         let Some(found) = side.paths.unwrap(place, from, bytes) else { return };
-        // Success responses have the second bit of the class only (RFC 8489 §5).
+        // RFC 8445 §7.3.2: what a lite agent has been asked for proves the path.
+        if lite && matches!(found.payload, [0, 1, ..]) {
+            side.paths.prove(now, (place, found.peer), Name::default());
+            return;
+        }
+        // Responses have the second bit of the class (RFC 8489 §5).
         if found.payload.first() != Some(&1) {
             return;
         }
         let Ok(message) = Message::parse(found.payload) else { return };
-        if message.class() != Class::Success {
+        let error = || message.get::<ErrorCode<'_>>().ok().flatten().map(|error| error.code());
+        let revokes = message.class() == Class::Error && error() == Some(ErrorCode::FORBIDDEN);
+        if message.class() != Class::Success && !revokes {
             return;
         }
         // Answers of servers that carry no integrity count all the same (RFC 8445 §19.3).
@@ -190,15 +270,22 @@ impl Watch {
             .pace
             .kind(id)
             .is_some_and(|kind| matches!(kind, TransmitKind::Check | TransmitKind::Consent));
-        let genuine = || side.key.as_ref().is_some_and(|key| message.verify_integrity(key).is_ok());
+        let genuine = || side.keys.iter().any(|key| message.verify_integrity(key).is_ok());
         if proves && forgeries && !genuine() {
             return;
         }
-        if let Some((to, from)) = side.pace.answered(id)
+        if let Some((asked, at)) = side.pace.answered(id)
             && proves
-            && (from, to) == (place, found.peer)
+            && (asked.place, asked.to) == (place, found.peer)
+            && (asked.kind != TransmitKind::Consent
+                || side.paths.is_in_time(now, (place, found.peer), asked.name, at))
         {
-            side.paths.prove(now, place, found.peer);
+            let path = (place, found.peer);
+            if revokes {
+                side.paths.revoke(now, path, asked.name);
+            } else {
+                side.paths.prove(now, path, asked.name);
+            }
         }
     }
 
@@ -224,15 +311,19 @@ impl Watch {
                 }
             }
             Event::RoleSwitched(_) | Event::PathChanged { .. } => self.last_news = now,
-            Event::ConsentLost { .. } => {
+            Event::Restarted { .. } => {
+                self.last_news = now;
+                side.consent_lost = false;
+            }
+            Event::RelayLost { .. } => side.relay_lost = Some(now),
+            Event::ConsentLost { stream, component } => {
                 self.last_news = now;
                 side.consent_lost = true;
-                // The pairs as they were: at least one selected pair had no answer for long.
-                let paths = side.pairs.iter().filter_map(|pair| pair.path);
-                let alive: Vec<bool> =
-                    paths.map(|(place, to)| side.paths.allows(now, place, to).is_ok()).collect();
-                if !alive.is_empty() && alive.iter().all(|alive| *alive) {
-                    self.break_it(now, Some(index), Invariant::Consented, Breach::ConsentEndedEarly);
+                let lost = side.may_lose_consent(now, (*stream, *component));
+                if let Err(ends) = lost
+                    && side.relay_lost != Some(now)
+                {
+                    self.break_it(now, Some(index), Invariant::Consented, Breach::ConsentEnded(ends));
                 }
             }
             Event::State(to) => {
@@ -253,27 +344,45 @@ impl Watch {
     /// An agent has done everything it wanted to do after an input.
     pub(crate) fn on_settled(&mut self, now: Instant, id: AgentId, agent: &Agent) {
         let Some(index) = self.index(id) else { return };
-        let (limits, ta) = (self.rules.limits, self.ta(index));
+        let (limits, ta, lite) = (self.rules.limits, self.ta(index), of(self.rules.lite, index));
         let Some(side) = self.sides.get_mut(index) else { return };
+        if side.generation != agent.generation() {
+            // Its pairs are others, with numbers of their own.
+            (side.generation, side.introduced) = (agent.generation(), None);
+            side.pairs.clear();
+        }
         if side.introduced.is_none()
             && let Some(parameters) = agent.remote_parameters()
         {
             side.introduced = Some(now);
-            side.key = Some(IntegrityKey::new(parameters.pwd.expose().as_bytes()));
+            let ours = &agent.local_parameters().ufrag;
+            side.name = side.paths.name(format!("{}:{}", parameters.ufrag, ours).as_bytes());
+            side.keys.push(IntegrityKey::new(parameters.pwd.expose().as_bytes()));
         }
         let mut views = core::mem::take(&mut side.spare);
         views.clear();
-        views.extend(agent.pairs().map(|report| View::new(agent, &report)));
+        views.extend(agent.pair_standings().map(|report| View::new(agent, &report)));
         #[cfg(test)]
         if let Some(tamper) = self.tamper {
             tamper(&mut views);
         }
-        let moves = pairs::judge_moves(&side.pairs, &views);
+        for (part, path) in views.iter().filter_map(|pair| Some((pair.part, pair.path?))) {
+            let selected = Selected { part, path, name: side.name };
+            match side.last_selected.iter_mut().find(|of| of.part == part) {
+                Some(of) => *of = selected,
+                None => side.last_selected.push(selected),
+            }
+        }
+        let moves = pairs::judge_moves(&side.pairs, &views, lite);
         let usage = pairs::judge_usage(agent.usage(), &limits);
         // Before the parameters are known nothing can run, and after the end nothing has to.
-        let alive = side.introduced.is_some() && matches!(side.state, State::Checking | State::Connected);
-        let stuck = pairs::frozen_for_ever(&views)
-            .filter(|_| alive && agent.poll_timeout().is_none_or(|at| at.since(now) > ta));
+        // A lite agent thaws nothing: it waits for its peer (RFC 8445 §7.3.2).
+        let alive =
+            !lite && side.introduced.is_some() && matches!(side.state, State::Checking | State::Connected);
+        let stuck = pairs::frozen_alone(&views).filter(|_| alive);
+        side.idle = stuck.map(|_| side.idle.unwrap_or(now));
+        let rested = side.idle.is_some_and(|since| now.since(since) > REST);
+        let stuck = stuck.filter(|_| agent.poll_timeout().is_none_or(|at| rested && at.since(now) > ta));
         side.spare = core::mem::replace(&mut side.pairs, views);
         let deadlock = stuck.map_or(Ok(()), |pair| Err(Breach::Deadlock(pair)));
         let judged =
@@ -305,6 +414,10 @@ impl Watch {
         let own = self.rules.ta.get(index).copied().unwrap_or_default();
         if introduced { self.rules.ta.into_iter().max().unwrap_or_default() } else { own }
     }
+}
+
+fn of(setting: [bool; 2], index: usize) -> bool {
+    setting.get(index).copied().unwrap_or_default()
 }
 
 /// Adds what is not there yet; whether it was new.

@@ -66,7 +66,7 @@ pub use link::{Link, Probability, Way};
 pub use realm::RealmId;
 pub use relay::ServerId;
 pub use run::Ended;
-pub use session::Session;
+pub use session::{Session, Trickle};
 pub use trace::{Content, Entry, Fate, StreamStep, Trace, Unreachable};
 
 use crate::{invariants::Watch, server::Server};
@@ -243,7 +243,7 @@ impl Network {
             }
             self.leave(from.host, transmit.from, transmit.to.socket_addr(), bytes);
         });
-        self.drain_host(from.host);
+        self.drain_after_data(from.host);
         sent
     }
 

@@ -18,7 +18,7 @@ pub(super) enum Occurrence {
     /// A third party puts a datagram into an address space.
     Injection { realm: RealmId, packet: Packet },
     /// The peer's signalling reaches an agent.
-    Signal { to: AgentId, signal: Signal },
+    Signal { to: AgentId, recalls: u32, signal: Signal },
     /// A lookup is done.
     Answer { host: HostId, agent: AgentKey, id: RequestId, answer: Answer },
 }

@@ -109,7 +109,7 @@ impl Network {
                 self.go_down(self.now, Attachment { node, link }, realm, packet);
             }
             Occurrence::Injection { realm, packet } => self.be_injected(realm, packet),
-            Occurrence::Signal { to, signal } => self.hear(to, signal),
+            Occurrence::Signal { to, recalls, signal } => self.hear(to, recalls, signal),
             Occurrence::Answer { host, agent, id, answer } => {
                 if let Some(node) = self.hosts.get_mut(host.0) {
                     node.hub.handle_answer(self.now, agent, id, answer);
@@ -142,14 +142,21 @@ impl Network {
         }
         let ecn = floe_agent::Ecn::NotCapable;
         let received = Received { socket, local_ip: packet.to.ip(), source, ecn, payload };
+        let mut is_data = false;
         if let (Some(key), Handled::Data { stream, component, payload }) =
             node.hub.handle_datagram(self.now, received)
-            && let Some(mailbox) = node.mailboxes.get_mut(&key)
         {
-            mailbox.keep(Arrived { at: self.now, stream, component, payload: payload.to_vec() });
+            is_data = true;
+            if let Some(mailbox) = node.mailboxes.get_mut(&key) {
+                mailbox.keep(Arrived { at: self.now, stream, component, payload: payload.to_vec() });
+            }
         }
         self.recycle(packet);
-        self.drain_host(id);
+        if is_data {
+            self.drain_after_data(id);
+        } else {
+            self.drain_host(id);
+        }
     }
 
     fn arrive_at_server(&mut self, id: ServerId, realm: RealmId, packet: Packet) {
@@ -166,6 +173,26 @@ impl Network {
 
     /// Does everything a host's agents want done, in the order their outputs are to be drained.
     pub(super) fn drain_host(&mut self, id: HostId) {
+        self.drain(id);
+        let Some(node) = self.hosts.get(id.0) else { return };
+        let Some(watch) = &mut self.watch else { return };
+        for key in node.mailboxes.keys() {
+            if let Some(agent) = node.hub.agent(*key) {
+                watch.on_settled(self.now, AgentId { host: id, key: *key }, agent);
+            }
+        }
+    }
+
+    /// The same after application data, which changes no pair: where nothing follows from it, nobody has to look.
+    pub(super) fn drain_after_data(&mut self, id: HostId) {
+        if self.drain(id) {
+            self.drain_host(id);
+        }
+    }
+
+    /// Whether there was anything to do.
+    fn drain(&mut self, id: HostId) -> bool {
+        let mut acted = false;
         let mut buffer = core::mem::take(&mut self.buffer);
         while let Some(node) = self.hosts.get_mut(id.0) {
             if let Some((key, transmit)) = node.hub.poll_transmit(&mut buffer) {
@@ -199,17 +226,12 @@ impl Network {
                 }
             } else {
                 node.deadline = node.hub.poll_timeout();
-                if let Some(watch) = &mut self.watch {
-                    for key in node.mailboxes.keys() {
-                        if let Some(agent) = node.hub.agent(*key) {
-                            watch.on_settled(self.now, AgentId { host: id, key: *key }, agent);
-                        }
-                    }
-                }
                 break;
             }
+            acted = true;
         }
         self.buffer = buffer;
+        acted
     }
 
     fn serve_agent(&mut self, host: HostId, agent: AgentKey, request: Request) {

@@ -3,7 +3,8 @@
 use core::time::Duration;
 
 use floe_agent::{Event, State};
-use floe_pair::{CandidateLine, ComponentId, Parameters, StreamId};
+use floe_pair::{CandidateLine, ComponentId, Parameters, StreamId, Ufrag};
+use serde::{Deserialize, Serialize};
 
 use super::{AgentId, Network, queue::Occurrence};
 
@@ -12,7 +13,21 @@ use super::{AgentId, Network, queue::Occurrence};
 pub(super) enum Signal {
     Parameters(Box<Parameters>),
     Candidate(StreamId, Box<CandidateLine>),
-    Complete(Box<str>),
+    Complete(Ufrag),
+}
+
+/// How a side tells its candidates (RFC 8838 §3, §16).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trickle {
+    /// As they are found.
+    #[default]
+    Full,
+    /// The first generation in one, when gathering is complete or its deadline has passed; later ones as they are found,
+    /// since by then the peer is known to trickle.
+    Half,
+    /// In one, always.
+    None,
 }
 
 /// Where an agent's signalling goes.
@@ -22,6 +37,15 @@ pub(super) struct Introduction {
     delay: Duration,
     /// What is told only when gathering is complete; `None`: everything is told at once.
     held: Option<Vec<Signal>>,
+    trickle: Trickle,
+    /// How often what was under way has been taken back.
+    recalls: u32,
+    /// It has told parameters.
+    begun: bool,
+    /// The peer has heard parameters.
+    heard: bool,
+    /// A restart waits for the answer to the first offer (RFC 3264 §4: one offer at a time).
+    wants_restart: bool,
 }
 
 /// Two agents and the signalling between them: parameters, trickled candidates and the end of candidates, each
@@ -39,7 +63,17 @@ impl Session {
     /// Introduces two agents to each other: from now on what one says reaches the other `delay` later.
     pub fn new(network: &mut Network, a: AgentId, b: AgentId, delay: Duration) -> Self {
         for (id, peer) in [(a, b), (b, a)] {
-            network.introductions.insert(id, Introduction { peer, delay, held: None });
+            let introduction = Introduction {
+                peer,
+                delay,
+                held: None,
+                trickle: Trickle::Full,
+                recalls: 0,
+                begun: false,
+                heard: false,
+                wants_restart: false,
+            };
+            network.introductions.insert(id, introduction);
         }
         Self { a, b, delay }
     }
@@ -47,10 +81,36 @@ impl Session {
     /// From now on neither side trickles: parameters and candidates are told in one, when gathering is complete.
     pub fn without_trickle(&self, network: &mut Network) {
         for id in [self.a, self.b] {
-            if let Some(introduction) = network.introductions.get_mut(&id) {
-                introduction.held.get_or_insert_default();
-            }
+            self.set_trickle(network, id, Trickle::None);
         }
+    }
+
+    /// From now on one side tells its candidates like this. Before it has told anything.
+    pub fn set_trickle(&self, network: &mut Network, id: AgentId, trickle: Trickle) {
+        if let Some(introduction) = network.introductions.get_mut(&id) {
+            introduction.trickle = trickle;
+            introduction.held = (trickle != Trickle::Full).then(Vec::new);
+        }
+    }
+
+    /// One side restarts ICE, as its user would: not before it has begun, and while another offer of it is unanswered nothing happens. A first offer
+    /// that has not arrived is replaced; one that has arrived is answered first.
+    pub fn restart(&self, network: &mut Network, id: AgentId) {
+        let Some(agent) = network.agent(id) else { return };
+        if network.introductions.get(&id).is_some_and(|introduction| !introduction.begun) {
+            return;
+        }
+        let is_first = agent.remote_parameters().is_none() && !agent.is_restarting();
+        if let Some(introduction) = network.introductions.get_mut(&id).filter(|_| is_first) {
+            if introduction.heard {
+                introduction.wants_restart = true;
+                return;
+            }
+            introduction.recalls = introduction.recalls.saturating_add(1);
+            introduction.held.iter_mut().for_each(Vec::clear);
+        }
+        // A closed agent refuses, which is no fault of anybody.
+        network.command(id, |now, agent| agent.restart(now).is_ok());
     }
 
     /// Both sides tell their parameters and begin to gather.
@@ -71,6 +131,7 @@ impl Session {
         if let Some(parameters) = network.agent(from).map(|agent| agent.local_parameters().clone()) {
             network.signal(from, Signal::Parameters(Box::new(parameters)));
         }
+        network.introductions.entry(from).and_modify(|introduction| introduction.begun = true);
     }
 
     /// How long signalling takes, one way.
@@ -119,6 +180,14 @@ impl Session {
 impl Network {
     /// Passes on what an agent says for its peer.
     pub(super) fn forward(&mut self, from: AgentId, event: &Event) {
+        if matches!(event, Event::GatheringDeadline) {
+            let introduction = self.introductions.get_mut(&from);
+            if let Some(introduction) = introduction.filter(|known| known.trickle == Trickle::Half) {
+                let held = introduction.held.take().unwrap_or_default();
+                self.tell(from, held);
+            }
+            return;
+        }
         let of = |generation| self.agent(from)?.parameters_of(generation);
         let signal = match event {
             // A generation that is gone meanwhile has nothing to tell.
@@ -131,7 +200,7 @@ impl Network {
                 Signal::Candidate(*stream, Box::new(labelled.unwrap_or(line)))
             }),
             Event::GatheringComplete { generation } => {
-                of(*generation).map(|parameters| Signal::Complete(parameters.ufrag.as_str().into()))
+                of(*generation).map(|parameters| Signal::Complete(parameters.ufrag.clone()))
             }
             _ => None,
         };
@@ -142,22 +211,40 @@ impl Network {
 
     fn signal(&mut self, from: AgentId, signal: Signal) {
         let Some(introduction) = self.introductions.get_mut(&from) else { return };
-        let (to, at) = (introduction.peer, self.now.after(introduction.delay));
         let signals = match &mut introduction.held {
             None => vec![signal],
             Some(held) => {
                 let last = matches!(signal, Signal::Complete(_));
                 held.push(signal);
-                if last { core::mem::take(held) } else { Vec::new() }
+                if last { core::mem::take(held) } else { return }
             }
         };
+        if introduction.trickle == Trickle::Half {
+            introduction.held = None;
+        }
+        self.tell(from, signals);
+    }
+
+    fn tell(&mut self, from: AgentId, signals: Vec<Signal>) {
+        let Some(introduction) = self.introductions.get(&from) else { return };
+        let Introduction { peer: to, delay, recalls, .. } = *introduction;
+        let at = self.now.after(delay);
         for signal in signals {
-            self.queue.push(at, Occurrence::Signal { to, signal });
+            self.queue.push(at, Occurrence::Signal { to, recalls, signal });
         }
     }
 
     /// What a peer said has arrived. An agent that is closed meanwhile refuses it, which is no fault of anybody.
-    pub(super) fn hear(&mut self, to: AgentId, signal: Signal) {
+    pub(super) fn hear(&mut self, to: AgentId, recalls: u32, signal: Signal) {
+        let from = self.introductions.get(&to).map(|introduction| introduction.peer);
+        let introduction = from.and_then(|from| self.introductions.get_mut(&from));
+        let introduces = matches!(signal, Signal::Parameters(_));
+        if let Some(introduction) = introduction {
+            if recalls < introduction.recalls {
+                return;
+            }
+            introduction.heard |= introduces;
+        }
         self.command(to, |now, agent| match signal {
             Signal::Parameters(parameters) => agent.set_remote_parameters(now, *parameters).is_ok(),
             Signal::Candidate(stream, line) => agent.add_remote_candidate(now, stream, &line).is_ok(),
@@ -166,5 +253,10 @@ impl Network {
                 true
             }
         });
+        let waiting = self.introductions.get_mut(&to).filter(|known| introduces && known.wants_restart);
+        if let Some(introduction) = waiting {
+            introduction.wants_restart = false;
+            self.command(to, |now, agent| agent.restart(now).is_ok());
+        }
     }
 }

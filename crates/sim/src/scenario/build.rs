@@ -15,7 +15,7 @@ use super::{Gate, GateKind, Happening, Mood, Scenario, Side};
 use crate::{
     net::{
         Admits, AgentId, BuildError, Dependence, FirewallConfig, HostAddress, HostId, Intruder, Link,
-        NatConfig, Network, PrefixConfig, RealmId, ServerId, Session,
+        NatConfig, Network, PrefixConfig, RealmId, ServerId, Session, Trickle,
     },
     server::{FaultKind, Faults, PeerPolicy, Prefix, ServerConfig},
 };
@@ -106,8 +106,8 @@ impl World {
         };
         let (a, b) = (add_agent(0, first, one)?, add_agent(1, second, other)?);
         let session = Session::new(&mut network, a, b, scenario.signalling.delay);
-        if !scenario.signalling.trickle {
-            session.without_trickle(&mut network);
+        for (side, id) in [a, b].into_iter().enumerate() {
+            session.set_trickle(&mut network, id, scenario.trickle_of(side));
         }
         Ok(Self { network, agents: [a, b], session, servers, inner })
     }
@@ -125,6 +125,11 @@ impl World {
                 let server = self.servers.get(server).and_then(|id| self.network.server_mut(*id));
                 if let Some(server) = server {
                     server.set_faults(faults(mood));
+                }
+            }
+            Happening::Restart { side } => {
+                if let Some(id) = self.agents.get(side) {
+                    self.session.restart(&mut self.network, *id);
                 }
             }
         }
@@ -246,7 +251,11 @@ pub(super) fn agent_config(scenario: &Scenario, side: &Side, seed: [u8; 32]) -> 
     config.streams = (0..scenario.streams).map(|stream| (StreamId(stream), components.clone())).collect();
     config.checks.ta = side.ta;
     config.gathering.ta = side.ta;
-    config.trickle = scenario.signalling.trickle;
+    config.trickle = side.trickle.map_or(scenario.signalling.trickle, |trickle| trickle != Trickle::None);
+    (config.lite, config.renomination) = (side.lite, side.renomination);
+    if let Some(consent) = &mut config.checks.consent {
+        consent.suspend = side.suspend;
+    }
     config.demultiplexing = Demultiplexing::AnyData;
     config.gathering.policy = if side.relay_only { Policy::RelayOnly } else { Policy::All };
     let both = |ipv6: bool| side.interfaces.iter().any(|interface| interface.ipv6 == ipv6);

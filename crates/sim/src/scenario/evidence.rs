@@ -1,26 +1,28 @@
 //! What the trace of a session says about the transactions of its agents.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
 };
 
 use floe_agent::Event;
 use floe_pair::CandidateType;
 use floe_stun::{
-    AttributeType, Class, Instant, Message, Method, TransactionId, attribute::XorRelayedAddress,
+    AttributeType, Class, Instant, Message, Method, TransactionId,
+    attribute::{Lifetime, XorRelayedAddress},
 };
 
 use super::{GateKind, Scenario, build::server_address, outcome::Part};
-use crate::net::{Content, Dependence, Entry, Fate, RealmId};
+use crate::net::{Content, Dependence, Entry, Fate, RealmId, Trickle};
 
 /// One transaction of an agent.
 #[derive(Debug)]
 pub(super) struct Deal {
     pub(super) side: usize,
     pub(super) method: Method,
-    /// The socket it left from.
-    from: SocketAddr,
+    /// The socket it left from, and where it was sent.
+    pub(super) from: SocketAddr,
+    pub(super) to: SocketAddr,
     /// It was a check by way of a relay, of either side.
     pub(super) relayed: bool,
     pub(super) to_server: bool,
@@ -49,6 +51,11 @@ pub(super) struct Try {
 }
 
 impl Deal {
+    /// From where and to where a request of it crossed the public address space.
+    pub(super) fn crossing(&self) -> Option<(SocketAddr, SocketAddr)> {
+        self.tries.iter().filter(|one| !one.answer).find_map(|one| one.crossing)
+    }
+
     pub(super) fn lost(&self) -> impl Iterator<Item = &Try> {
         self.tries.iter().filter(|one| one.lost)
     }
@@ -64,6 +71,14 @@ pub(super) struct Evidence<'a> {
     openings: BTreeMap<(SocketAddr, SocketAddr), Instant>,
     /// When each side had said that it has all its candidates: what comes later is of no use (RFC 8838 §14).
     gathered: [Instant; 2],
+    /// When each side that does not trickle has told what it had.
+    told: [Instant; 2],
+    /// When each side restarted last: what was before is of no more use to it.
+    restarted: [Instant; 2],
+    /// User names of checks before the last restart of either side.
+    past: BTreeSet<Vec<u8>>,
+    /// Sockets whose allocation was given back (RFC 8656 §7), and when.
+    given_back: Vec<(SocketAddr, Instant)>,
 }
 
 /// What it takes to be the first to send to a host.
@@ -89,9 +104,28 @@ impl<'a> Evidence<'a> {
         let mut own: [Vec<IpAddr>; 2] = Default::default();
         let mut relays = BTreeMap::new();
         let mut gathered = [Instant::from_nanos(u64::MAX); 2];
+        let (mut told, mut restarted) = (gathered, [Instant::ORIGIN; 2]);
         for (at, side, event) in events {
-            if matches!(event, Event::GatheringComplete { .. }) {
-                gathered.iter_mut().skip(*side).take(1).for_each(|end| *end = *at);
+            let set = |of: &mut [Instant; 2], at: Instant| {
+                of.iter_mut().skip(*side).take(1).for_each(|place| *place = at);
+            };
+            let first = |of: &mut [Instant; 2]| {
+                of.iter_mut().skip(*side).take(1).for_each(|place| *place = (*place).min(*at));
+            };
+            match event {
+                Event::GatheringComplete { .. } => {
+                    set(&mut gathered, *at);
+                    first(&mut told);
+                }
+                Event::GatheringDeadline if scenario.trickle_of(*side) == Trickle::Half => {
+                    first(&mut told);
+                }
+                Event::Restarted { .. } => {
+                    set(&mut gathered, Instant::from_nanos(u64::MAX));
+                    set(&mut told, Instant::from_nanos(u64::MAX));
+                    set(&mut restarted, *at);
+                }
+                _ => {}
             }
             let Event::LocalCandidate { stream, candidate, .. } = event else { continue };
             let part = (*stream, candidate.component);
@@ -104,11 +138,50 @@ impl<'a> Evidence<'a> {
         }
         // A relay-only agent tells no host candidate: its own addresses are where its questions leave from.
         let openings = BTreeMap::new();
-        let mut evidence = Self { scenario, deals: BTreeMap::new(), parts, openings, gathered };
+        let (deals, past) = (BTreeMap::new(), BTreeSet::new());
+        let mut evidence = Self {
+            scenario,
+            deals,
+            parts,
+            openings,
+            gathered,
+            told,
+            restarted,
+            past,
+            given_back: Vec::new(),
+        };
         for step in steps {
             evidence.note(step, &own, &relays);
         }
+        // A restart asks STUN servers again; allocations and permissions stay.
+        evidence.deals.retain(|_, deal| {
+            let since = restarted.get(deal.side).copied().unwrap_or_default();
+            !deal.to_server || deal.method != Method::BINDING || deal.done.is_none_or(|at| at >= since)
+        });
+        // What was given back before is no allocation any more.
+        let since = evidence.since();
+        let Self { deals, given_back, .. } = &mut evidence;
+        deals.retain(|_, deal| {
+            let gone =
+                |(from, at): &(SocketAddr, Instant)| *from == deal.from && deal.begun <= *at && *at < since;
+            !deal.to_server || deal.method == Method::BINDING || !given_back.iter().any(gone)
+        });
         evidence
+    }
+
+    /// When the last generation began.
+    pub(super) fn since(&self) -> Instant {
+        self.restarted.into_iter().max().unwrap_or_default()
+    }
+
+    /// Whether a check belongs to a generation before the last one.
+    fn is_past(&mut self, at: Instant, request: &Message<'_>) -> bool {
+        // Questions to STUN servers have none.
+        let Some(name) = request.raw(AttributeType::USERNAME) else { return false };
+        if at < self.since() {
+            self.past.insert(name.to_vec());
+        }
+        self.past.contains(name)
     }
 
     fn note(&mut self, step: &Entry, own: &[Vec<IpAddr>; 2], relays: &BTreeMap<SocketAddr, Part>) {
@@ -125,6 +198,12 @@ impl<'a> Evidence<'a> {
             && !self.deals.contains_key(&id)
             && let Some(side) = side_of(step.from.ip())
         {
+            if message.method() == Method::BINDING && self.is_past(step.at, &message) {
+                return;
+            }
+            if message.method() == Method::REFRESH && message.get() == Ok(Some(Lifetime(0))) {
+                self.given_back.push((step.from, step.at));
+            }
             let relayed = wrapped || (self.is_server(step.to.ip()) && !self.is_listening(step.to));
             self.deals.insert(
                 id,
@@ -132,6 +211,7 @@ impl<'a> Evidence<'a> {
                     side,
                     method: message.method(),
                     from: step.from,
+                    to: step.to,
                     relayed,
                     to_server: !wrapped && self.is_listening(step.to),
                     nominates: message.raw(AttributeType::USE_CANDIDATE).is_some(),
@@ -185,6 +265,10 @@ impl<'a> Evidence<'a> {
 
     pub(super) fn gathered(&self, side: usize) -> Instant {
         self.gathered.get(side).copied().unwrap_or_default()
+    }
+
+    pub(super) fn told(&self, side: usize) -> Instant {
+        self.told.get(side).copied().unwrap_or_default()
     }
 
     /// Whether a transmission comes through the gates of the other side, or would have if it had not been lost.

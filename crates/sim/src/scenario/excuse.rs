@@ -19,6 +19,8 @@
 //! - or if every direct try until then was lost. What was lost so late that its answer would have come after the
 //!   nomination is no reason. Once the side has accepted a direct check of the other side, it has to try that path
 //!   itself (RFC 8445 §7.3.1.4), and from then on only the loss of its own tries is a reason.
+//! - or if consent on every direct path that was kept was lost, because for 30 s every request or its answer was: with
+//!   renomination the component goes on by another pair, and the credentials are spent for those (RFC 7675 §5.1);
 //! - or if a side had not yet tried the direct path of this component, because its pairs waited frozen for the check of
 //!   another component (RFC 8445 §6.1.2.6), and that one was held up by losses for one of the two reasons above.
 //!
@@ -26,8 +28,12 @@
 //! limit of a nomination (for a relay also because the other side's address could not be learned, so that no permission
 //! was asked for it), or every check or every nomination of a side was lost, or consent ended because for 30 s every
 //! request or its answer was lost (RFC 7675 §5.1).
+//!
+//! **Restarts.** What counts is the last generation: checks of the ones before it, and questions to STUN servers that
+//! were answered before it, are left out. Allocations and permissions stay, unless they were given back before it.
 
 use core::time::Duration;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use floe_agent::Event;
 use floe_pair::{CandidateType, ComponentId, StreamId};
@@ -38,7 +44,7 @@ use super::{
     evidence::{Access, Deal, Evidence, Try},
     outcome::Part,
 };
-use crate::net::Entry;
+use crate::net::{Entry, Trickle};
 
 /// Slots after which a step that was ready has begun: as many as an agent waits before it nominates what it has.
 const SLOTS: u32 = 20;
@@ -56,6 +62,9 @@ pub(super) fn find(
     connected: bool,
 ) -> Option<Excuse> {
     let trial = Trial { scenario, evidence: Evidence::collect(scenario, steps, events) };
+    // At the instant of a restart nothing of the new generation has happened yet.
+    let events = events.get(events.partition_point(|(at, ..)| *at < trial.evidence.since())..);
+    let events = events.unwrap_or_default();
     let parts = (0..scenario.streams).flat_map(|stream| {
         (1..=scenario.components)
             .filter_map(ComponentId::new)
@@ -64,9 +73,21 @@ pub(super) fn find(
     if connected {
         return trial.why_relayed(&parts.filter(|part| is_relayed(events, *part)).collect::<Vec<_>>());
     }
-    if let Some((at, side, _)) = events.iter().find(|(.., event)| matches!(event, Event::ConsentLost { .. }))
+    let mut lost = events.iter().enumerate().filter_map(|(place, (at, side, event))| match event {
+        // After a restart it may be the pair of an earlier generation, which is no reason for the last one to fail.
+        Event::ConsentLost { stream, component }
+            if trial.evidence.since() == Instant::ORIGIN
+                || last_selected(events.get(..place)?, *side, (*stream, *component)).is_some() =>
+        {
+            Some((*at, *side))
+        }
+        _ => None,
+    });
+    // A component that never had a pair may have failed before.
+    if let Some((at, side)) = lost.next()
+        && trial.is_consent_lost(at, side, events)
     {
-        return trial.is_consent_lost(*at, *side).then_some(Excuse::Consent(*side));
+        return Some(Excuse::Consent(side));
     }
     let missing = |part: &Part| (0..2).any(|side| last_selected(events, side, *part).is_none());
     parts.into_iter().filter(missing).find_map(|part| trial.why_not_connected(part))
@@ -102,15 +123,21 @@ impl Trial<'_> {
     }
 
     /// At least as many consent requests as leave in that time were lost, or their answers; that no answer came is
-    /// watched while the session runs.
-    fn is_consent_lost(&self, at: Instant, side: usize) -> bool {
+    /// watched while the session runs. With renomination the pairs beside the lost one may have ended later, of what the
+    /// other side says to a nomination: what was lost since the last move counts.
+    fn is_consent_lost(&self, at: Instant, side: usize, events: &[(Instant, usize, Event)]) -> bool {
+        let moved = events.iter().rev().find_map(|(when, of, event)| {
+            let selected = matches!(event, Event::Selected { .. }) && *of == side && *when <= at;
+            selected.then_some(*when)
+        });
+        let since = moved.filter(|_| self.scenario.renominates()).unwrap_or(at).min(before(at, EXPIRY));
         let lost = self.evidence.all().filter(|deal| {
             deal.side == side
                 && is_check(deal)
-                && at.since(deal.begun) <= EXPIRY
+                && (since..=at).contains(&deal.begun)
                 && deal.lost().next().is_some()
         });
-        lost.count() >= LOST_CONSENT
+        lost.count() >= self.least_lost(side)
     }
 
     /// Why these components are on relays: each has to have a reason.
@@ -128,7 +155,49 @@ impl Trial<'_> {
         if self.is_direct_lost(part, first.side, first.begun) {
             return Some(Excuse::Checks(first.side));
         }
-        self.either_held_up(part, first.begun)
+        let held_up = self.either_held_up(part, first.begun);
+        held_up.or_else(|| self.direct_consent_lost(part).map(Excuse::Consent))
+    }
+
+    /// Who has lost consent on a direct path of a component, if each direct path there was has ended like this: after the
+    /// last answer to one of the sides as many requests as leave in the time that consent lasts were lost, or their
+    /// answers. Others had been left by a side: nothing came any more when the last of these had ended.
+    fn direct_consent_lost(&self, part: Part) -> Option<usize> {
+        let mut ways: BTreeMap<(usize, SocketAddr, SocketAddr), Vec<&Deal>> = BTreeMap::new();
+        for deal in self.of(part).filter(|deal| is_direct(deal)) {
+            ways.entry((deal.side, deal.from, deal.to)).or_default().push(deal);
+        }
+        ways.retain(|_, deals| deals.iter().any(|deal| deal.done.is_some()));
+        let lost =
+            ways.iter().filter_map(|((side, ..), deals)| Some((self.lost_after(*side, deals)?, *side)));
+        let (latest, side) = lost.max()?;
+        // The ends of a path as both sides know them, where it crosses the public address space.
+        let mut paths: BTreeMap<[SocketAddr; 2], bool> = BTreeMap::new();
+        for ((side, from, to), deals) in &ways {
+            let (near, far) = deals.iter().find_map(|deal| deal.crossing()).unwrap_or((*from, *to));
+            let ended = self.lost_after(*side, deals).is_some() || last_answer(deals) < latest.after(EXPIRY);
+            *paths.entry([near.min(far), near.max(far)]).or_default() |= ended;
+        }
+        paths.into_values().all(|ended| ended).then_some(side)
+    }
+
+    /// The last answer on a way of a side, if after it as many requests as leave in the time that consent lasts were lost,
+    /// or their answers. Who lets consent rest may have regained it since it ended first (RFC 7675 §5.1): then it has to
+    /// have ended once more, while it was asked for.
+    fn lost_after(&self, side: usize, deals: &[&Deal]) -> Option<Instant> {
+        let lost = |last: Instant| {
+            let asked = deals.iter().filter(|deal| last <= deal.begun && deal.begun < last.after(EXPIRY));
+            asked.filter(|deal| deal.lost().next().is_some()).count()
+        };
+        let first = Some(last_answer(deals)).filter(|last| lost(*last) >= self.least_lost(side));
+        let regained =
+            || deals.iter().filter_map(|deal| deal.done).max().filter(|_| self.scenario.suspends(side));
+        first.or_else(|| regained().filter(|last| lost(*last) >= LOST_CONSENT))
+    }
+
+    /// As many consent requests leave in the time that consent lasts; where they rest while nothing is sent, few or one.
+    fn least_lost(&self, side: usize) -> usize {
+        if self.scenario.suspends(side) { 1 } else { LOST_CONSENT }
     }
 
     /// Why a side had not even tried the direct path of a component before the other side's last try came to nothing.
@@ -232,10 +301,19 @@ impl Trial<'_> {
             }
             // Told in one: each question holds up all.
             let holds_up = |deal: &Deal| self.is_broken([deal].into_iter(), end);
-            !self.scenario.signalling.trickle
-                && gathered >= end
+            self.is_told_in_one(side)
+                && self.evidence.told(side) >= end
                 && self.evidence.all().filter(asks).any(holds_up)
         })
+    }
+
+    /// Whether a side tells all its candidates of the last generation in one.
+    fn is_told_in_one(&self, side: usize) -> bool {
+        match self.scenario.trickle_of(side) {
+            Trickle::Full => false,
+            Trickle::Half => self.evidence.since() == Instant::ORIGIN,
+            Trickle::None => true,
+        }
     }
 
     /// Every direct try that could have given a side its valid pair before `end` was lost, and there was one.
@@ -324,6 +402,15 @@ impl Trial<'_> {
         let ta = a.ta.max(b.ta);
         one_way.saturating_mul(4).saturating_add(ta.saturating_mul(SLOTS)).saturating_add(FRESH)
     }
+}
+
+/// When the last answer came in time: one that comes after consent has ended gives none (RFC 7675 §5.1).
+fn last_answer(deals: &[&Deal]) -> Instant {
+    let mut answers: Vec<_> = deals.iter().filter_map(|deal| deal.done).collect();
+    answers.sort_unstable();
+    let gap = answers.windows(2).position(|two| matches!(two, [one, next] if next.since(*one) >= EXPIRY));
+    let last = gap.unwrap_or(answers.len().saturating_sub(1));
+    answers.get(last).copied().unwrap_or_default()
 }
 
 /// The end of time: for what has no limit.

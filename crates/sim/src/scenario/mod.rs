@@ -17,6 +17,7 @@
 mod build;
 mod evidence;
 mod excuse;
+mod life;
 mod outcome;
 mod run;
 
@@ -29,7 +30,7 @@ pub use outcome::{Cause, Excuse, Failure, Outcome, Story};
 
 use crate::{
     expectation::{NatKind, direct_is_possible, is_connectable},
-    net::{Dependence, Intrusion, Link, Ports, Probability, Refresh, Way, micros},
+    net::{Dependence, Intrusion, Link, Ports, Probability, Refresh, Trickle, Way, micros},
 };
 
 /// A session and the world around it.
@@ -62,6 +63,9 @@ pub struct Scenario {
     /// What changes while the session runs.
     #[serde(default)]
     pub changes: Vec<Change>,
+    /// What the session is like after it has begun; `None`: it is over as soon as it is at rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life: Option<Life>,
     /// What is possible.
     pub expect: Expect,
     /// Virtual time by which both agents have come to an end.
@@ -77,9 +81,22 @@ const fn two_minutes() -> Duration {
     Duration::from_secs(120)
 }
 
+/// A session that lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Life {
+    /// For how long data is sent, from the start of the session. After that the network is calm until all is at rest.
+    #[serde(with = "micros")]
+    pub lasts: Duration,
+    /// How often both sides send a datagram on each component, wherever they may.
+    #[serde(with = "micros")]
+    pub every: Duration,
+}
+
 /// One agent and its host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools, reason = "independent settings, each with its name")]
 pub struct Side {
     /// The role it begins with.
     pub role: Role,
@@ -94,9 +111,26 @@ pub struct Side {
     /// Whether it uses relayed candidates only.
     #[serde(default)]
     pub relay_only: bool,
+    /// How it tells its candidates; `None`: as [`Signalling::trickle`] says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trickle: Option<Trickle>,
+    /// Whether it is lite (RFC 8445 §2.5).
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub lite: bool,
+    /// Whether it offers `renomination2`.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub renomination: bool,
+    /// Whether it asks for no consent while it sends nothing (RFC 7675 §5.1).
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub suspend: bool,
     /// Its proposal for Ta.
     #[serde(with = "micros", default = "five_milliseconds")]
     pub ta: Duration,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it like this")]
+const fn is_off(setting: &bool) -> bool {
+    !*setting
 }
 
 const fn five_milliseconds() -> Duration {
@@ -112,6 +146,10 @@ impl Side {
             stun: Vec::new(),
             turn: Vec::new(),
             relay_only: false,
+            trickle: None,
+            lite: false,
+            renomination: false,
+            suspend: false,
             ta: five_milliseconds(),
         }
     }
@@ -283,6 +321,11 @@ pub enum Happening {
         /// Its new mood.
         mood: Mood,
     },
+    /// A side restarts ICE (RFC 8445 §9).
+    Restart {
+        /// Which side.
+        side: usize,
+    },
 }
 
 /// What is possible in a scenario, as far as somebody knows without having asked an agent.
@@ -309,6 +352,7 @@ impl Scenario {
             components: 1,
             intruders: Vec::new(),
             changes: Vec::new(),
+            life: None,
             expect: Expect { connect: is_connectable(a, b, true), direct: direct_is_possible(a, b) },
             limit: two_minutes(),
         };
@@ -325,6 +369,33 @@ impl Scenario {
             (side.stun, side.turn) = (vec![0], vec![0]);
         }
         scenario
+    }
+}
+
+impl Scenario {
+    /// How a side tells its candidates.
+    pub fn trickle_of(&self, side: usize) -> Trickle {
+        let usual = if self.signalling.trickle { Trickle::Full } else { Trickle::None };
+        self.sides.get(side).and_then(|side| side.trickle).unwrap_or(usual)
+    }
+
+    /// Whether a side suspends consent.
+    pub(crate) fn suspends(&self, side: usize) -> bool {
+        self.sides.get(side).is_some_and(|side| side.suspend)
+    }
+
+    /// Whether the selected pair may move without a restart.
+    pub(crate) fn renominates(&self) -> bool {
+        self.sides.iter().all(|side| side.renomination)
+    }
+
+    /// Whether every datagram arrives that a gate lets pass.
+    pub(crate) fn is_lossless(&self) -> bool {
+        let restarts = |change: &Change| matches!(change.event, Happening::Restart { .. });
+        let mut links = self.sides.iter().flat_map(|side| &side.interfaces).map(|interface| interface.link);
+        self.weather.loss == Probability::NEVER
+            && self.changes.iter().all(restarts)
+            && links.all(|link| (link.up.loss, link.down.loss) == (Probability::NEVER, Probability::NEVER))
     }
 }
 

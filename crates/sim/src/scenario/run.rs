@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use floe_agent::{CheckConfig, Event, State};
+use floe_agent::{Agent, CheckConfig, Event, State};
 use floe_pair::{CandidateType, ComponentId, StreamId};
 use floe_stun::Instant;
 
@@ -10,6 +10,7 @@ use super::{
     Happening, Outcome, Scenario,
     build::World,
     excuse,
+    life::Talk,
     outcome::{Cause, Failure, Part, Story},
 };
 use crate::{
@@ -21,6 +22,8 @@ use crate::{
 /// settled them (RFC 7675 §5.1: one request each 4 to 6 s); otherwise until candidates are freed (RFC 8445 §8.3.1).
 const QUIET: Duration = Duration::from_secs(4);
 const QUIET_IN_DOUBT: Duration = Duration::from_secs(13);
+/// With renomination: until a pair that was left because it was silent has answered often enough to be gone back to.
+const QUIET_MOVES: Duration = Duration::from_secs(30);
 /// After a change of the network: until consent has ended, if it has to (RFC 7675 §5.1).
 const QUIET_AFTER_CHANGE: Duration = Duration::from_secs(35);
 /// Changes after the conclusion that are waited for at most.
@@ -42,14 +45,16 @@ pub(super) struct Found {
 }
 
 pub(super) struct Run<'a> {
-    scenario: &'a Scenario,
+    pub(super) scenario: &'a Scenario,
     seed: u64,
     pub(super) world: World,
+    pub(super) talk: Talk,
 }
 
 enum Step {
     Start(usize),
     Happen(Happening),
+    Talk,
 }
 
 impl Scenario {
@@ -135,7 +140,7 @@ pub(super) fn same_trace(scenario: &Scenario, seed: u64, hashes: [u64; 2]) -> Re
 impl<'a> Run<'a> {
     /// A run that has not begun, with every invariant watched.
     pub(super) fn new(scenario: &'a Scenario, seed: u64, world: World) -> Self {
-        let mut run = Self { scenario, seed, world };
+        let mut run = Self { scenario, seed, world, talk: Talk::default() };
         run.watch();
         run
     }
@@ -145,6 +150,12 @@ impl<'a> Run<'a> {
         let datagrams = self.until_concluded()?;
         self.until_rest()?;
         Some(Found { datagrams, ..self.judge()? })
+    }
+
+    /// Whether nothing was broken in the whole session.
+    #[cfg(test)]
+    pub(super) fn completes(&mut self) -> bool {
+        self.execute().is_some()
     }
 
     /// What has come of it, and whether the end is as it should be; `None` if something was broken.
@@ -167,11 +178,13 @@ impl<'a> Run<'a> {
             limits: Limits { pairs: config.pair_limit, remotes: config.remote_limit },
             components: self.parts().count(),
             forgeries: !self.scenario.intruders.is_empty(),
+            lite: [a.lite, b.lite],
+            suspend: [a.suspend, b.suspend],
         };
         self.world.network.watch = Some(Box::new(Watch::new(rules, self.world.agents)));
     }
 
-    fn parts(&self) -> impl Iterator<Item = Part> + use<> {
+    pub(super) fn parts(&self) -> impl Iterator<Item = Part> + use<> {
         let components = self.scenario.components;
         let of_stream = move |stream| {
             (1..=components).filter_map(ComponentId::new).map(move |component| (StreamId(stream), component))
@@ -189,7 +202,7 @@ impl<'a> Run<'a> {
         Violation { invariant: Invariant::Concludes, at, side: None, breach: Breach::Stalled }
     }
 
-    fn break_it(&mut self, side: Option<usize>, invariant: Invariant, breach: Breach) {
+    pub(super) fn break_it(&mut self, side: Option<usize>, invariant: Invariant, breach: Breach) {
         let now = self.world.network.now();
         if let Some(watch) = &mut self.world.network.watch {
             watch.break_it(now, side, invariant, breach);
@@ -204,6 +217,7 @@ impl<'a> Run<'a> {
             vec![(Instant::ORIGIN, Step::Start(0)), (at(self.scenario.signalling.answer), Step::Start(1))];
         let changes = self.scenario.changes.iter().map(|change| (at(change.at), Step::Happen(change.event)));
         steps.extend(changes);
+        steps.extend(self.scenario.talks().map(|at| (at, Step::Talk)));
         steps.sort_by_key(|(at, _)| *at);
         let limit = at(self.scenario.limit);
         for (at, step) in steps {
@@ -215,7 +229,11 @@ impl<'a> Run<'a> {
                     }
                 }
                 Step::Happen(event) => self.world.apply(event),
+                Step::Talk => self.talk()?,
             }
+        }
+        if self.scenario.life.is_some() {
+            self.end_talk()?;
         }
         while !self.is_settled() {
             if self.world.network.now() >= limit || self.run_once(limit)? == Ended::Idle {
@@ -234,11 +252,17 @@ impl<'a> Run<'a> {
     pub(super) fn until_rest(&mut self) -> Option<()> {
         let [a, b] = &self.scenario.sides;
         let doubt = a.role == b.role || self.scenario.weather.loss > Probability::NEVER;
-        let quiet = if doubt { QUIET_IN_DOUBT } else { QUIET };
+        let moves = self.scenario.life.is_some() && self.scenario.renominates();
+        let quiet = match (moves, doubt) {
+            (true, _) => QUIET_MOVES,
+            (_, true) => QUIET_IN_DOUBT,
+            _ => QUIET,
+        };
         let latest = self.world.network.now().after(RESTLESS);
         let changed = self.scenario.changes.iter().map(|change| change.at).max();
         let earliest =
             changed.map(|at| Instant::ORIGIN.after(at).after(QUIET_AFTER_CHANGE)).unwrap_or_default();
+        let earliest = earliest.max(self.earliest_rest());
         loop {
             let news = self.world.network.watch.as_ref()?.last_news;
             let rest = news.after(quiet).max(earliest).min(latest);
@@ -258,7 +282,7 @@ impl<'a> Run<'a> {
     }
 
     /// Runs to an instant and sends data wherever it may be sent for the first time; `None` if something was broken.
-    fn run_to(&mut self, until: Instant) -> Option<()> {
+    pub(super) fn run_to(&mut self, until: Instant) -> Option<()> {
         while self.world.network.now() < until {
             if self.run_once(until)? == Ended::Idle {
                 self.world.network.run_for(until.since(self.world.network.now()));
@@ -300,7 +324,7 @@ impl<'a> Run<'a> {
     }
 
     /// The types of the selected pairs of each component that has one; `None` if the two sides do not agree.
-    fn judge_agreement(&mut self) -> Option<Vec<[CandidateType; 2]>> {
+    pub(super) fn judge_agreement(&mut self) -> Option<Vec<[CandidateType; 2]>> {
         let [a, b] = self.world.agents;
         let role = |id| self.world.network.agent(id).map(floe_agent::Agent::role);
         if let (Some(one), Some(other)) = (role(a), role(b))
@@ -331,7 +355,12 @@ impl<'a> Run<'a> {
                 shared.push(part);
             }
         }
+        if let Some(breach) = self.other_generation() {
+            self.break_it(None, Invariant::Agree, breach);
+            return None;
+        }
         self.world.network.set_calm(true);
+        self.wake();
         for (stream, component) in shared {
             let arrived = self.world.session.carries_data(&mut self.world.network, stream, component, PROBE);
             if arrived != [true, true] {
@@ -340,6 +369,18 @@ impl<'a> Run<'a> {
             }
         }
         Some(types)
+    }
+
+    /// RFC 8445 §9: both sides are in one generation, and their pairs are of it. How they are not.
+    fn other_generation(&self) -> Option<Breach> {
+        let [Some(a), Some(b)] = self.world.agents.map(|id| self.world.network.agent(id)) else {
+            return None;
+        };
+        let knows = |one: &Agent, other: &Agent| {
+            let known = one.remote_parameters().map(|parameters| &parameters.ufrag);
+            known == Some(&other.local_parameters().ufrag)
+        };
+        (!knows(a, b) || !knows(b, a)).then(|| Breach::OtherGeneration([a.generation(), b.generation()]))
     }
 
     /// Closes both agents; in half of all runs over whatever the weather is.
@@ -362,7 +403,9 @@ impl<'a> Run<'a> {
             }
         }
         let lossy = self.scenario.weather.loss > Probability::NEVER;
-        if self.allocations() > 0 && (lossy || self.has_faulty_server()) {
+        // In a life the mapping of a NAT may have ended before the allocation, where nothing was to be connected.
+        let lasting = self.scenario.life.is_some();
+        if self.allocations() > 0 && (lossy || lasting || self.has_faulty_server()) {
             // The client could not tell the server, or was never told itself: the server has to find out alone.
             let forgotten = self.world.network.now().after(FORGOTTEN);
             self.run_to(forgotten)?;

@@ -8,7 +8,7 @@ mod case;
 mod tally;
 mod traces;
 
-pub use case::{Case, LOSSES};
+pub use case::{Case, Family, LOSSES, NoSuchFamily};
 pub use tally::{BOUNDS, CellReport, Counts, LossReport, Percentiles, Report, Tally};
 pub use traces::TraceSum;
 

@@ -10,7 +10,7 @@ use super::{Case, LOSSES, TraceSum};
 use crate::{
     expectation::{NatKind, direct_is_possible},
     invariants::{Breach, Invariant},
-    scenario::{Cause, Failure, Outcome},
+    scenario::{Cause, Excuse, Failure, Outcome},
 };
 
 /// How many of a thousand connectable sessions may fail to connect at most, excused as they are, by loss in percent.
@@ -40,6 +40,14 @@ pub struct Counts {
     pub excused_not_connected: u64,
     /// Those that connected by a relay where a direct path was possible, and whose trace shows why.
     pub excused_not_direct: u64,
+    /// Those that lasted and ended by consent: 30 s without an answer, as the trace shows.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub ended_by_consent: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it like this")]
+const fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Counts {
@@ -52,6 +60,7 @@ impl Counts {
         add(&mut self.direct, other.direct);
         add(&mut self.excused_not_connected, other.excused_not_connected);
         add(&mut self.excused_not_direct, other.excused_not_direct);
+        add(&mut self.ended_by_consent, other.ended_by_consent);
     }
 
     /// Those that came to less than was possible, and whose trace shows why.
@@ -184,7 +193,10 @@ impl Tally {
             Ok(outcome) => {
                 counts.connected = u64::from(outcome.connected);
                 counts.direct = u64::from(outcome.direct);
-                if outcome.excuse.is_some() {
+                let lasts = case.scenario.life.is_some();
+                if lasts && matches!(outcome.excuse, Some(Excuse::Consent(_))) {
+                    counts.ended_by_consent = 1;
+                } else if outcome.excuse.is_some() {
                     counts.excused_not_connected = u64::from(!outcome.connected);
                     counts.excused_not_direct = u64::from(outcome.connected);
                 }

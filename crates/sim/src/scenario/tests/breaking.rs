@@ -16,7 +16,7 @@ use crate::{
 
 /// The violation a run ends with.
 #[track_caller]
-fn violation(scenario: &Scenario) -> Violation {
+pub(super) fn violation(scenario: &Scenario) -> Violation {
     match scenario.run(1).expect_err("nothing was seen").cause {
         Cause::Violation(violation) => violation,
         Cause::Build(error) => panic!("{error}"),
@@ -25,12 +25,12 @@ fn violation(scenario: &Scenario) -> Violation {
 
 /// Runs until both are concluded, lets `spoil` do something, and goes on to the end.
 #[track_caller]
-fn spoiled(scenario: &Scenario, spoil: impl FnOnce(&mut Run<'_>)) -> Violation {
+pub(super) fn spoiled(scenario: &Scenario, spoil: impl FnOnce(&mut Run<'_>)) -> Violation {
     spoiled_agents(scenario, |_, _| {}, spoil)
 }
 
 #[track_caller]
-fn spoiled_agents(
+pub(super) fn spoiled_agents(
     scenario: &Scenario,
     adjust: impl FnMut(usize, &mut AgentConfig),
     spoil: impl FnOnce(&mut Run<'_>),
@@ -43,7 +43,7 @@ fn spoiled_agents(
     run.violation().expect("a violation")
 }
 
-fn watch<'a>(run: &'a mut Run<'_>) -> &'a mut Watch {
+pub(super) fn watch<'a>(run: &'a mut Run<'_>) -> &'a mut Watch {
     run.world.network.watch.as_mut().unwrap()
 }
 

@@ -4,6 +4,7 @@
 
 mod breaking;
 mod hostile;
+mod lives;
 mod topologies;
 
 use super::*;
