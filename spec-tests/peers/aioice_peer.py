@@ -7,8 +7,6 @@ way to standard output; what is meant for people goes to standard error.
 
 import asyncio
 import base64
-import binascii
-import json
 import logging
 import sys
 
@@ -16,20 +14,7 @@ import aioice
 import aioice.ice
 import ifaddr
 from aioice.candidate import Candidate
-
-DEFAULT_PORTS = {"stun": 3478, "turn": 3478, "turns": 5349}
-
-
-def emit(event, **fields):
-    print(json.dumps({"event": event, **fields}), flush=True)
-
-
-class Unsupported(Exception):
-    """A wish that aioice cannot fulfil: the test run counts the case as skipped."""
-
-
-class Misuse(Exception):
-    """A command that makes no sense; it changes nothing."""
+from protocol import Misuse, Unsupported, emit, errors_told, method, parse_url, read, role_and_policy
 
 
 def offer_loopback():
@@ -44,41 +29,20 @@ def offer_loopback():
     aioice.ice.get_host_addresses = with_loopback
 
 
-def parse_url(url):
-    """Splits a URL of RFC 7064 or 7065 into (scheme, (host, port), transport)."""
-    scheme, _, rest = url.partition(":")
-    if scheme not in ("stun", "stuns", "turn", "turns") or not rest:
-        raise Misuse(f"not a STUN or TURN URL: {url}")
-    if scheme == "stuns":
-        raise Unsupported("stuns: URLs")
-    rest, _, query = rest.partition("?")
-    transport = {"": None, "transport=udp": "udp", "transport=tcp": "tcp"}.get(query, "")
-    if transport == "" or (scheme == "stun" and transport):
-        raise Misuse(f"not a STUN or TURN URL: {url}")
-    if rest.startswith("["):
-        host, _, port = rest[1:].partition("]")
-        port = port.removeprefix(":")
-    else:
-        host, _, port = rest.partition(":")
-    try:
-        address = (host, int(port) if port else DEFAULT_PORTS[scheme])
-    except ValueError:
-        raise Misuse(f"not a STUN or TURN URL: {url}") from None
-    return scheme, address, transport or ("tcp" if scheme == "turns" else "udp")
-
-
 def server_arguments(servers):
     """The arguments of aioice.Connection for a list of servers; it takes one of each kind."""
     arguments = {}
     for server in servers:
-        scheme, address, transport = parse_url(server["url"])
+        scheme, host, port, transport = parse_url(server["url"])
+        if scheme == "stuns":
+            raise Unsupported("stuns: URLs")
         if f"{scheme[:4]}_server" in arguments:
             raise Unsupported("more than one STUN or more than one TURN server")
         if scheme == "stun":
-            arguments["stun_server"] = address
+            arguments["stun_server"] = (host, port)
         else:
             arguments.update(
-                turn_server=address,
+                turn_server=(host, port),
                 turn_username=server.get("username"),
                 turn_password=server.get("credential"),
                 turn_ssl=scheme == "turns",
@@ -102,15 +66,7 @@ class Peer:
     async def start(self, command):
         if self.connection:
             raise Misuse("already started")
-        for field, only in (("lite", False), ("streams", 1)):
-            if command.get(field, only) != only:
-                raise Unsupported(field)
-        role = command.get("role")
-        if role not in ("controlling", "controlled"):
-            raise Misuse("role is controlling or controlled")
-        policy = command.get("policy", "all")
-        if policy not in ("all", "relay"):
-            raise Misuse("policy is all or relay")
+        role, policy = role_and_policy(command)
         arguments = server_arguments(command.get("servers", []))
         if command.get("options", {}).get("loopback"):
             offer_loopback()
@@ -227,35 +183,13 @@ class Peer:
 
     async def obey(self, line):
         """Carries out one line; false when it was the last."""
-        try:
-            command = json.loads(line)
-        except ValueError:
-            command = None
-        if not isinstance(command, dict):
-            emit("error", message="a line is one JSON object")
+        command = read(line)
+        if command is None:
             return True
-        name = command.get("cmd")
-        if name == "close":
+        if command.get("cmd") == "close":
             return False
-        commands = {
-            "start": self.start,
-            "remote-parameters": self.remote_parameters,
-            "remote-candidate": self.remote_candidate,
-            "remote-gathering-complete": self.remote_gathering_complete,
-            "send": self.send,
-            "restart": self.restart,
-            "stats": self.stats,
-        }
-        try:
-            if not isinstance(name, str) or name not in commands:
-                raise Misuse(f"unknown command: {name}")
-            await commands[name](command)
-        except Unsupported as wish:
-            emit("error", message=f"unsupported: {wish}")
-        except KeyError as field:
-            emit("error", message=f"{name} lacks {field}")
-        except (Misuse, ConnectionError, TypeError, AttributeError, binascii.Error) as error:
-            emit("error", message=str(error))
+        with errors_told(command):
+            await method(self, command)(command)
         return True
 
 

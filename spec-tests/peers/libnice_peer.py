@@ -10,43 +10,17 @@ it by ctypes, and of a candidate only the text is read.
 """
 
 import base64
-import binascii
 import ctypes
-import json
 import os
-import re
 import sys
 
 import gi
+from protocol import Misuse, Unsupported, emit, errors_told, method, parse_url, read, role_and_policy
 
 gi.require_version("Nice", "0.1")
 from gi.repository import GLib, Nice  # noqa: E402
 
-DEFAULT_PORTS = {"stun": 3478, "turn": 3478}
 STREAM = 0
-
-
-def emit(event, **fields):
-    print(json.dumps({"event": event, **fields}), flush=True)
-
-
-class Unsupported(Exception):
-    """A wish that libnice cannot fulfil: the test run counts the case as skipped."""
-
-
-class Misuse(Exception):
-    """A command that makes no sense; it changes nothing."""
-
-
-def parse_url(url):
-    """Splits a URL of RFC 7064 or 7065 into (scheme, host, port, transport)."""
-    form = re.fullmatch(r"(stuns?|turns?):(\[[^]]+\]|[^:?]+)(?::(\d+))?(?:\?transport=(udp|tcp))?", url)
-    if not form or (form[1].startswith("stun") and form[4]):
-        raise Misuse(f"not a STUN or TURN URL: {url}")
-    scheme, host, port, transport = form.groups()
-    if scheme not in DEFAULT_PORTS:
-        raise Unsupported(f"{scheme}: URLs")
-    return scheme, host.strip("[]"), int(port or DEFAULT_PORTS[scheme]), transport or "udp"
 
 
 class Data:
@@ -99,16 +73,10 @@ class Peer:
     def start(self, command):
         if self.agent:
             raise Misuse("already started")
-        for field, only in (("lite", False), ("streams", 1)):
-            if command.get(field, only) != only:
-                raise Unsupported(field)
-        role = command.get("role")
-        if role not in ("controlling", "controlled"):
-            raise Misuse("role is controlling or controlled")
-        policy = command.get("policy", "all")
-        if policy not in ("all", "relay"):
-            raise Misuse("policy is all or relay")
+        role, policy = role_and_policy(command)
         servers = [(parse_url(server["url"]), server) for server in command.get("servers", [])]
+        if secure := [scheme for (scheme, *_), _ in servers if scheme.endswith("s")]:
+            raise Unsupported(f"{secure[0]}: URLs")
         if sum(scheme == "stun" for (scheme, *_), _ in servers) > 1:
             raise Unsupported("more than one STUN server")
         self.components = command.get("components", 1)
@@ -296,35 +264,13 @@ class Peer:
 
     def obey(self, line):
         """Carries out one line; false when it was the last."""
-        try:
-            command = json.loads(line)
-        except ValueError:
-            command = None
-        if not isinstance(command, dict):
-            emit("error", message="a line is one JSON object")
+        command = read(line)
+        if command is None:
             return True
-        name = command.get("cmd")
-        if name == "close":
+        if command.get("cmd") == "close":
             return False
-        commands = {
-            "start": self.start,
-            "remote-parameters": self.remote_parameters,
-            "remote-candidate": self.remote_candidate,
-            "remote-gathering-complete": self.remote_gathering_complete,
-            "send": self.send,
-            "restart": self.restart,
-            "stats": self.stats,
-        }
-        try:
-            if not isinstance(name, str) or name not in commands:
-                raise Misuse(f"unknown command: {name}")
-            commands[name](command)
-        except Unsupported as wish:
-            emit("error", message=f"unsupported: {wish}")
-        except KeyError as field:
-            emit("error", message=f"{name} lacks {field}")
-        except (Misuse, TypeError, ValueError, AttributeError, binascii.Error) as error:
-            emit("error", message=str(error))
+        with errors_told(command):
+            method(self, command)(command)
         return True
 
     def read(self, descriptor, _condition):

@@ -32,11 +32,13 @@ pub struct Plan {
     pub components: u64,
     /// Whether candidates are told one at a time, as they are found.
     pub trickle: bool,
+    /// Whether both agents are lite.
+    pub lite: bool,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { servers: [Vec::new(), Vec::new()], policy: "all", components: 1, trickle: true }
+        Self { servers: [Vec::new(), Vec::new()], policy: "all", components: 1, trickle: true, lite: false }
     }
 }
 
@@ -94,9 +96,25 @@ impl SelectedPair {
     }
 }
 
+fn pair_of(event: &Value) -> SelectedPair {
+    let text = |key: &str| event[key].as_str().expect("candidates of a selected pair").to_owned();
+    SelectedPair { local: text("local"), remote: text("remote") }
+}
+
 fn type_of(candidate: &str) -> &str {
     let mut words = candidate.split_ascii_whitespace().skip_while(|word| *word != "typ");
     words.nth(1).unwrap_or_else(|| panic!("a candidate without a type: {candidate}"))
+}
+
+/// When an agent had told all candidates of a generation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Gathered {
+    #[default]
+    NotYet,
+    /// Before it had selected a pair.
+    First,
+    /// When it had one.
+    Later,
 }
 
 /// What one agent has told so far.
@@ -104,9 +122,10 @@ fn type_of(candidate: &str) -> &str {
 struct Progress {
     /// How many generations it has begun.
     generations: usize,
-    /// It had all its candidates of that before it had selected a pair.
-    gathered_first: bool,
+    /// Whether it has told all candidates of that.
+    gathered: Gathered,
     connected: bool,
+    completed: bool,
     /// Of its newest generation, by component.
     selected: BTreeMap<u64, SelectedPair>,
     closed: bool,
@@ -119,6 +138,10 @@ pub struct Session {
     said: Receiver<(Side, Said)>,
     progress: [Progress; 2],
     components: u64,
+    /// Both agents are lite.
+    lite: bool,
+    /// Both of two lite agents were told of the choice in their newest generation.
+    reconciled: bool,
     /// Datagrams sent so far on each component by each agent.
     sent: usize,
     /// Datagrams that have not arrived: for whom, on which component, what.
@@ -145,6 +168,8 @@ impl Session {
             said,
             progress: Default::default(),
             components: plan.components,
+            lite: plan.lite,
+            reconciled: false,
             sent: 0,
             under_way: BTreeSet::new(),
         };
@@ -156,6 +181,7 @@ impl Session {
                 "servers": plan.servers[side as usize],
                 "policy": plan.policy,
                 "trickle": plan.trickle,
+                "lite": plan.lite,
                 "options": {"loopback": true},
             }));
         }
@@ -170,7 +196,7 @@ impl Session {
 
     /// Whether an agent had selected a pair while it might still find candidates.
     pub fn connected_while_gathering(&self, side: Side) -> bool {
-        !self.progress[side as usize].gathered_first
+        self.progress[side as usize].gathered != Gathered::First
     }
 
     /// Both agents send [`DATAGRAMS`] on every component; every one has to arrive, once and unchanged.
@@ -225,7 +251,8 @@ impl Session {
         let components = usize::try_from(self.components).expect("few components");
         self.progress.iter().all(|one| {
             assert!(one.generations <= generations, "a restart without a reason: {:#?}", self.progress);
-            one.generations == generations && one.connected && one.selected.len() == components
+            let agreed = one.completed || !self.lite;
+            one.generations == generations && one.connected && agreed && one.selected.len() == components
         })
     }
 
@@ -295,22 +322,26 @@ impl Session {
         match event["event"].as_str().unwrap_or_default() {
             "local-parameters" => {
                 progress.generations += 1;
-                progress.gathered_first = false;
+                (progress.gathered, self.reconciled) = (Gathered::NotYet, false);
                 progress.selected.clear();
                 self.carry(side, event, "remote-parameters");
             }
             "local-candidate" => self.carry(side, event, "remote-candidate"),
             "gathering-complete" => {
-                progress.gathered_first = progress.selected.is_empty();
+                progress.gathered =
+                    if progress.selected.is_empty() { Gathered::First } else { Gathered::Later };
                 self.carry(side, event, "remote-gathering-complete");
+                self.reconcile();
             }
             "selected" => {
-                let text = |key: &str| event[key].as_str().expect("candidates of a selected pair").to_owned();
-                let pair = SelectedPair { local: text("local"), remote: text("remote") };
-                progress.selected.insert(component, pair);
+                progress.selected.insert(component, pair_of(event));
+                self.reconcile();
             }
             "state" => match event["state"].as_str().unwrap_or_default() {
-                "connected" | "completed" => progress.connected = true,
+                // A level: a restart that ends at once may show no other between.
+                state @ ("connected" | "completed") => {
+                    (progress.connected, progress.completed) = (true, state == "completed");
+                }
                 "failed" => panic!("{side:?} failed: {:#?}", self.progress),
                 _ => {}
             },
@@ -328,6 +359,28 @@ impl Session {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Between two lite agents, once both have told all: both are told of the controlling one's choice, once.
+    fn reconcile(&mut self) {
+        let [controlling, controlled] = &self.progress;
+        // Where one has begun a generation that the other has not, what was chosen belongs to the past.
+        let together = controlling.generations == controlled.generations;
+        let chosen = usize::try_from(self.components).is_ok_and(|all| controlling.selected.len() == all);
+        let gathered = self.progress.iter().all(|one| one.gathered != Gathered::NotYet);
+        if !self.lite || !together || !chosen || !gathered || self.reconciled {
+            return;
+        }
+        self.reconciled = true;
+        for (component, SelectedPair { local, remote }) in self.progress[0].selected.clone() {
+            for (side, local, remote) in
+                [(Side::Controlling, &local, &remote), (Side::Controlled, &remote, &local)]
+            {
+                let command =
+                    json!({"cmd": "reconcile", "component": component, "local": local, "remote": remote});
+                self.peer(side).send(&command);
+            }
+        }
     }
 
     /// Passes what one agent told on to the other as a command.

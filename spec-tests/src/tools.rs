@@ -9,6 +9,11 @@ use std::{
     sync::OnceLock,
 };
 
+/// How many of the seeds of a sweep there are: `FLOE_SEEDS` makes it longer.
+pub fn seeds(usual: u32) -> u32 {
+    env::var("FLOE_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
 /// The root of the repository.
 pub fn root() -> &'static Path {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -5,6 +5,7 @@ use std::{
     collections::BTreeSet,
     fs,
     rc::Rc,
+    thread,
     time::Duration,
 };
 
@@ -16,10 +17,10 @@ use floe_agent::{
 use floe_check::ConsentConfig;
 use spec_tests::{
     expiry,
-    tools::root,
+    tools::{root, seeds},
     wire::{
         Answer, Arrival, Ask, Bench, Datagram, Fate, HOST, RTP, STREAM, Sent, THEIR_PWD, World, address,
-        answer, ms, relay,
+        answer, consents, ms, relay,
     },
 };
 
@@ -36,10 +37,6 @@ fn selected(role: Role, change: impl FnOnce(&mut AgentConfig)) -> Bench {
     bench
 }
 
-fn consents(sent: &[Sent]) -> impl Iterator<Item = &Sent> {
-    sent.iter().filter(|sent| sent.kind == TransmitKind::Consent)
-}
-
 /// Lets time pass until the next consent request is sent.
 #[track_caller]
 fn next_consent(bench: &mut Bench) -> Sent {
@@ -54,11 +51,6 @@ fn nanosecond_before(at: Instant) -> Instant {
 
 fn lost(event: &Event) -> bool {
     matches!(event, Event::ConsentLost { .. })
-}
-
-/// A request of the peer in the role that ours leaves it.
-fn ask_for(role: Role) -> Ask {
-    if role == Role::Controlling { Ask::controlled() } else { Ask::controlling() }
 }
 
 #[test]
@@ -78,7 +70,7 @@ fn con_01_no_byte_goes_out_thirty_seconds_after_the_last_answer() {
                 bench.refuse(request, 400);
             }
             assert!(matches!(bench.receive(0, peer, b"\x80 data"), Arrival::Data(..)));
-            let (answer, _) = bench.ask(peer, &ask_for(role));
+            let (answer, _) = bench.ask(peer, &Ask::of_peer(role));
             assert_eq!(answer.expect("an answer").code, None);
         }
         let _ = bench.wait_until(nanosecond_before(end), |_| false);
@@ -170,6 +162,32 @@ fn con_03_each_request_is_sent_once_with_an_id_of_its_own() {
     }
 }
 
+/// RFC 7675 §5.1: an application that knew an id could consent in the peer's name. What it is told, or could print, has
+/// none: not of what was sent, nor of the request under way.
+#[test]
+fn rfc7675_5_1_no_transaction_id_gets_to_the_application() {
+    let mut bench = Bench::bare(Role::Controlling, &[HOST], |config| config.full_report = true);
+    bench.meet();
+    bench.add_remote(0, PEER);
+    let mut sent = vec![bench.next_check()];
+    let known = |bench: &Bench| {
+        let report = bench.agent.report();
+        format!("{:?}{:?}{report:?}{report}", bench.events, bench.agent)
+    };
+    let mut seen = known(&bench);
+    let check = sent[0].clone();
+    bench.succeed(&check);
+    sent.extend(bench.converse(ms(60_000), |_| true));
+    sent.push(next_consent(&mut bench));
+    assert!(consents(&sent).count() >= 10);
+    seen += &known(&bench);
+    assert!(seen.contains("10.0.1.1"), "it is told of the pair");
+    for id in sent.iter().map(Sent::id) {
+        let [hex, bytes] = [id.to_string(), format!("{:?}", id.0)];
+        assert!(!seen.contains(&hex) && !seen.contains(&bytes), "{id} in {seen}");
+    }
+}
+
 #[test]
 fn con_04_late_answers_revive_nothing_and_the_pair_is_never_used_again() {
     for role in ROLES {
@@ -188,8 +206,8 @@ fn con_04_late_answers_revive_nothing_and_the_pair_is_never_used_again() {
         let peer = address(PEER);
         bench.add_remote(0, PEER);
         for second in 0..100 {
-            let ask = if second % 2 == 0 { ask_for(role) } else { Ask::nominating() };
-            let ask = if role == Role::Controlling { ask_for(role) } else { ask };
+            let ask = if second % 2 == 0 { Ask::of_peer(role) } else { Ask::nominating() };
+            let ask = if role == Role::Controlling { Ask::of_peer(role) } else { ask };
             let (answered, others) = bench.ask(peer, &ask);
             assert!(answered.is_some());
             assert_eq!(others, [], "no check, no consent request");
@@ -382,6 +400,8 @@ fn t16_consent_ends_only_after_thirty_seconds_without_an_answer() {
                     (None, _) => {
                         let gaps = came.borrow();
                         assert!(gaps.windows(2).all(|two| two[1].since(two[0]) < EXPIRY), "{percent} %");
+                        let since = gaps.last().map(|last| world.now.since(*last));
+                        assert!(since.is_some_and(|since| since < EXPIRY), "{percent} %: {since:?} ago");
                         continue;
                     }
                 }
@@ -393,28 +413,41 @@ fn t16_consent_ends_only_after_thirty_seconds_without_an_answer() {
     assert!(ended.get() > 20, "{} sides lost consent", ended.get());
 }
 
-/// How many of the seeds of a sweep there are: `FLOE_SEEDS` makes it longer.
-fn seeds(usual: u32) -> u32 {
-    std::env::var("FLOE_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+/// Sides whose consent ended within an hour, of sessions with so many seeds: on all cores, each session by itself.
+fn ends_in_an_hour(percent: u32, seeds: u32) -> u32 {
+    let cores = thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
+    let ends = |seed| {
+        let mut world = lossy(percent, seed, 25);
+        world.run(Duration::from_secs(3_600));
+        (0..2).map(|side| u32::from(world.first(side, lost).is_some())).sum::<u32>()
+    };
+    thread::scope(|scope| {
+        let share = |core| scope.spawn(move || (core..seeds).step_by(cores as usize).map(ends).sum::<u32>());
+        let shares: Vec<_> = (0..cores).map(share).collect();
+        shares.into_iter().map(|share| share.join().expect("sessions that end")).sum()
+    })
 }
 
-/// The share of agents whose consent ended within an hour is what the calculation says.
+/// The share of agents whose consent ended within an hour is what the calculation says: within chance always, and within
+/// a tenth where `FLOE_SEEDS` is 10,000 or more. At 5 % of loss so many give 62 ends, which chance alone moves by more
+/// than a tenth every other time: ten times as many are run there, for 620.
 #[test]
 fn t16_p15_an_hour_under_loss_ends_consent_as_often_as_calculated() {
-    for (percent, seeds) in [(1, seeds(1)), (2, seeds(1)), (5, seeds(4)), (10, seeds(24)), (20, seeds(12))] {
-        let loss = f64::from(percent) / 100.0;
-        let expected = expiry::probability(loss, expiry::EXPIRY, 3_600);
-        let mut ended = 0_u32;
-        for seed in 0..seeds {
-            let mut world = lossy(percent, seed, 25);
-            world.run(Duration::from_secs(3_600));
-            ended += (0..2).map(|side| u32::from(world.first(side, lost).is_some())).sum::<u32>();
-        }
-        let (mean, found) = (expected * f64::from(2 * seeds), f64::from(ended));
+    for (percent, usual) in [(1, 1), (2, 1), (5, 4), (10, 24), (20, 12)] {
+        let long = seeds(usual) >= 10_000;
+        let seeds = seeds(usual) * if long && percent == 5 { 10 } else { 1 };
+        let expected = expiry::probability(f64::from(percent) / 100.0, expiry::EXPIRY, 3_600);
+        let (mean, found) = (expected * f64::from(2 * seeds), f64::from(ends_in_an_hour(percent, seeds)));
         // Four standard deviations of what chance does to so many.
         let chance = 4.0 * (mean * (1.0 - expected)).sqrt();
-        println!("{percent} %: {found} of {seeds} sessions' sides in an hour, {mean:.2} calculated");
+        println!("{percent} %: {found} sides of {seeds} sessions in an hour, {mean:.2} calculated");
         assert!((found - mean).abs() <= chance, "{percent} %: {found} of 2 * {seeds}, {mean:.1} expected");
+        let tenth = match percent {
+            // Too few for a tenth: chance alone is the bound.
+            1 | 2 => 0.0..=mean + chance,
+            _ => mean * 0.9..=mean * 1.1,
+        };
+        assert!(!long || tenth.contains(&found), "{percent} %: {found}, {mean:.1} expected");
     }
 }
 

@@ -5,7 +5,7 @@ use std::{cell::Cell, collections::BTreeMap, fmt::Write as _, rc::Rc, time::Dura
 use floe_agent::{
     AgentConfig, Event, Policy, State, TransmitKind,
     pair::{CandidateLine, CandidateType, Role},
-    stun::{Class, Instant, Message, attribute::XorMappedAddress},
+    stun::{Class, Instant, Message, Random, attribute::XorMappedAddress},
 };
 use floe_check::ConsentConfig;
 use spec_tests::wire::{Ask, Bench, Fate, HOST, RTP, STREAM, World, address, at, host_candidate, ms, relay};
@@ -81,13 +81,10 @@ fn p14_answers_that_come_together_make_one_change_of_state() {
 /// answer for each request.
 #[test]
 fn p34_a_connected_hour_costs_a_bounded_number_of_datagrams() {
-    for (loss, seed) in [(0_u32, 1_u32), (10, 2), (30, 3)] {
+    for (loss, seed) in [(0_u64, 1_u8), (10, 2), (30, 3)] {
         let mut world = World::new([&["10.0.0.1", "10.0.2.1"], &["10.0.1.1"]], ms(50));
-        let mut state = seed;
-        world.judge = Box::new(move |_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            if (state >> 8) % 100 < loss { Fate::Lost } else { Fate::Arrives }
-        });
+        let mut dice = Random::from_seed([seed; 32]);
+        world.judge = Box::new(move |_| if dice.below(100) < loss { Fate::Lost } else { Fate::Arrives });
         world.introduce();
         world.run(HOUR);
         for side in 0..2 {
@@ -116,7 +113,7 @@ fn p34_a_request_that_is_answered_draws_no_request() {
     for role in ROLES {
         let mut bench = Bench::new(role);
         bench.select(PEER);
-        let ask = if role == Role::Controlling { Ask::controlled() } else { Ask::controlling() };
+        let ask = Ask::of_peer(role);
         let (mut asked, mut other) = (0, Vec::new());
         let end = bench.now.after(ms(60_000));
         while bench.now < end {
@@ -195,7 +192,9 @@ fn t40_a_clock_that_jumps_does_due_work_once() {
                     let apart = two[1].at.since(two[0].at);
                     assert!(apart >= ms(5), "{name}: {apart:?} between two of {}", sent.len());
                 }
-                let limit = usize::from(connected) + 200;
+                // What was due comes once, whatever was missed: each of 29 pairs has one request in flight, and at most
+                // one retransmission of it falls into the second. Where one is selected, consent is all there is.
+                let limit = if connected { 1 } else { 2 * 29 };
                 assert!(sent.len() <= limit, "{name}: {}", sent.len());
                 if connected {
                     let consents = sent.iter().filter(|sent| sent.kind == TransmitKind::Consent).count();
@@ -216,6 +215,9 @@ fn t40_a_clock_that_goes_back_counts_as_one_that_stands() {
     let mut bench = Bench::new(Role::Controlling);
     bench.select(PEER);
     bench.converse(ms(60_000), |_| true);
+    // The last that the agent was told of the time is now.
+    let (answer, _) = bench.ask(address(PEER), &Ask::controlled());
+    assert!(answer.is_some());
     let (deadline, snapshot) = (bench.agent.poll_timeout(), bench.snapshot());
     for back in [at(0), at(59_000)] {
         bench.agent.handle_timeout(back, &mut bench.pacer);
@@ -233,8 +235,13 @@ fn t40_a_clock_that_goes_back_counts_as_one_that_stands() {
         assert_eq!(bench.drain().len(), 1, "an answer");
         assert_eq!(bench.agent.poll_timeout(), deadline);
     }
-    let count = |snapshot: &str| snapshot.split("requests_received").next().map(str::len);
-    assert_eq!(count(&bench.snapshot()), count(&snapshot));
+    // The two requests were counted, and nothing else has changed.
+    let [before, after] = [snapshot, bench.snapshot()].map(|text| {
+        let (head, rest) = text.split_once("requests_received: ").expect("a pair");
+        let (count, rest) = rest.split_at(rest.find(|one: char| !one.is_ascii_digit()).expect("more"));
+        (head.to_owned(), count.parse::<u32>().expect("a number"), rest.to_owned())
+    });
+    assert_eq!(after, (before.0, before.1 + 2, before.2));
     bench.converse(ms(60_000), |_| true);
     assert_eq!(bench.agent.state(), State::Completed);
 }
@@ -296,7 +303,7 @@ fn p40_with_relays_only_nothing_else_is_shown_or_sent_to() {
 #[test]
 fn p40_early_checks_under_loss_and_dead_peers_end_well_with_relays_only() {
     // P03, P04, P07 and P15 in this mode: signalling in an awkward order, loss, a peer that goes away.
-    for seed in 0..12_u32 {
+    for seed in 0..12_u8 {
         let relays = |_: usize, config: &mut AgentConfig| {
             config.gathering.policy = Policy::RelayOnly;
             config.checks.consent = Some(ConsentConfig::default());
@@ -306,12 +313,10 @@ fn p40_early_checks_under_loss_and_dead_peers_end_well_with_relays_only() {
             relay::gather_relay(&mut world, side);
         }
         let mut judge = std::mem::replace(&mut world.judge, Box::new(|_| Fate::Lost));
-        let (mut state, lossy) = (seed + 1, Rc::new(Cell::new(true)));
+        let (mut dice, lossy) = (Random::from_seed([seed; 32]), Rc::new(Cell::new(true)));
         let loses = lossy.clone();
-        world.judge = Box::new(move |one| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            if loses.get() && (state >> 8) % 100 < 10 { Fate::Lost } else { judge(one) }
-        });
+        world.judge =
+            Box::new(move |one| if loses.get() && dice.below(100) < 10 { Fate::Lost } else { judge(one) });
         // The side that knows less answers checks before it knows the peer.
         let late = (seed % 2) as usize;
         world.tell_parameters(1 - late);

@@ -3,15 +3,16 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use floe_agent::{
-    Event, Server, State, TransmitKind,
-    pair::{Candidate, CandidateType, ComponentId, IceOptions, Parameters, Role, StreamId},
+    AgentConfig, Event, Server, State, TransmitKind,
+    pair::{Candidate, CandidateType, ComponentId, IceOptions, Parameters, Role, StreamId, TransportAddress},
     stun::{
         Class, Message,
         binding::{BindingRequest, Claim},
     },
 };
 use spec_tests::wire::{
-    Arrival, Ask, Bench, HOST, RTP, STREAM, Sent, World, address, ms, remote_parameters, signal::Signalling,
+    Arrival, Ask, Bench, HOST, RTP, STREAM, Sent, World, address, ms, next_parameters, remote_parameters,
+    signal::Signalling,
 };
 
 const ROLES: [Role; 2] = [Role::Controlling, Role::Controlled];
@@ -171,8 +172,7 @@ fn stays(bench: &mut Bench, to: &str, name: &str) {
     for second in 0..600 {
         bench.converse(ms(1_000), Sent::is_request);
         if second % 5 == 0 {
-            let ask =
-                if bench.agent.role() == Role::Controlling { Ask::controlled() } else { Ask::controlling() };
+            let ask = Ask::of_peer(bench.agent.role());
             let (answer, _) = bench.ask(address(to), &ask);
             assert_eq!(answer.expect("an answer").code, None, "{name}");
         }
@@ -371,4 +371,181 @@ fn rfc8445_5_2_a_lite_agent_has_one_host_candidate_for_each_address_and_componen
         let priorities: BTreeSet<_> = own.map(|(_, candidate)| candidate.priority).collect();
         assert_eq!(priorities.len(), 4, "a priority of its own for each");
     }
+}
+
+/// A restart of our own or of the peer: its new parameters are known when this returns.
+fn restart(bench: &mut Bench, own: bool) {
+    let now = bench.now;
+    if own {
+        bench.agent.restart(now).expect("open");
+        assert_eq!((bench.agent.state(), bench.agent.is_restarting()), (State::Connected, true), "Running");
+    }
+    bench.agent.set_remote_parameters(now, next_parameters()).expect("another generation");
+    bench.drain();
+}
+
+#[test]
+fn rfc8839_4_4_3_2_a_restart_empties_the_valid_list_of_a_lite_agent_and_data_stays_where_it_was() {
+    const SECOND: [&str; 2] = ["10.0.1.2:1000", "10.0.1.2:1001"];
+    const FIRST: [&str; 2] = ["10.0.1.1:1000", "10.0.1.1:1001"];
+    const PARTS: [ComponentId; 2] = [RTP, ComponentId::RTCP];
+    for own in [true, false] {
+        let mut bench = Bench::bare(Role::Controlled, &[HOST], |config| {
+            config.lite = true;
+            config.streams = vec![(STREAM, PARTS.to_vec())];
+        });
+        bench.meet();
+        let nominate = |bench: &mut Bench, index: usize, from: &str, ask: &Ask| {
+            let id = bench.new_id();
+            assert_eq!(bench.receive(index, address(from), &ask.bytes(id)), Arrival::Taken);
+            bench.drain();
+        };
+        let sends = |bench: &mut Bench| PARTS.map(|part| bench.send_of(STREAM, part, b"\x80"));
+        for (index, from) in FIRST.into_iter().enumerate() {
+            nominate(&mut bench, index, from, &Ask::nominating());
+        }
+        assert_eq!(bench.agent.state(), State::Completed);
+        restart(&mut bench, own);
+
+        assert_eq!(bench.agent.pairs().filter(|pair| pair.valid).count(), 0, "the new valid list is empty");
+        assert_eq!(bench.agent.state(), State::Connected, "Running again, while data flows");
+        // While the peer nominates nothing data goes both ways, and the mapping is kept.
+        let sent = bench.wait(ms(31_000));
+        assert_eq!(sends(&mut bench), FIRST.map(|to| Ok(address(to))), "the previous selected pairs");
+        assert!(matches!(bench.receive(0, address(FIRST[0]), b"\x80"), Arrival::Data(..)));
+        assert!(sent.iter().all(|sent| sent.kind == TransmitKind::Keepalive), "{sent:?}");
+        assert_eq!(sent.iter().filter(|sent| sent.to == address(FIRST[0])).count(), 2, "each 15 s");
+
+        // RFC 8445 §12.1: of the new pairs none is used before each component has one.
+        let ask = Ask::nominating().between(bench.agent.local_parameters(), &next_parameters());
+        nominate(&mut bench, 0, SECOND[0], &ask);
+        assert_eq!(bench.agent.state(), State::Connected);
+        assert_eq!(sends(&mut bench), FIRST.map(|to| Ok(address(to))), "one component has no pair yet");
+        nominate(&mut bench, 1, SECOND[1], &ask);
+        assert_eq!(bench.agent.state(), State::Completed);
+        assert_eq!(sends(&mut bench), SECOND.map(|to| Ok(address(to))));
+    }
+}
+
+/// The pairs that a side may choose from for a component, its choice first: its own address and the other.
+fn choices(world: &World, side: usize, component: ComponentId) -> Vec<[TransportAddress; 2]> {
+    let agent = &world.sides[side].agent;
+    let chosen = agent.selected(STREAM, component).expect("a pair of its choice");
+    let others = agent.pairs().filter(|pair| pair.component == component && pair.id != chosen.id);
+    let others = others.map(|pair| [pair.local.address, pair.remote.address]);
+    std::iter::once([chosen.local.address, chosen.remote]).chain(others).collect()
+}
+
+fn reconcile(
+    world: &mut World,
+    side: usize,
+    part: ComponentId,
+    [local, remote]: [TransportAddress; 2],
+) -> bool {
+    let now = world.now;
+    world.sides[side].now = now;
+    let agreed = world.sides[side].agent.reconcile(now, STREAM, part, local, remote);
+    world.collect(side);
+    agreed.expect("an open agent")
+}
+
+/// Data goes both ways on the first component, whatever pairs the two sides have chosen.
+#[track_caller]
+fn carry(world: &mut World) {
+    world.sides.iter_mut().for_each(|side| side.data.clear());
+    assert!(world.send(0, b"\x80 to") && world.send(1, b"\x80 fro"));
+    world.run(ms(100));
+    assert_eq!(world.sides.each_ref().map(|side| side.data.len()), [1, 1]);
+}
+
+/// RFC 8445 §8.2: with two address families there are two pairs for each of the two components, and what the controlling
+/// agent tells in its updated list counts.
+#[test]
+fn rfc8445_8_2_two_lite_agents_with_several_pairs_for_two_components_agree_and_restart() {
+    let hosts: [&[&str]; 2] = [&["10.0.0.1", "2001:db8::1"], &["10.0.1.1", "2001:db8:1::1"]];
+    let mut world = World::with(ROLES, hosts, ms(50), |_, config| {
+        config.lite = true;
+        config.streams = vec![(STREAM, vec![RTP, ComponentId::RTCP])];
+    });
+    let mut signalling = Signalling::new(&world, ms(50));
+    let goes_to = |world: &World| {
+        let path = |side: usize| world.sides[side].agent.path(STREAM, RTP).map(|path| path.path().to);
+        [path(0), path(1)]
+    };
+    for restarted in [false, true] {
+        let before = goes_to(&world);
+        signalling.run(&mut world, ms(1_000));
+        let of_side = |side: usize| [RTP, ComponentId::RTCP].map(|part| (side, part));
+        for (side, part) in of_side(0).into_iter().chain(of_side(1)) {
+            assert!(world.sides[side].agent.is_provisional(STREAM, part), "side {side}, {part:?}");
+            assert_eq!(choices(&world, side, part).len(), 2);
+        }
+        assert!(!world.is_completed(), "ICE is complete after the updated exchange only");
+        // RFC 8445 §12.1: after a restart the previous pairs carry the data until then.
+        assert_eq!(goes_to(&world) == before, restarted);
+        carry(&mut world);
+
+        for part in [RTP, ComponentId::RTCP] {
+            assert!(!world.is_completed(), "{part:?} is open");
+            let [.., [local, remote]] = choices(&world, 0, part)[..] else { panic!("choices") };
+            assert!(!reconcile(&mut world, 1, part, [remote, address("10.9.9.9:9")]), "no such pair");
+            assert!(reconcile(&mut world, 1, part, [remote, local]), "the answerer");
+            carry(&mut world);
+            assert!(reconcile(&mut world, 0, part, [local, remote]), "then the offerer");
+            assert!(!reconcile(&mut world, 0, part, [local, remote]), "once");
+            assert_eq!(choices(&world, 0, part)[0], [local, remote]);
+            assert_eq!(choices(&world, 1, part)[0], [remote, local]);
+        }
+        assert!(world.is_completed());
+        world.run(TEN_MINUTES);
+        carry(&mut world);
+        assert!(world.is_completed());
+        let now = world.now;
+        world.sides[0].now = now;
+        world.sides[0].agent.restart(now).expect("open");
+        world.collect(0);
+    }
+    let asked = |one: &&spec_tests::wire::Datagram| {
+        Message::parse(&one.bytes).is_ok_and(|message| message.class() == Class::Request)
+    };
+    assert_eq!(world.log.iter().filter(asked).count(), 0, "nobody asks anything");
+}
+
+/// RFC 8445 §12.1.1: data waits for the last component, and the first is told of when it is nominated.
+#[test]
+fn a_lite_agent_tells_of_the_selected_pair_of_each_component() {
+    let parts = [RTP, ComponentId::RTCP];
+    let mut bench = Bench::bare(Role::Controlled, &[HOST], |config| {
+        config.lite = true;
+        config.streams = vec![(STREAM, parts.to_vec())];
+    });
+    bench.meet();
+    for (index, port) in (0..).zip([1000, 1001]) {
+        let id = bench.new_id();
+        let from = address(&format!("10.0.1.1:{port}"));
+        assert_eq!(bench.receive(index, from, &Ask::nominating().bytes(id)), Arrival::Taken);
+        bench.drain();
+        let told = bench.events.iter().filter_map(|(_, event)| match event {
+            Event::Selected { component, .. } => Some(*component),
+            _ => None,
+        });
+        assert_eq!(told.collect::<Vec<_>>(), parts[..=index]);
+    }
+}
+
+/// What two lite agents use before they have agreed is no nomination (RFC 8838 §13): each further candidate is told.
+#[test]
+fn two_lite_agents_tell_all_candidates_that_come_after_they_have_a_pair() {
+    let mut config = AgentConfig::new([7; 32], Role::Controlled);
+    config.lite = true;
+    let mut bench = Bench::with(config);
+    bench.agent.set_remote_parameters(bench.now, lite_peer(remote_parameters())).expect("in time");
+    for (index, to) in (0..).zip([GOOD, "[2001:db8:1::1]:1000"]) {
+        bench.add_remote(index, to);
+    }
+    bench.agent.remote_gathering_complete(bench.now);
+    bench.gather(&[HOST, "2001:db8::1"]);
+    let told = bench.events.iter().filter(|(_, event)| matches!(event, Event::LocalCandidate { .. }));
+    assert_eq!(told.count(), 2);
+    assert!(bench.agent.is_provisional(STREAM, RTP), "two pairs");
 }

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use floe_agent::{
-    AgentConfig, Event,
+    AgentConfig, Event, State, TransmitKind,
     pair::{CandidateType, ComponentId, Role, TransportAddress},
     stun::{AttributeType, Class, Message, Method, TransactionId, binding::BindingRequest},
 };
 use spec_tests::wire::{
-    Datagram, Fate, RTP, STREAM, World, address, at, ms,
+    Answer, Arrival, Ask, Bench, Datagram, Fate, HOST, NEXT_PWD, RTP, STREAM, THEIR_PWD, World, address,
+    answer, at, host_candidate, ms, next_parameters,
     relay::{self, HOSTS},
-    signal::{Signalling, connect},
+    signal::{Signalling, Talk, connect},
 };
 
 /// Both sides with a relay; what goes straight from host to host in the first `slow` milliseconds arrives at their end.
@@ -105,12 +106,21 @@ fn oth_05_values_begin_anew_with_a_generation() {
     let mut world = two_paths(|_, config| config.renomination = true);
     let mut signalling = connect(&mut world, 20);
     signalling.run(&mut world, ms(20_000));
-    let before = nominations(&world, 0).len();
+    // Sockets of the second component have odd ports here, and outlive a restart.
+    let of = |nominations: &[(TransportAddress, TransactionId, Option<u32>)], component: u16| {
+        let own = nominations.iter().filter(|(from, ..)| from.port() % 2 == component);
+        own.map(|(_, _, value)| value.expect("NOMINATION beside USE-CANDIDATE")).collect::<Vec<_>>()
+    };
+    let before = nominations(&world, 0);
     world.sides[0].agent.restart(world.now).expect("open");
     world.collect(0);
     signalling.run(&mut world, ms(20_000));
-    let after = nominations(&world, 0).split_off(before);
-    assert!(after.len() >= 2, "one for each component");
+    let after = nominations(&world, 0).split_off(before.len());
+    for component in [0, 1] {
+        let (before, after) = (of(&before, component), of(&after, component));
+        assert!(before.len() >= 2 && before[0] < before[1], "it was moved: {before:?}");
+        assert_eq!(after.first(), before.first(), "component {component}: {before:?}, then {after:?}");
+    }
     world.assert_agreed();
     assert!(world.is_completed());
 }
@@ -138,25 +148,12 @@ fn ice_32_oth_05_without_the_option_on_both_sides_one_pair_is_nominated_for_good
     }
 }
 
-/// Data both ways all the time, fifty datagrams a second; how many were sent and how many came, by the side that sent.
-fn talk(world: &mut World, signalling: &mut Signalling, millis: u64) -> [(usize, usize); 2] {
-    let mut sent = [0_u32; 2];
-    for side in &mut world.sides {
-        side.data.clear();
-    }
-    for _ in 0..millis / 20 {
-        for (side, sent) in sent.iter_mut().enumerate() {
-            let payload = [&[0x80][..], &sent.to_be_bytes()].concat();
-            assert!(world.send(side, &payload), "side {side} may not send at {:?}", world.now);
-            *sent += 1;
-        }
-        signalling.run(world, ms(20));
-    }
-    signalling.run(world, ms(500));
-    [0, 1].map(|side| {
-        let came: BTreeSet<_> = world.sides[1 - side].data.iter().map(|(_, _, data)| data.clone()).collect();
-        (sent[side] as usize, came.len())
-    })
+/// Data both ways for ten seconds, over whatever pair is selected.
+#[track_caller]
+fn talk(world: &mut World, signalling: &mut Signalling) {
+    let mut talk = Talk::new(world);
+    talk.on(world, signalling, 10_000);
+    talk.end_in_any_order(world);
 }
 
 #[test]
@@ -166,9 +163,7 @@ fn p06_a_direct_pair_that_comes_late_is_moved_to_without_a_lost_datagram() {
     let relayed = Some(CandidateType::Relayed);
     let before = selected_kinds(&world);
     assert!(before.contains(&relayed), "a relay comes first: {before:?}");
-    for (sent, came) in talk(&mut world, &mut signalling, 10_000) {
-        assert!(sent >= 400 && came == sent, "{came} of {sent}");
-    }
+    talk(&mut world, &mut signalling);
     assert!(!selected_kinds(&world).contains(&relayed), "direct, five seconds after it could be");
     world.assert_agreed();
     let moved = |world: &World, side: usize| {
@@ -185,9 +180,7 @@ fn p06_without_renomination_a_restart_is_suggested_and_brings_the_direct_pair() 
     let relayed = Some(CandidateType::Relayed);
     let before = selected_kinds(&world);
     assert!(before.contains(&relayed), "a relay comes first: {before:?}");
-    for (sent, came) in talk(&mut world, &mut signalling, 10_000) {
-        assert_eq!(sent, came);
-    }
+    talk(&mut world, &mut signalling);
     assert_eq!(selected_kinds(&world), before, "nothing moves by itself");
     let suggested = |world: &World| {
         let told = |(_, event): &&(_, Event)| matches!(event, Event::RestartSuggested { .. });
@@ -197,9 +190,7 @@ fn p06_without_renomination_a_restart_is_suggested_and_brings_the_direct_pair() 
     let asked = usize::from(suggested(&world)[0] == 0);
     world.sides[asked].agent.restart(world.now).expect("open");
     world.collect(asked);
-    for (sent, came) in talk(&mut world, &mut signalling, 10_000) {
-        assert_eq!(sent, came);
-    }
+    talk(&mut world, &mut signalling);
     assert!(!selected_kinds(&world).contains(&relayed));
     world.assert_agreed();
 }
@@ -214,10 +205,7 @@ fn lose_the_interface(renomination: bool) -> (u64, bool) {
     signalling.run(&mut world, ms(60_000));
     let used = world.sides[0].agent.selected(STREAM, RTP).expect("selected").local.address.ip().to_string();
     let left = if used == hosts[0][0] { hosts[0][1] } else { hosts[0][0] };
-    world.sides[0].now = world.now;
-    let sent = world.sides[0].gather(&[left]);
-    drop(sent);
-    world.collect(0);
+    world.gather(0, &[left]);
     let gone = world.now;
     let mut came = None;
     for side in &mut world.sides {
@@ -248,4 +236,114 @@ fn p13_with_renomination_data_goes_on_a_round_trip_after_the_interface_went() {
 fn p13_without_renomination_a_restart_is_suggested_when_the_interface_goes() {
     let (_, suggested) = lose_the_interface(false);
     assert!(suggested);
+}
+
+/// A binding that is not renewed ends by itself (RFC 8656 §12); the pair that was left lives on without it.
+#[test]
+fn a_relayed_pair_that_was_left_is_kept_without_its_channel_and_gone_back_to() {
+    let mut world = late_direct([true, true], 4_000);
+    let mut signalling = connect(&mut world, 20);
+    let binds = |world: &World| {
+        let is_bind = |one: &&Datagram| {
+            Message::parse(&one.bytes).is_ok_and(|message| {
+                (message.method(), message.class()) == (Method::CHANNEL_BIND, Class::Request)
+            })
+        };
+        world.log.iter().filter(is_bind).count()
+    };
+    let selected = |world: &World| {
+        world.sides.each_ref().map(|side| side.agent.selected(STREAM, RTP).expect("a selected pair"))
+    };
+    world.run(ms(500));
+    let left = selected(&world).map(|pair| pair.id);
+    assert!(selected_kinds(&world).contains(&Some(CandidateType::Relayed)) && binds(&world) > 0);
+    let now = world.now;
+    for (side, pair) in world.sides.iter_mut().zip(left) {
+        side.agent.keep(now, pair, true).expect("a pair it has");
+    }
+    signalling.run(&mut world, ms(20_000));
+    assert!(selected(&world).iter().zip(left).all(|(pair, left)| pair.id != left), "moved");
+    let before = binds(&world);
+    world.run(ms(1_800_000));
+    assert_eq!(binds(&world), before, "nothing goes over it");
+    for (side, pair) in world.sides.iter().zip(left) {
+        assert!(side.agent.pairs().any(|report| report.id == pair && report.valid), "consent goes on");
+    }
+    let now = world.now;
+    world.sides[0].now = now;
+    world.sides[0].agent.nominate(now, left[0]).expect("a valid pair");
+    world.collect(0);
+    world.run(ms(2_000));
+    assert_eq!(selected(&world).map(|pair| pair.id), left);
+    assert!(binds(&world) > before, "bound again");
+    for side in &mut world.sides {
+        side.data.clear();
+    }
+    assert!(world.send(0, b"\x80 to") && world.send(1, b"\x80 fro"));
+    world.run(ms(500));
+    assert_eq!(world.sides.each_ref().map(|side| side.data.len()), [1, 1]);
+}
+
+const PARTS: [ComponentId; 2] = [RTP, ComponentId::RTCP];
+const FIRST: [&str; 2] = ["10.0.1.1:1000", "10.0.1.1:1001"];
+const SECOND: [&str; 2] = ["10.0.1.2:1000", "10.0.1.2:1001"];
+
+/// RFC 8445 §12.1: while the checklist is Running again after a restart the selected pairs are the previous ones. A pair
+/// that is valid carries nothing yet, and of two components none moves before the other.
+#[test]
+fn rfc8445_12_1_after_a_restart_data_stays_until_every_component_of_the_stream_has_its_pair() {
+    let mut bench = Bench::bare(Role::Controlled, &[HOST], |config| {
+        config.streams = vec![(STREAM, PARTS.to_vec())];
+    });
+    bench.meet();
+    let tell = |bench: &mut Bench, to: [&str; 2]| {
+        for (part, to) in PARTS.into_iter().zip(to) {
+            bench.add_candidate(STREAM, &host_candidate(part, 0, address(to)));
+        }
+    };
+    let answer_all = |bench: &mut Bench, password: &str| {
+        for _ in 0..10 {
+            for sent in bench.wait(ms(60)).into_iter().filter(|sent| sent.kind == TransmitKind::Check) {
+                let (_, mapped) =
+                    *bench.sockets.iter().find(|(socket, _)| *socket == sent.from.socket).expect("open");
+                let bytes = answer(sent.id(), Answer::Success(mapped), Some(password));
+                assert_eq!(bench.receive_at(sent.from, sent.to, &bytes), Arrival::Taken);
+            }
+        }
+    };
+    let nominate = |bench: &mut Bench, index: usize, from: &str, ask: &Ask| {
+        let id = bench.new_id();
+        assert_eq!(bench.receive(index, address(from), &ask.bytes(id)), Arrival::Taken);
+        bench.drain();
+    };
+    let goes = |bench: &mut Bench, to: [&str; 2]| {
+        assert_eq!(PARTS.map(|part| bench.send_of(STREAM, part, b"\x80")), to.map(|to| Ok(address(to))));
+    };
+    tell(&mut bench, FIRST);
+    answer_all(&mut bench, THEIR_PWD);
+    for (index, from) in FIRST.into_iter().enumerate() {
+        nominate(&mut bench, index, from, &Ask::nominating());
+    }
+    goes(&mut bench, FIRST);
+
+    let theirs = next_parameters();
+    bench.agent.set_remote_parameters(bench.now, theirs).expect("a restart");
+    tell(&mut bench, SECOND);
+    answer_all(&mut bench, NEXT_PWD);
+    let valid = bench.agent.pairs().filter(|pair| pair.valid).count();
+    assert_eq!((valid, bench.agent.state()), (2, State::Connected), "all is proved, nothing nominated");
+    goes(&mut bench, FIRST);
+
+    let ask = Ask::nominating().between(bench.agent.local_parameters(), &next_parameters());
+    nominate(&mut bench, 0, SECOND[0], &ask);
+    goes(&mut bench, FIRST);
+    // What the peer sends on the new pair already is taken all the same.
+    assert!(matches!(bench.receive(0, address(SECOND[0]), b"\x80"), Arrival::Data(..)));
+    nominate(&mut bench, 1, SECOND[1], &ask);
+    assert_eq!(bench.agent.state(), State::Completed);
+    goes(&mut bench, SECOND);
+    // A component that joins now has the others stay where they are.
+    bench.agent.add_component(bench.now, STREAM, ComponentId::new(3).expect("1 to 256")).expect("open");
+    bench.drain();
+    goes(&mut bench, SECOND);
 }

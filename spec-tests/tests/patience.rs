@@ -40,6 +40,33 @@ fn pac_01_the_timer_runs_from_the_moment_both_sides_have_their_parameters() {
     }
 }
 
+/// RFC 8863 §4, `docs/deviations.md`: a lite agent sends no checks, so that only the peer's show that it still tries.
+#[test]
+fn pac_01_of_a_lite_agent_runs_anew_with_each_request() {
+    for (asked, expected) in
+        [(&[][..], 39_500), (&[39_000], 78_500), (&[1_000], 40_500), (&[20_000, 59_400, 98_800], 138_300)]
+    {
+        let mut bench = Bench::bare(Role::Controlled, &[HOST], |config| config.lite = true);
+        bench.meet();
+        bench.agent.remote_gathering_complete(bench.now);
+        for asked in asked {
+            bench.wait_until(at(*asked), |_| false);
+            let (answer, _) = bench.ask(address(PEER), &Ask::controlling());
+            assert_eq!(answer.expect("an answer").code, None);
+            // What is not authenticated shows nothing.
+            bench.wait(ms(50));
+            bench.ask(
+                address(PEER),
+                &Ask { password: "another0password12345678".into(), ..Ask::controlling() },
+            );
+        }
+        bench.wait_until(at(expected - 1), |_| false);
+        assert_eq!((bench.agent.state(), failed(&bench)), (State::Checking, None), "asked at {asked:?}");
+        bench.wait(ms(600_000));
+        assert_eq!(failed(&bench), Some(expected), "asked at {asked:?}");
+    }
+}
+
 #[test]
 fn pac_01_the_timer_runs_where_our_candidates_come_late() {
     // The peer's parameters are there before our first candidate is.
@@ -78,7 +105,7 @@ fn pac_01_a_check_that_comes_in_the_last_moment_connects() {
         let mut bench = alone(role, 0);
         bench.wait(ms(39_400));
         let peer = address(PEER);
-        let ask = if role == Role::Controlling { Ask::controlled() } else { Ask::nominating() };
+        let ask = Ask::concluding(role);
         let (answer, sent) = bench.ask(peer, &ask);
         assert_eq!(answer.expect("an answer").code, None);
         let mut more = bench.converse(ms(60_000), |_| true);

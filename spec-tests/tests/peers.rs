@@ -225,6 +225,17 @@ fn libnice_with_libnice_and_restarts() {
 }
 
 #[test]
+fn floe_with_floe_both_lite() {
+    let plan = Plan { components: RTP_AND_RTCP, lite: true, ..Plan::default() };
+    meet(Floe, Floe, &plan, |session| {
+        session.exchange();
+        session.restart(&Side::BOTH)?;
+        session.exchange();
+        Ok(())
+    });
+}
+
+#[test]
 fn floe_with_floe_and_a_server() {
     let Some(coturn) = or_skip(Coturn::start()) else { return };
     talk(Floe, Floe, &Plan::default().server(&coturn.turn_server()));

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use floe_agent::{
-    State, TransmitKind,
+    ApiError, State, TransmitKind,
     pair::{ComponentId, Role, StreamId},
     stun::{Class, Instant, Message, Method, Random},
 };
 use floe_check::{AddressPrefix, ConsentConfig, PairPolicy, RemoteRule, TypeRanks};
 use spec_tests::wire::{
-    Arrival, Ask, Bench, Fate, HOST, RTP, STREAM, Sent, World, address, host_candidate, ms,
+    Arrival, Ask, Bench, Fate, HOST, RTP, STREAM, Sent, World, address, consents, host_candidate, ms,
     signal::Signalling,
 };
 
@@ -90,10 +90,6 @@ fn resting() -> Bench {
     bench
 }
 
-fn consents(sent: &[Sent]) -> usize {
-    sent.iter().filter(|sent| sent.kind == TransmitKind::Consent).count()
-}
-
 #[test]
 fn rfc7675_5_1_consent_that_rested_is_regained_before_data_goes_out() {
     let mut bench = resting();
@@ -102,12 +98,12 @@ fn rfc7675_5_1_consent_that_rested_is_regained_before_data_goes_out() {
     let mut asked = 0;
     for _ in 0..60 {
         assert_eq!(bench.send(b"\x80"), Ok(peer));
-        asked += consents(&bench.converse(ms(1_000), Sent::is_request));
+        asked += consents(&bench.converse(ms(1_000), Sent::is_request)).count();
     }
     assert!((9..=15).contains(&asked), "{asked} in a minute");
     // Then it falls silent: requests end, and nothing is taken for dead or lost.
     let sent = bench.converse(ms(600_000), Sent::is_request);
-    assert!(consents(&sent) <= 7, "{} while it rests", consents(&sent));
+    assert!(consents(&sent).count() <= 7, "{} while it rests", consents(&sent).count());
     assert_eq!(bench.agent.state(), State::Completed);
     let path = bench.agent.path(STREAM, RTP).expect("a path");
     assert!(
@@ -191,13 +187,14 @@ fn command(world: &mut World, random: &mut Random) {
         return;
     };
     let (now, pair, yes) = (world.now, *pair, random.below(2) == 0);
-    match random.below(5) {
+    let said = match random.below(5) {
         0 => agent.rank(now, pair, i32::from_ne_bytes(random.u32().to_ne_bytes())),
         1 => agent.veto(now, pair, yes && random.below(4) == 0),
         2 => agent.pin(now, pair, yes),
         3 => agent.keep(now, pair, yes),
-        _ => drop(agent.nominate(now, pair)),
-    }
+        _ => agent.nominate(now, pair),
+    };
+    assert!(matches!(said, Ok(()) | Err(ApiError::Nominate(_))), "{said:?}");
     world.collect(side);
 }
 
@@ -229,10 +226,10 @@ fn p39_commands_and_rules_of_no_sense_break_no_rule() {
                 let ids: Vec<_> = world.sides[side].agent.pairs().map(|pair| pair.id).collect();
                 for id in ids {
                     let agent = &mut world.sides[side].agent;
-                    agent.rank(now, id, 0);
-                    agent.veto(now, id, false);
-                    agent.pin(now, id, false);
-                    agent.keep(now, id, false);
+                    agent.rank(now, id, 0).expect("it is there");
+                    agent.veto(now, id, false).expect("it is there");
+                    agent.pin(now, id, false).expect("it is there");
+                    agent.keep(now, id, false).expect("it is there");
                 }
                 world.collect(side);
             }
@@ -268,7 +265,7 @@ fn p39_a_denied_address_draws_not_one_datagram() {
         bench.meet();
         bench.add_remote(0, PEER);
         bench.add_remote(1, "10.0.5.1:1000");
-        let ask = if role == Role::Controlling { Ask::controlled() } else { Ask::nominating() };
+        let ask = Ask::concluding(role);
         let id = bench.new_id();
         let arrival = bench.receive(0, address(PEER), &ask.bytes(id));
         assert!(!matches!(arrival, Arrival::Taken), "{arrival:?}");

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use floe_agent::{
     Added, AgentConfig, ApiError, Event, Ignored, State, TransmitKind,
-    pair::{CandidateLine, Parameters, Role},
+    pair::{CandidateLine, CandidateType, Parameters, Role},
     stun::{Class, Message, Method, attribute::Username},
 };
 use spec_tests::wire::{
-    Ask, Bench, Fate, HOST, RTP, STREAM, World, address, at, host_candidate, ms, relay, remote_parameters,
-    signal::{News, Signalling, connect},
+    Arrival, Ask, Bench, Fate, HOST, NEXT_UFRAG, RTP, STREAM, World, address, at, consents, host_candidate,
+    ms, next_parameters, relay, remote_parameters,
+    signal::{News, Signalling, Talk, connect},
 };
 
 const ROLES: [Role; 2] = [Role::Controlling, Role::Controlled];
@@ -26,45 +27,6 @@ fn restart(world: &mut World, side: usize) {
     world.sides[side].now = world.now;
     world.sides[side].agent.restart(world.now).expect("open");
     world.collect(side);
-}
-
-/// Both sides send 50 datagrams a second while time passes; all of them have to be allowed, and to arrive.
-struct Talk {
-    sent: [Vec<Vec<u8>>; 2],
-}
-
-impl Talk {
-    fn new(world: &mut World) -> Self {
-        for side in &mut world.sides {
-            side.data.clear();
-        }
-        Self { sent: [Vec::new(), Vec::new()] }
-    }
-
-    #[track_caller]
-    fn on(&mut self, world: &mut World, signalling: &mut Signalling, millis: u64) {
-        for _ in 0..millis / 20 {
-            for side in 0..2 {
-                let number = self.sent[side].len();
-                let payload = format!("\u{80}{side} {number}").into_bytes();
-                let payload = [&[0x80], &payload[2..]].concat();
-                assert!(world.send(side, &payload), "side {side} may not send at {:?}", world.now);
-                self.sent[side].push(payload);
-            }
-            signalling.run(world, ms(20));
-        }
-    }
-
-    /// Everything has arrived, once and in order.
-    #[track_caller]
-    fn end(self, world: &mut World) {
-        world.run(ms(500));
-        for side in 0..2 {
-            let came: Vec<_> =
-                world.sides[1 - side].data.iter().map(|(_, _, payload)| payload.clone()).collect();
-            assert!(came == self.sent[side], "{} of {} arrived", came.len(), self.sent[side].len());
-        }
-    }
 }
 
 #[test]
@@ -119,6 +81,38 @@ fn ice_36_credentials_of_the_application_have_to_change_both() {
 }
 
 #[test]
+fn rfc8839_4_4_3_1_an_exchange_that_restarts_nothing_leaves_completed_ice_as_it_is() {
+    for role in ROLES {
+        let mut bench = Bench::new(role);
+        bench.select(PEER);
+        bench.agent.remote_gathering_complete(bench.now);
+        bench.converse(ms(20_000), |_| true);
+        bench.events.clear();
+        let (generation, selected) = (bench.agent.generation(), bench.agent.selected(STREAM, RTP));
+        for _ in 0..3 {
+            // The peer's description again, as each later offer and answer has it.
+            let now = bench.now;
+            bench.agent.set_remote_parameters(now, remote_parameters()).expect("those there are");
+            bench.add_remote(0, PEER);
+            bench.agent.remote_gathering_complete(now);
+            assert_eq!(bench.drain(), [], "{role:?}");
+            let sent = bench.converse(ms(20_000), |_| true);
+            assert!(
+                consents(&sent).count() >= 3 && consents(&sent).count() == sent.len(),
+                "no check: {sent:?}"
+            );
+            assert_eq!(bench.send(b"\x80"), Ok(address(PEER)));
+        }
+        assert!(bench.events.is_empty(), "{role:?}: {:?}", bench.events);
+        assert_eq!((bench.agent.state(), bench.agent.generation()), (State::Completed, generation));
+        assert_eq!(
+            bench.agent.selected(STREAM, RTP).map(|pair| pair.remote),
+            selected.map(|pair| pair.remote)
+        );
+    }
+}
+
+#[test]
 fn ice_10_a_restart_keeps_roles_and_a_peer_that_redetermines_them_is_followed() {
     for role in ROLES {
         let mut bench = Bench::new(role);
@@ -127,26 +121,16 @@ fn ice_10_a_restart_keeps_roles_and_a_peer_that_redetermines_them_is_followed() 
         bench.agent.restart(now).expect("open");
         bench.drain();
         assert_eq!(bench.agent.role(), role);
-        let theirs = Parameters {
-            ufrag: "peerfra2".parse().expect("ice-chars"),
-            pwd: "peerpassword2012345678ab".parse().expect("ice-chars"),
-            ..remote_parameters()
-        };
+        let theirs = next_parameters();
         bench.agent.set_remote_parameters(now, theirs).expect("the answer");
         assert_eq!(bench.agent.role(), role);
         // The peer has taken our role anew, with the greater tiebreaker for that.
-        let Parameters { ufrag, pwd, .. } = bench.agent.local_parameters().clone();
         let claim = match role {
             Role::Controlling => floe_agent::stun::binding::Claim::Controlling(u64::MAX),
             Role::Controlled => floe_agent::stun::binding::Claim::Controlled(0),
         };
-        let password: &'static str = pwd.expose().to_owned().leak();
-        let ask = Ask {
-            username: Some(format!("{}:peerfra2", ufrag.as_str())),
-            password,
-            claim: Some(claim),
-            ..Ask::controlled()
-        };
+        let ask = Ask { claim: Some(claim), ..Ask::controlled() };
+        let ask = ask.between(bench.agent.local_parameters(), &next_parameters());
         let id = bench.new_id();
         let _ = bench.receive(0, address(PEER), &ask.bytes(id));
         bench.drain();
@@ -159,12 +143,7 @@ fn rfc8445_6_1_1_a_peer_that_becomes_lite_at_a_restart_is_controlled_from_then_o
     for role in ROLES {
         let mut bench = Bench::new(role);
         bench.select(PEER);
-        let theirs = Parameters {
-            ufrag: "peerfra2".parse().expect("ice-chars"),
-            pwd: "peerpassword2012345678ab".parse().expect("ice-chars"),
-            lite: true,
-            ..remote_parameters()
-        };
+        let theirs = Parameters { lite: true, ..next_parameters() };
         let now = bench.now;
         bench.agent.set_remote_parameters(now, theirs).expect("a restart");
         bench.add_remote(0, PEER);
@@ -424,11 +403,7 @@ fn con_05_consent_of_the_old_pair_goes_on_and_ends_during_a_restart() {
         assert_eq!(bench.send(b"\x80"), Ok(address(PEER)));
         // Then it is gone: not one byte after thirty seconds, restart or not.
         let last = consents.last().expect("requests").at;
-        let theirs = Parameters {
-            ufrag: "peerfra2".parse().expect("ice-chars"),
-            pwd: "peerpassword2012345678ab".parse().expect("ice-chars"),
-            ..remote_parameters()
-        };
+        let theirs = next_parameters();
         let now = bench.now;
         bench.agent.set_remote_parameters(now, theirs).expect("the answer");
         let end = last.after(ms(30_000));
@@ -450,25 +425,21 @@ fn trk_10_candidates_of_an_old_generation_are_refused_and_early_ones_of_a_new_on
         CandidateLine::from(&candidate).with_extension("ufrag", ufrag).expect("a token")
     };
     let old = remote_parameters();
-    let new = Parameters {
-        ufrag: "peerfra2".parse().expect("ice-chars"),
-        pwd: "peerpassword2012345678ab".parse().expect("ice-chars"),
-        ..old.clone()
-    };
+    let new = next_parameters();
     // A candidate overtakes the offer that it belongs to.
     let now = bench.now;
-    let early = bench.agent.add_remote_candidate(now, STREAM, &line("peerfra2", 2_000));
+    let early = bench.agent.add_remote_candidate(now, STREAM, &line(NEXT_UFRAG, 2_000));
     assert_eq!(early, Ok(Added::Held));
     bench.agent.set_remote_parameters(now, new.clone()).expect("a restart");
     let late = bench.agent.add_remote_candidate(now, STREAM, &line(old.ufrag.as_str(), 3_000));
     assert_eq!(late, Ok(Added::Ignored(Ignored::Generation)), "and an old one is told apart");
     assert_eq!(bench.agent.set_remote_parameters(now, old.clone()), Err(ApiError::OldGeneration));
     // The end of the old generation is not that of the new one.
-    assert!(matches!(
-        bench.agent.remote_gathering_complete_of(now, Some(old.ufrag.as_str())),
-        Added::Ignored(Ignored::Generation)
-    ));
-    let _ = bench.agent.add_remote_candidate(now, STREAM, &line("peerfra2", 4_000)).expect("in time");
+    assert_eq!(
+        bench.agent.remote_gathering_complete_of(now, Some(&old.ufrag)),
+        Ok(Added::Ignored(Ignored::Generation))
+    );
+    let _ = bench.agent.add_remote_candidate(now, STREAM, &line(NEXT_UFRAG, 4_000)).expect("in time");
     let sent = bench.wait(ms(1_000));
     let checked: BTreeSet<u16> =
         sent.iter().filter(|sent| sent.kind == TransmitKind::Check).map(|sent| sent.to.port()).collect();
@@ -485,32 +456,38 @@ fn trk_08_the_end_of_candidates_names_its_generation_and_nothing_follows_it() {
     }
     signalling.run(&mut world, ms(10_000));
     // A further address of the host, after the end was told.
-    world.sides[0].now = world.now;
-    world.sides[0].gather(&[relay::HOSTS[0], "198.51.100.7"]);
+    world.gather(0, &[relay::HOSTS[0], "198.51.100.7"]);
     signalling.run(&mut world, ms(10_000));
     for (side, told) in signalling.told.iter().enumerate() {
         let (mut ended, mut ends) = (BTreeSet::new(), 0);
         for (_, news) in told {
             match news {
-                News::Candidate(_, line) => {
+                News::Candidate(stream, line) => {
                     let ufrag = line.ufrag().expect("its generation").to_owned();
-                    assert!(!ended.contains(&ufrag), "side {side}: {line} after the end of its generation");
+                    assert!(
+                        !ended.contains(&(*stream, ufrag)),
+                        "side {side}: {line} after the end of its generation"
+                    );
                 }
-                News::End(ufrag) => {
-                    assert!(ended.insert(ufrag.clone()), "side {side}: {ufrag} ended twice");
+                News::End(stream, ufrag) => {
+                    let first = ended.insert((*stream, ufrag.as_str().to_owned()));
+                    assert!(first, "side {side}: {stream:?} of {ufrag:?} ended twice");
                     ends += 1;
                 }
                 News::Parameters(_) => {}
             }
         }
-        let last = world.sides[side].agent.local_parameters().ufrag.as_str();
-        assert!(ends >= 1 && ended.contains(last), "side {side}: the newest generation has its end");
+        let last = world.sides[side].agent.local_parameters().ufrag.as_str().to_owned();
+        assert!(
+            ends >= 1 && ended.contains(&(STREAM, last)),
+            "side {side}: the newest generation has its end"
+        );
     }
 }
 
-#[test]
-fn trk_08_no_candidate_is_told_after_nomination() {
-    // A slow server answers when a pair was selected long ago.
+/// The host gets another address and a slow server answers, when a pair was selected before or while none is; the
+/// candidates that are told then.
+fn told_after(selected: bool) -> Vec<CandidateType> {
     let url = "stun:192.0.2.1".parse().expect("a URI");
     let slow = |config: &mut AgentConfig| {
         config.gathering.servers = vec![floe_agent::Server::new(url, None)];
@@ -521,8 +498,11 @@ fn trk_08_no_candidate_is_told_after_nomination() {
     let asked =
         sent.iter().find(|sent| sent.kind == TransmitKind::Gathering).expect("the server is asked").clone();
     bench.meet();
-    bench.select(PEER);
+    if selected {
+        bench.select(PEER);
+    }
     bench.events.clear();
+    bench.gather(&[HOST, "10.0.2.1"]);
     let mut buffer = [0; 128];
     let mut writer =
         floe_agent::stun::MessageWriter::new(&mut buffer, Class::Success, Method::BINDING, asked.id())
@@ -531,11 +511,23 @@ fn trk_08_no_candidate_is_told_after_nomination() {
         floe_agent::stun::attribute::XorMappedAddress("203.0.113.9:4000".parse().expect("an address"));
     writer.put(&mapped).expect("room");
     let len = writer.fingerprint().expect("room");
-    let _ = bench.receive_at(asked.from, asked.to, &buffer[..len]);
+    // With the selection gathering has ended, and nobody waits for the server any more.
+    let arrival = if selected { Arrival::NotOurs } else { Arrival::Taken };
+    assert_eq!(bench.receive_at(asked.from, asked.to, &buffer[..len]), arrival);
     bench.converse(ms(10_000), |sent| sent.to == address(PEER));
-    let told = bench.first(|event| matches!(event, Event::LocalCandidate { .. }));
-    assert_eq!(told, None, "RFC 8838 §13");
-    assert_eq!(bench.agent.state(), State::Completed);
+    assert_eq!(bench.agent.state(), if selected { State::Completed } else { State::Checking });
+    let told = bench.events.iter().filter_map(|(_, event)| match event {
+        Event::LocalCandidate { candidate, .. } => Some(candidate.kind),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn trk_08_no_candidate_is_told_after_nomination() {
+    assert_eq!(told_after(true), [], "RFC 8838 §13");
+    let both = [CandidateType::Host, CandidateType::ServerReflexive];
+    assert_eq!(told_after(false), both, "of the same address and answer");
 }
 
 #[test]

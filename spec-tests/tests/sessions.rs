@@ -8,7 +8,10 @@ use floe_agent::{
     pair::{Role, StreamId},
     stun::{Message, Random},
 };
-use spec_tests::wire::{Fate, RTP, STREAM, World, ms, signal::Signalling};
+use spec_tests::{
+    tools::seeds,
+    wire::{Fate, RTP, STREAM, World, ms, signal::Signalling},
+};
 
 /// What is the same for all steps of one life.
 struct Life {
@@ -77,8 +80,7 @@ impl Life {
                 let count = self.hosts[side].len();
                 let hosts =
                     self.hosts[side][usize::try_from(self.random.below(count as u64)).expect("small")];
-                let sent = side_of.gather(hosts);
-                drop(sent);
+                self.world.gather(side, hosts);
                 format!("{side} has {hosts:?}")
             }
             3 => {
@@ -156,10 +158,7 @@ fn live(seed: u32, lite: Option<usize>) {
     // The network is well again, with an address on each side; the application asks for a restart, as it would.
     session.percent.set(0);
     for side in 0..2 {
-        session.world.sides[side].now = session.world.now;
-        let hosts = session.hosts[side][1];
-        drop(session.world.sides[side].gather(hosts));
-        session.world.collect(side);
+        session.world.gather(side, session.hosts[side][1]);
     }
     session.run(2_000);
     let now = session.world.now;
@@ -192,11 +191,6 @@ fn live(seed: u32, lite: Option<usize>) {
     assert_eq!(came, [40, 40], "{name}");
     assert!(session.world.is_completed(), "{name}");
     assert_safe(&session, &name);
-}
-
-/// How many lives there are: `FLOE_SEEDS` makes the sweep longer.
-fn seeds(usual: u32) -> u32 {
-    std::env::var("FLOE_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn s19_answers_to_strangers_say_only_what_they_must() {
     let wrong = [
         Ask { username: None, ..Ask::controlling() },
         Ask { integrity: None, ..Ask::controlling() },
-        Ask { password: "another0password12345678", ..Ask::controlling() },
+        Ask { password: "another0password12345678".into(), ..Ask::controlling() },
         Ask { username: Some("else:peerfrag".into()), ..Ask::controlling() },
     ];
     for ask in wrong {
@@ -290,7 +290,8 @@ fn t18_unknown_attributes_that_must_be_understood() {
     assert_eq!((answer.code, answer.unknown), (Some(420), vec![0x7001, 0x7002]));
     assert!(bench.agent.pairs().next().is_none(), "and nothing more comes of it");
     // Unauthenticated, the same request says nothing about what is understood here.
-    let stranger = Ask { others: vec![0x7001], password: "another0password12345678", ..Ask::controlling() };
+    let stranger =
+        Ask { others: vec![0x7001], password: "another0password12345678".into(), ..Ask::controlling() };
     let (answer, _) = bench.ask(source, &stranger);
     assert_eq!(answer.map(|answer| (answer.code, answer.unknown)), Some((Some(401), vec![])));
 }

@@ -141,7 +141,7 @@ fn s11_each_field_of_a_request_counts_even_when_it_is_signed_for_looks() {
         (Ask { username: Some(OUR_UFRAG.into()), ..good.clone() }, 401),
         (Ask { username: Some("peerfrag:ourfrag1".into()), ..good.clone() }, 401),
         (Ask { username: Some(format!("{OUR_UFRAG}x:peerfrag")), ..good.clone() }, 401),
-        (Ask { password: THEIR_PWD, ..good.clone() }, 401),
+        (Ask { password: THEIR_PWD.into(), ..good.clone() }, 401),
     ];
     let mut bench = Bench::new(Role::Controlled);
     bench.add_remote(0, "10.0.1.1:1000");

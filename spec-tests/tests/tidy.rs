@@ -198,3 +198,87 @@ fn files_are_short_enough_to_read() {
     }
     assert_none(&faults, &format!("files of {LONGEST_FILE} lines and more"));
 }
+
+/// The names of all test functions.
+fn test_names() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for file in ["crates", "spec-tests"].iter().flat_map(|directory| sources(&root().join(directory))) {
+        let mut marked = false;
+        for line in read(&file).lines().map(str::trim_start) {
+            marked |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+            let function = line.trim_start_matches("async ").strip_prefix("fn ").filter(|_| marked);
+            if let Some((name, _)) = function.and_then(|rest| rest.split_once(['(', '<'])) {
+                names.insert(name.to_owned());
+                marked = false;
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn every_deviation_names_tests_and_each_of_them_exists() {
+    let (names, text) = (test_names(), read(&root().join("docs/deviations.md")));
+    assert!(names.len() > 500, "{} tests", names.len());
+    let mut faults = Vec::new();
+    // Behind the heading and the line below it.
+    for row in text.lines().filter(|line| line.starts_with("| ")).skip(2) {
+        let place = row.split(" | ").next().unwrap_or_default();
+        let cell = row.trim_end_matches(" |").rsplit(" | ").next().unwrap_or_default();
+        let tests: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+        if tests.is_empty() || cell.split('`').step_by(2).any(|between| !["", ", "].contains(&between)) {
+            faults.push(format!("{place}: '{cell}' is not a list of tests"));
+        }
+        for test in tests {
+            let known = match test.strip_suffix('…') {
+                Some(beginning) => names.iter().any(|name| name.starts_with(beginning)),
+                None => names.contains(test),
+            };
+            if !known {
+                faults.push(format!("{place}: there is no test {test}"));
+            }
+        }
+    }
+    assert_none(&faults, "docs/deviations.md");
+}
+
+/// What the code map of the architecture names: files, and directories with everything in them.
+fn code_map() -> BTreeSet<PathBuf> {
+    let text = read(&root().join("docs/architecture.md"));
+    let map =
+        text.split("## Code map").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("a code map");
+    let mut named = BTreeSet::new();
+    for row in map.lines().filter(|line| line.starts_with("| ")) {
+        let mut directory = Path::new("");
+        // Between backticks; the first name of a row has its directory, for the others too.
+        let words = row.split('`').skip(1).step_by(2).map(|word| (word, Path::new(word)));
+        let is_file = |path: &Path| path.extension().is_some_and(|extension| extension == "rs");
+        for (word, path) in words.filter(|(word, path)| is_file(path) || word.ends_with('/')) {
+            if word.contains("/src/") {
+                directory = path.parent().unwrap_or(directory);
+                named.insert(root().join("crates").join(path));
+            } else {
+                named.insert(root().join("crates").join(directory).join(path));
+            }
+        }
+    }
+    named
+}
+
+#[test]
+fn every_source_file_is_in_the_code_map_and_everything_in_it_exists() {
+    let named = code_map();
+    let gone = named.iter().filter(|path| !path.exists()).map(|path| shown(path));
+    assert_none(&gone.collect::<Vec<_>>(), "named in docs/architecture.md, and not there");
+    let is_test =
+        |path: &Path| path.components().any(|part| part.as_os_str() == "tests") || path.ends_with("tests.rs");
+    let mut missing = Vec::new();
+    for directory in EDGES.map(|(directory, _)| directory) {
+        for file in sources(&root().join("crates").join(directory).join("src")) {
+            if !is_test(&file) && !file.ancestors().any(|path| named.contains(path)) {
+                missing.push(shown(&file));
+            }
+        }
+    }
+    assert_none(&missing, "sources without a row in the code map of docs/architecture.md");
+}

@@ -1,7 +1,7 @@
 //! Candidates that come one by one (RFC 8838), at the level of datagrams.
 
 use floe_agent::{
-    Event, Server, State, TransmitKind,
+    AgentConfig, Event, Server, State, TransmitKind,
     pair::{
         Candidate, CandidateLine, CandidateType, Foundation, IceOptions, Parameters, Priority, Role,
         TransportAddress,
@@ -9,7 +9,8 @@ use floe_agent::{
 };
 use floe_check::{Limit, PairState};
 use spec_tests::wire::{
-    Ask, Bench, Fate, HOST, RTP, STREAM, World, address, host_candidate, ms, relay, remote_parameters,
+    Ask, Bench, Fate, HOST, OUR_PWD, OUR_UFRAG, RTP, STREAM, World, address, at, host_candidate, ms, relay,
+    remote_parameters,
 };
 
 const ROLES: [Role; 2] = [Role::Controlling, Role::Controlled];
@@ -55,8 +56,8 @@ fn forward(world: &mut World, from: usize, next: &mut usize) {
 
 /// Both sides behind a relay, so that some candidates come late; told as `mode` says. When both have selected.
 fn session(mode: Mode) -> (World, u64) {
-    let (mut world, _server) = relay::relayed([true, true], ms(40), |index, config| {
-        config.trickle = mode == Mode::Full || (mode == Mode::Half && index == 0);
+    let (mut world, _server) = relay::relayed([true, true], ms(40), |_, config| {
+        config.trickle = mode != Mode::None;
     });
     let complete = |world: &World, side: usize| {
         world.first(side, |event| matches!(event, Event::GatheringComplete { .. })).is_some()
@@ -91,6 +92,17 @@ fn trk_01_full_half_and_no_trickle_connect() {
         assert!(world.is_completed(), "{mode:?} after {took} ms");
         world.assert_agreed();
         assert!(world.send(0, b"\x80") && world.send(1, b"\x80"), "{mode:?}");
+        // RFC 8838 §16: who trickles in whatever way says so, and who does not may not.
+        for side in &world.sides {
+            let options = &side.agent.local_parameters().options;
+            assert_eq!(options.has(IceOptions::TRICKLE), mode != Mode::None, "{mode:?}");
+            // What makes regular ICE possible: when gathering is said to be complete all candidates are known.
+            let complete =
+                side.first(|event| matches!(event, Event::GatheringComplete { .. })).expect("told");
+            let told =
+                |(at, event): &(_, Event)| matches!(event, Event::LocalCandidate { .. }) && *at > complete;
+            assert!(!side.events.iter().any(told), "{mode:?}");
+        }
     }
 }
 
@@ -111,12 +123,22 @@ fn trk_01_trickle_is_told_once_for_the_whole_session() {
 #[test]
 fn trk_02_a_checklist_runs_while_candidates_may_come() {
     for role in ROLES {
-        let mut bench = Bench::new(role);
+        // A server that never answers is asked when patience has run for twenty seconds: it outlives that.
+        let mut config = AgentConfig::new([7; 32], role);
+        config.gathering.servers = vec![Server::new("stun:192.0.2.1".parse().expect("a URI"), None)];
+        config.gathering.deadline = ms(30_000);
+        config.credentials =
+            Some((OUR_UFRAG.parse().expect("ice-chars"), OUR_PWD.parse().expect("ice-chars")));
+        let mut bench = Bench::with(config);
+        bench.meet();
+        bench.wait(ms(20_000));
+        bench.gather(&[HOST]);
         bench.add_remote(0, PEER);
         let check = bench.next_check();
         bench.refuse(&check, 500);
-        // All pairs have failed, and our own gathering has ended; the peer has not said that this was all.
-        bench.wait(ms(30_000));
+        // All pairs have failed and patience is over; candidates of our own may still come.
+        bench.wait_until(at(55_000), |_| false);
+        assert!(bench.first(|event| matches!(event, Event::GatheringComplete { .. })).is_none());
         assert_eq!(bench.agent.state(), State::Checking);
         bench.add_remote(1, "10.0.1.2:1000");
         let check = bench.next_check();
@@ -262,8 +284,7 @@ fn trk_06_a_signalled_candidate_that_was_learned_keeps_one_pair_and_its_priority
             [(CandidateType::Host, 0x7E00_00FF), (CandidateType::ServerReflexive, 0x6400_00FF)]
         {
             let mut bench = Bench::new(role);
-            let ask = if role == Role::Controlling { Ask::controlled() } else { Ask::controlling() };
-            let ask = Ask { priority: Some(0x6E00_01FF), ..ask };
+            let ask = Ask { priority: Some(0x6E00_01FF), ..Ask::of_peer(role) };
             let (answer, _) = bench.ask(address(PEER), &ask);
             assert_eq!(answer.expect("an answer").code, None);
             let before: Vec<_> = bench.agent.pairs().collect();
@@ -326,8 +347,7 @@ fn trk_09_candidates_after_the_end_are_ignored_and_learned_ones_are_not() {
         assert!(sent.iter().all(|sent| sent.to == address(PEER)), "{role:?}");
         assert_eq!(bench.agent.pairs().count(), 1);
         // What the peer's checks show is no signalling.
-        let ask = if role == Role::Controlling { Ask::controlled() } else { Ask::nominating() };
-        bench.ask(address("10.0.1.3:1000"), &ask);
+        bench.ask(address("10.0.1.3:1000"), &Ask::concluding(role));
         bench.converse(ms(3_000), |sent| sent.to == address("10.0.1.3:1000"));
         let selected = bench.agent.selected(STREAM, RTP).map(|pair| pair.remote);
         assert_eq!(selected, Some(address("10.0.1.3:1000")));

@@ -14,7 +14,10 @@ use floe_agent::{
 
 use super::{
     RTP, STREAM, address, at,
-    message::{Answer, Ask, OUR_PWD, OUR_UFRAG, ReadAnswer, THEIR_PWD, THEIR_UFRAG, answer, read_answer},
+    message::{
+        Answer, Ask, NEXT_PWD, NEXT_UFRAG, OUR_PWD, OUR_UFRAG, ReadAnswer, THEIR_PWD, THEIR_UFRAG, answer,
+        read_answer,
+    },
 };
 
 /// The host address of an agent that has one.
@@ -101,6 +104,17 @@ pub fn remote_parameters() -> Parameters {
     let options = IceOptions::from_tags(["ice2"]).expect("a tag");
     let (ufrag, pwd) = (THEIR_UFRAG.parse().expect("ice-chars"), THEIR_PWD.parse().expect("ice-chars"));
     Parameters { pacing: Some(Duration::from_millis(5)), ..Parameters::new(ufrag, pwd, options) }
+}
+
+/// Parameters of the same peer after it has restarted.
+pub fn next_parameters() -> Parameters {
+    let (ufrag, pwd) = (NEXT_UFRAG.parse().expect("ice-chars"), NEXT_PWD.parse().expect("ice-chars"));
+    Parameters { ufrag, pwd, ..remote_parameters() }
+}
+
+/// The consent requests among what was sent.
+pub fn consents(sent: &[Sent]) -> impl Iterator<Item = &Sent> {
+    sent.iter().filter(|sent| sent.kind == TransmitKind::Consent)
 }
 
 /// A host candidate; the higher its index, the lower its priority. Each index is a foundation of its own.

@@ -1,7 +1,7 @@
 //! Messages of ICE, written and read by hand.
 
 use floe_agent::{
-    pair::TransportAddress,
+    pair::{Parameters, Role, TransportAddress},
     stun::{
         Algorithm, AttributeType, Class, IntegrityKey, Message, MessageWriter, Method, TransactionId,
         attribute::{
@@ -20,6 +20,10 @@ pub const OUR_PWD: &str = "ourpassword0123456789abc";
 pub const THEIR_UFRAG: &str = "peerfrag";
 /// Its password.
 pub const THEIR_PWD: &str = "peerpassword0123456789ab";
+/// User fragment of the peer after a restart.
+pub const NEXT_UFRAG: &str = "peerfra2";
+/// Its password then.
+pub const NEXT_PWD: &str = "peerpassword2012345678ab";
 
 /// A Binding request of the peer, as it should be; tests change what they are about.
 #[derive(Clone, Debug)]
@@ -27,7 +31,7 @@ pub struct Ask {
     /// USERNAME; `None`: absent.
     pub username: Option<String>,
     /// The password it is signed with.
-    pub password: &'static str,
+    pub password: String,
     /// How it is signed; `None`: not at all.
     pub integrity: Option<Algorithm>,
     /// Whether FINGERPRINT is there.
@@ -49,7 +53,7 @@ impl Ask {
     pub fn controlled() -> Self {
         Self {
             username: Some(format!("{OUR_UFRAG}:{THEIR_UFRAG}")),
-            password: OUR_PWD,
+            password: OUR_PWD.into(),
             integrity: Some(Algorithm::Sha1),
             fingerprint: true,
             priority: Some(0x6E00_01FF),
@@ -68,6 +72,23 @@ impl Ask {
     /// From a peer that nominates.
     pub fn nominating() -> Self {
         Self { use_candidate: true, ..Self::controlling() }
+    }
+
+    /// From a peer in the role that an agent in this one leaves it.
+    pub fn of_peer(role: Role) -> Self {
+        if role == Role::Controlling { Self::controlled() } else { Self::controlling() }
+    }
+
+    /// The same, from a peer that nominates where it may.
+    pub fn concluding(role: Role) -> Self {
+        if role == Role::Controlling { Self::controlled() } else { Self::nominating() }
+    }
+
+    /// This request with the credentials of two agents, as they are after a restart: to `ours`, from `theirs`.
+    #[must_use]
+    pub fn between(self, ours: &Parameters, theirs: &Parameters) -> Self {
+        let username = Some(format!("{}:{}", ours.ufrag.as_str(), theirs.ufrag.as_str()));
+        Self { username, password: ours.pwd.expose().to_owned(), ..self }
     }
 
     /// The bytes.

@@ -7,8 +7,10 @@ pub mod relay;
 pub mod signal;
 mod world;
 
-pub use bench::{Arrival, Bench, HOST, Sent, host_candidate, remote_parameters};
-pub use message::{Answer, Ask, OUR_PWD, OUR_UFRAG, THEIR_PWD, THEIR_UFRAG, answer, read_answer};
+pub use bench::{Arrival, Bench, HOST, Sent, consents, host_candidate, next_parameters, remote_parameters};
+pub use message::{
+    Answer, Ask, NEXT_PWD, NEXT_UFRAG, OUR_PWD, OUR_UFRAG, THEIR_PWD, THEIR_UFRAG, answer, read_answer,
+};
 pub use world::{Datagram, Fate, Node, World};
 
 use std::time::Duration;

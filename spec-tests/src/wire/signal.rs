@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use floe_agent::{
     ApiError, Event,
-    pair::{CandidateLine, Parameters, StreamId},
+    pair::{CandidateLine, Parameters, StreamId, Ufrag},
     stun::Instant,
 };
 
@@ -22,7 +22,7 @@ pub enum News {
     /// A candidate, with the user fragment it belongs to.
     Candidate(StreamId, CandidateLine),
     /// No more candidates of this user fragment.
-    End(String),
+    End(StreamId, Ufrag),
 }
 
 /// Two signalling paths, one for each side.
@@ -109,10 +109,7 @@ impl Signalling {
             while let Some((_, event)) = world.sides[side].events.get(self.next[side]).cloned() {
                 self.next[side] += 1;
                 let agent = &world.sides[side].agent;
-                let ufrag = |generation| {
-                    let parameters = agent.parameters_of(generation)?;
-                    Some(parameters.ufrag.as_str().to_owned())
-                };
+                let ufrag = |generation| Some(agent.parameters_of(generation)?.ufrag.clone());
                 let news = match event {
                     Event::Restarted { generation } => {
                         agent.parameters_of(generation).cloned().map(News::Parameters)
@@ -120,11 +117,13 @@ impl Signalling {
                     Event::LocalCandidate { stream, candidate, generation } => {
                         ufrag(generation).map(|ufrag| {
                             let line = CandidateLine::from(&candidate);
-                            let line = line.with_extension("ufrag", &ufrag).expect("a token");
+                            let line = line.with_extension("ufrag", ufrag.as_str()).expect("a token");
                             News::Candidate(stream, line)
                         })
                     }
-                    Event::GatheringComplete { generation } => ufrag(generation).map(News::End),
+                    Event::EndOfCandidates { stream, generation } => {
+                        ufrag(generation).map(|ufrag| News::End(stream, ufrag))
+                    }
                     _ => None,
                 };
                 if let Some(news) = news {
@@ -156,11 +155,68 @@ fn deliver(world: &mut World, to: usize, news: News) {
             let taken = agent.add_remote_candidate(now, stream, &line);
             assert!(matches!(taken, Ok(_) | Err(ApiError::NoSuchStream(_))), "{taken:?}");
         }
-        News::End(ufrag) => {
-            let _ = agent.remote_gathering_complete_of(now, Some(&ufrag));
+        News::End(stream, ufrag) => {
+            let _ = agent.remote_stream_complete(now, stream, Some(&ufrag));
         }
     }
     world.collect(to);
+}
+
+/// Data of both sides, fifty datagrams a second, while time passes: all of it has to be allowed, and to arrive.
+pub struct Talk {
+    sent: [Vec<Vec<u8>>; 2],
+}
+
+impl Talk {
+    /// Begins; what has arrived until now is forgotten.
+    pub fn new(world: &mut World) -> Self {
+        for side in &mut world.sides {
+            side.data.clear();
+        }
+        Self { sent: [Vec::new(), Vec::new()] }
+    }
+
+    /// Goes on for so many milliseconds.
+    #[track_caller]
+    pub fn on(&mut self, world: &mut World, signalling: &mut Signalling, millis: u64) {
+        for _ in 0..millis / 20 {
+            for side in 0..2 {
+                let number = self.sent[side].len();
+                // No first byte of STUN.
+                let payload = [&[0x80][..], format!("{side} {number}").as_bytes()].concat();
+                assert!(world.send(side, &payload), "side {side} may not send at {:?}", world.now);
+                self.sent[side].push(payload);
+            }
+            signalling.run(world, ms(20));
+        }
+    }
+
+    /// Everything has arrived, once and in order.
+    #[track_caller]
+    pub fn end(self, world: &mut World) {
+        world.run(ms(500));
+        for side in 0..2 {
+            let came = came(world, 1 - side);
+            assert!(came == self.sent[side], "{} of {} arrived", came.len(), self.sent[side].len());
+        }
+    }
+
+    /// Everything has arrived, once: what is sent on a shorter way than before may overtake.
+    #[track_caller]
+    pub fn end_in_any_order(mut self, world: &mut World) {
+        world.run(ms(500));
+        for (side, sent) in self.sent.iter_mut().enumerate() {
+            let mut came = came(world, 1 - side);
+            came.sort_unstable();
+            sent.sort_unstable();
+            assert!(came == *sent, "{} of {} arrived", came.len(), sent.len());
+        }
+    }
+}
+
+/// Data that has arrived at a side.
+fn came(world: &World, side: usize) -> Vec<Vec<u8>> {
+    world.sides[side].data.iter().map(|(_, _, payload)| payload.clone()).collect()
 }
 
 /// A session on hosts with these addresses, signalled with a delay, until it is complete.

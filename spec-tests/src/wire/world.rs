@@ -124,11 +124,17 @@ impl World {
             order: 0,
         };
         for (index, hosts) in hosts.into_iter().enumerate() {
-            // Servers may be asked at once; that is looked at when the world runs.
-            let sent = world.sides[index].gather(hosts);
-            world.put(sent);
+            world.gather(index, hosts);
         }
         world
+    }
+
+    /// Tells a side the addresses its host has from now on, each an interface, and has it gather. What it sends goes on
+    /// the wire: servers may be asked at once, and an address that went may be told of.
+    pub fn gather(&mut self, side: usize, hosts: &[&str]) {
+        self.sides[side].now = self.now;
+        let sent = self.sides[side].gather(hosts);
+        self.put(sent);
     }
 
     /// Tells each side the other's parameters, and all candidates it has told of so far.
