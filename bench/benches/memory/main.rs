@@ -1,7 +1,8 @@
 //! What agents hold and allocate: floe's beside its rivals, driven as in the bench `session`.
 //!
-//! `cargo bench --manifest-path bench/Cargo.toml --bench memory` prints the table of docs/performance.md. Its allocator
-//! counts, which costs time: the times are measured by the other bench.
+//! `cargo bench --manifest-path bench/Cargo.toml --bench memory` prints the table of docs/performance.md, and ends with
+//! status 1 while a target is missed. With `-- --verify` it does so only where floe's steady state allocates, which is a
+//! law and no target. Its allocator counts, which costs time: the times are measured by the other bench.
 
 #[path = "../session/drive.rs"]
 mod drive;
@@ -89,6 +90,7 @@ fn main() -> ExitCode {
     println!(
         "pair; allocations / datagrams of ten idle minutes; allocations of one datagram sent and one received\n"
     );
+    let law_only = std::env::args().any(|argument| argument == "--verify");
     let mut good = true;
     for hosts in HOSTS {
         println!("| {hosts} hosts | agent + heap = sum | connecting, both | idle, both | data |");
@@ -110,18 +112,16 @@ fn main() -> ExitCode {
         }
         println!();
         let [floe, _, rtc, _] = &found;
-        let mut judge = |met: bool, text: String| {
-            good &= met;
+        let mut judge = |met: bool, counts: bool, text: String| {
+            good &= met || !counts;
             println!("{}  {text}", if met { "met   " } else { "MISSED" });
         };
         if hosts == 1 {
-            judge(
-                floe.whole() <= rtc.whole(),
-                format!("one pair: {} bytes, {} of rtc-ice", floe.whole(), rtc.whole()),
-            );
+            let text = format!("one pair: {} bytes, {} of rtc-ice", floe.whole(), rtc.whole());
+            judge(floe.whole() <= rtc.whole(), !law_only, text);
         }
         let (idle, data) = (floe.idle.0, floe.data.unwrap_or_default());
-        judge(idle == 0 && data == 0, format!("{idle} allocations idle, {data} with data"));
+        judge(idle == 0 && data == 0, true, format!("{idle} allocations idle, {data} with data"));
         println!();
     }
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -1,7 +1,7 @@
 //! Whole sessions, idle ones and their data: floe's agent beside its rivals.
 //!
 //! `cargo bench --manifest-path bench/Cargo.toml --bench session` prints the tables of docs/performance.md. With
-//! `-- --verify` nothing is measured but what can be counted; with `-- --data` only data is. `-- --floe HOSTS TIMES` runs
+//! `-- --verify` nothing is measured but what can be counted, and it fails where an agent finds no pair; with `-- --data` only data is. `-- --floe HOSTS TIMES` runs
 //! sessions of floe alone, and `-- --is HOSTS TIMES` such of `is`, for a profiler; of no hosts, idle minutes.
 
 mod drive;
@@ -313,7 +313,10 @@ fn main() -> ExitCode {
     let session_rows = HOSTS.map(|hosts| row(format!("{hosts}"), contest(hosts, |entry| entry.sessions)));
     // Who does nothing at all, neither consent nor keepalives, costs nothing, and no number of minutes is a sample.
     let idling = |hosts: u8| {
-        AGENTS.iter().map(|entry| ((entry.facts)(1).idle_wakes > 0).then(|| (entry.idle)(hosts))).collect()
+        AGENTS
+            .iter()
+            .map(|entry| ((entry.facts)(hosts).idle_wakes > 0).then(|| (entry.idle)(hosts)))
+            .collect()
     };
     let idle_rows = [1, 8].map(|hosts| row(format!("{hosts}"), idling(hosts)));
     let data_rows = data();
