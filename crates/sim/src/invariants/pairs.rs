@@ -66,7 +66,8 @@ pub(super) fn may_turn(from: State, to: State) -> bool {
         Checking | Connected => !matches!(to, New),
         Completed => matches!(to, Disconnected | Failed | Closed | Connected | Checking),
         Disconnected => matches!(to, Completed | Connected | Checking | Failed | Closed),
-        Failed => matches!(to, Checking | Connected | Closed),
+        // One component is checked again, and another has lost consent meanwhile.
+        Failed => matches!(to, Checking | Connected | Disconnected | Closed),
         Closed => false,
     }
 }

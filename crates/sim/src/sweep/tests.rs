@@ -133,10 +133,13 @@ fn a_small_sweep_of_lives_is_clean() {
 /// Lives that sweeps have stopped at: consent of two generations on one path (668, 1009, 5455, 6847), consent lost on the
 /// direct pairs (1960, 3921), what a lost pair leaves beside it (3391), an allocation that was given back before a restart
 /// (3413), a component held up by pairs beside the selected one of another (3938), a direct pair given up for a relay (6049),
-/// consent that had rested lost twice (6832), no pair kept to move to although there was one (87087).
+/// consent that had rested lost twice (6832), no pair kept to move to although there was one (87087),
+/// a failed component checked again beside one without consent (227735).
 #[test]
 fn lives_that_were_found_wanting_are_not() {
-    for seed in [668, 1_009, 1_960, 3_391, 3_413, 3_921, 3_938, 5_455, 6_049, 6_832, 6_847, 13_399, 87_087] {
+    for seed in
+        [668, 1_009, 1_960, 3_391, 3_413, 3_921, 3_938, 5_455, 6_049, 6_832, 6_847, 13_399, 87_087, 227_735]
+    {
         let case = Case::life_of(seed);
         let result = case.scenario.run(seed);
         assert!(result.is_ok(), "{seed}: {}", result.unwrap_err());
