@@ -74,12 +74,13 @@ pub(super) fn find(
         return trial.why_relayed(&parts.filter(|part| is_relayed(events, *part)).collect::<Vec<_>>());
     }
     let mut lost = events.iter().enumerate().filter_map(|(place, (at, side, event))| match event {
-        // After a restart it may be the pair of an earlier generation, which is no reason for the last one to fail.
-        Event::ConsentLost { stream, component }
-            if trial.evidence.since() == Instant::ORIGIN
-                || last_selected(events.get(..place)?, *side, (*stream, *component)).is_some() =>
-        {
-            Some((*at, *side))
+        Event::ConsentLost { stream, component } => {
+            let part = (*stream, *component);
+            let selected = |events: &[_]| last_selected(events, *side, part).is_some();
+            // After a restart it may be the pair of an earlier generation, which is no reason for the last one to fail;
+            // and none is a pair that another one has taken the place of, with renomination.
+            let counts = trial.evidence.since() == Instant::ORIGIN || selected(events.get(..place)?);
+            (counts && !selected(events.get(place..)?)).then_some((*at, *side))
         }
         _ => None,
     });
