@@ -75,6 +75,8 @@ pub enum ApiError {
     ComponentGap(StreamId, ComponentId),
     /// The generation in force has no such pair.
     NoSuchPair(PairId),
+    /// This pair is not kept: [`KEPT_LIMIT`](floe_check::KEPT_LIMIT) others of its component are.
+    TooManyKept(PairId),
     /// The pair is not nominated.
     Nominate(NominateError),
     /// More data streams than an agent takes.
@@ -343,6 +345,14 @@ impl fmt::Display for ApiError {
                 )
             }
             Self::NoSuchPair(pair) => write!(f, "there is no pair {} in this generation", pair.0),
+            Self::TooManyKept(pair) => {
+                let most = floe_check::KEPT_LIMIT;
+                write!(
+                    f,
+                    "pair {} is not kept: {most} others of its component are, which is the most",
+                    pair.0
+                )
+            }
             Self::Nominate(error) => error.fmt(f),
             Self::TooManyStreams => f.write_str("an agent takes no more data streams"),
             Self::LastComponent => f.write_str("the last component of an agent cannot be removed"),

@@ -1,6 +1,6 @@
 //! Commands about single pairs and candidates (design: policy is data). None of them can break a rule of the RFCs.
 
-use floe_check::{ChecklistSet, NominateError, PairId};
+use floe_check::{ChecklistSet, KeepError, NominateError, PairId};
 use floe_pair::{ComponentId, StreamId, TransportAddress};
 use floe_stun::Instant;
 
@@ -38,12 +38,20 @@ impl Agent {
         self.on_pair(now, pair, |now, checks| checks.pin(now, pair, pinned))
     }
 
-    /// Keeps a valid pair by consent checks though it is not selected, or takes that back.
+    /// Keeps a valid pair by consent checks though it is not selected, or takes that back. Without renomination it has to
+    /// be told before another pair is selected.
     ///
     /// # Errors
+    /// [`ApiError::TooManyKept`] where [`KEPT_LIMIT`](floe_check::KEPT_LIMIT) others of the component are kept,
     /// [`ApiError::NoSuchPair`], [`ApiError::Closed`].
     pub fn keep(&mut self, now: Instant, pair: PairId, kept: bool) -> Result<(), ApiError> {
-        self.on_pair(now, pair, |now, checks| checks.keep(now, pair, kept))
+        let mut room = Ok(());
+        self.on_pair(now, pair, |now, checks| {
+            let said = checks.keep(now, pair, kept);
+            room = said.map_err(|_| ApiError::TooManyKept(pair));
+            said != Err(KeepError::UnknownPair)
+        })?;
+        room
     }
 
     /// Nominates a pair.

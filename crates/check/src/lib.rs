@@ -61,7 +61,7 @@ pub use limits::{
 };
 pub use outbox::{CheckTransmit, TransmitKind};
 pub use pairs::{Failure, PairId};
-pub use policy::{AddressPrefix, NominateError, PairPolicy, RemoteRule, TypeRanks, Verdict};
+pub use policy::{AddressPrefix, KeepError, NominateError, PairPolicy, RemoteRule, TypeRanks, Verdict};
 pub use renominate::Renomination;
 pub use report::{PairReport, PairStanding, Route, SelectedPair};
 pub use role::{RoleVerdict, judge_role};

@@ -14,6 +14,7 @@ use floe_stun::Instant;
 
 use crate::ChecklistSet;
 use crate::event::MoveReason;
+use crate::limits::KEPT_LIMIT;
 use crate::pairs::{Pair, PairId};
 use crate::timing::Timing;
 
@@ -183,6 +184,29 @@ impl fmt::Display for NominateError {
 
 impl core::error::Error for NominateError {}
 
+/// Why a pair is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum KeepError {
+    /// There is no such pair.
+    UnknownPair,
+    /// [`KEPT_LIMIT`] other pairs of its component are kept.
+    TooMany,
+}
+
+impl fmt::Display for KeepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownPair => f.write_str("there is no such pair"),
+            Self::TooMany => {
+                write!(f, "{KEPT_LIMIT} other pairs of the component are kept, which is the most")
+            }
+        }
+    }
+}
+
+impl core::error::Error for KeepError {}
+
 impl ChecklistSet {
     /// Ranks a pair: the higher is nominated before all others, whatever their types and priorities; 0 at first. False
     /// where there is no such pair, here and in the commands that follow.
@@ -202,14 +226,20 @@ impl ChecklistSet {
     }
 
     /// Keeps a valid pair beside the selected one, in addition to the standby pairs and for as long as its consent
-    /// lasts, or no longer. At most [`KEPT_LIMIT`](crate::KEPT_LIMIT) pairs of a component are kept. Without renomination it
-    /// has to be told before another pair is selected: after that the pair has left the checklist, and runs out.
-    pub fn keep(&mut self, now: Instant, pair: PairId, kept: bool) -> bool {
-        let Some(found) = self.pairs.get(pair) else { return false };
-        let own = |other: &&Pair| other.stream == found.stream && other.component == found.component;
+    /// lasts, or no longer. Without renomination it has to be told before another pair is selected: after that the pair
+    /// has left the checklist, and runs out.
+    ///
+    /// # Errors
+    /// What stands against it; nothing has changed then.
+    pub fn keep(&mut self, now: Instant, pair: PairId, kept: bool) -> Result<(), KeepError> {
+        let found = self.pairs.get(pair).ok_or(KeepError::UnknownPair)?;
+        let own = |other: &&Pair| other.is_of(found.stream, found.component);
         let others = self.pairs.iter().filter(own).filter(|other| other.id != pair && other.wish.kept);
-        let room = others.count() < crate::limits::KEPT_LIMIT;
-        self.wish(now, pair, |wish| wish.kept = kept && room)
+        if kept && others.count() >= KEPT_LIMIT {
+            return Err(KeepError::TooMany);
+        }
+        self.wish(now, pair, |wish| wish.kept = kept);
+        Ok(())
     }
 
     fn wish(&mut self, now: Instant, pair: PairId, change: impl FnOnce(&mut Wish)) -> bool {

@@ -257,7 +257,7 @@ impl Agent {
     /// Keeps a valid pair though it is not selected, or takes that back ([`floe_agent::Agent::keep`]).
     ///
     /// # Errors
-    /// [`ApiError::NoSuchPair`], [`ApiError::Closed`].
+    /// [`ApiError::TooManyKept`], [`ApiError::NoSuchPair`], [`ApiError::Closed`].
     pub fn keep(&self, pair: PairId, kept: bool) -> Result<(), ApiError> {
         self.handle.command(|agent, now| agent.keep(now, pair, kept))
     }

@@ -79,6 +79,33 @@ fn every_command_on_a_closed_agent_says_so() {
     assert_eq!(agent.remote_stream_complete(NOW, STREAM, None), Err(ApiError::Closed));
 }
 
+/// Who keeps more pairs than are kept is told so, and the ones before stay kept.
+#[test]
+fn p39_a_pair_too_many_to_be_kept_is_refused() {
+    let mut world = World::new(2);
+    let [id, _] = world.pair([0, 1], 1);
+    world.command(id, |now, agent| {
+        for last in 1..=6 {
+            let line = format!("candidate:{last} 1 udp 99 192.0.2.{last} 9 typ host").parse().unwrap();
+            assert_eq!(agent.add_remote_candidate(now, STREAM, &line), Ok(Added::Added));
+        }
+        let pairs: Vec<_> = agent.pairs().map(|pair| pair.id).collect();
+        let (kept, more) = pairs.split_at(floe_check::KEPT_LIMIT);
+        for pair in kept {
+            assert_eq!(agent.keep(now, *pair, true), Ok(()));
+        }
+        assert!(!more.is_empty());
+        for pair in more {
+            let refused = agent.keep(now, *pair, true).unwrap_err();
+            assert_eq!(refused, ApiError::TooManyKept(*pair));
+            assert!(refused.to_string().contains("4 others"), "{refused}");
+        }
+        // One place is free again.
+        assert_eq!(agent.keep(now, kept[0], false), Ok(()));
+        assert_eq!(agent.keep(now, more[0], true), Ok(()));
+    });
+}
+
 /// A command with an id from before a restart meets no other pair than the one that was meant.
 #[test]
 fn p17_an_id_of_a_pair_of_another_generation_names_none() {

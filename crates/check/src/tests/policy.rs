@@ -12,8 +12,8 @@ use floe_stun::{Class, Message, Random, TransactionId};
 use super::script::*;
 use super::world::*;
 use crate::{
-    AddressPrefix, Config, DropReason, Event, KEPT_LIMIT, MoveReason, NominateError, Outcome, PairId,
-    PairPolicy, RemoteRule, RestartReason, State, TransmitKind, TypeRanks, Urgency, Verdict,
+    AddressPrefix, Config, DropReason, Event, KEPT_LIMIT, KeepError, MoveReason, NominateError, Outcome,
+    PairId, PairPolicy, RemoteRule, RestartReason, State, TransmitKind, TypeRanks, Urgency, Verdict,
 };
 
 const OTHER: &str = "10.0.1.2:1000";
@@ -210,7 +210,7 @@ fn p39_a_command_nominates_at_once_and_says_what_stands_against_it() {
 fn p39_without_renomination_a_policy_that_changes_suggests_a_restart() {
     let mut script = valid(Role::Controlling, Config::default(), 2);
     let (first, other) = (script.pair(remote()).id, id(&script, OTHER));
-    script.set.keep(script.now, other, true);
+    assert_eq!(script.set.keep(script.now, other, true), Ok(()));
     let nomination = script.slot().expect("the nomination");
     script.succeed(&nomination);
     assert_eq!(script.selected(), Some(remote()));
@@ -285,10 +285,13 @@ fn p39_kept_pairs_live_beside_the_selected_one_up_to_their_number() {
     for check in checks.iter().rev() {
         script.succeed(check);
     }
-    for at in &addresses[1..] {
-        let pair = script.pair(*at).id;
-        script.set.keep(script.now, pair, true);
-    }
+    let said: Vec<_> =
+        addresses[1..].iter().map(|at| script.set.keep(script.now, script.pair(*at).id, true)).collect();
+    let (kept, refused) = said.split_at(KEPT_LIMIT);
+    assert!(kept.iter().all(Result::is_ok) && refused.iter().all(|said| *said == Err(KeepError::TooMany)));
+    // One that is kept already is none too many.
+    assert_eq!(script.set.keep(script.now, script.pair(addresses[1]).id, true), Ok(()));
+    assert_eq!(script.set.keep(script.now, PairId(u32::MAX), true), Err(KeepError::UnknownPair));
     let nomination = script.slot().expect("the nomination");
     script.succeed(&nomination);
     let run = |script: &mut Script| {
@@ -303,7 +306,7 @@ fn p39_kept_pairs_live_beside_the_selected_one_up_to_their_number() {
     assert_eq!(script.set.pairs().filter(|pair| pair.valid).count(), 1 + KEPT_LIMIT);
     for at in &addresses[1..=KEPT_LIMIT] {
         let pair = script.pair(*at).id;
-        script.set.keep(script.now, pair, false);
+        assert_eq!(script.set.keep(script.now, pair, false), Ok(()));
     }
     run(&mut script);
     assert_eq!(script.set.pairs().count(), 1, "no longer than they are kept");
@@ -347,7 +350,7 @@ fn nonsense(rng: &mut Random, world: &mut World) {
         0 => set.rank(now, pair, rank),
         1 => set.veto(now, pair, on),
         2 => set.pin(now, pair, on),
-        3 => set.keep(now, pair, on),
+        3 => set.keep(now, pair, on).is_ok(),
         _ => set.nominate(now, pair).is_ok(),
     };
 }

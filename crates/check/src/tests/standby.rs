@@ -322,7 +322,7 @@ fn what_the_controlling_peer_keeps_stays_however_seldom_it_asks() {
     // The controlling side prefers another standby pair than the controlled one does.
     let kept = id_to(&world, 0, "10.3.1.1:1000");
     let now = world.now;
-    assert!(world.sides[0].set.keep(now, kept, true));
+    assert_eq!(world.sides[0].set.keep(now, kept, true), Ok(()));
     world.run(ms(60_000));
     let standing = |world: &World| {
         let mut pairs = world.sides[1].set.pairs().filter(|pair| pair.listed);
