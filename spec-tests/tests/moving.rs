@@ -173,6 +173,21 @@ fn p06_a_direct_pair_that_comes_late_is_moved_to_without_a_lost_datagram() {
     assert!(moved(&world, 0) >= 1 && moved(&world, 1) >= 1, "and both say why");
 }
 
+/// Whenever the direct path opens while its checks still run, both sides end on one direct pair, after one move at most,
+/// and do not flood each other until then.
+#[test]
+fn p06_a_direct_pair_is_moved_to_once_whenever_it_comes() {
+    for slow in [500, 1_000, 2_000, 3_000, 4_000, 4_500, 5_000, 6_000, 8_000, 12_000, 20_000, 29_000] {
+        let mut world = late_direct([true, true], slow);
+        let mut signalling = connect(&mut world, 20);
+        signalling.run(&mut world, ms(60_000));
+        assert_eq!(selected_kinds(&world), [Some(CandidateType::Host); 2], "open after {slow} ms");
+        world.assert_agreed();
+        assert!((0..2).all(|side| selections(&world, side) <= 2), "open after {slow} ms");
+        assert!(world.log.len() < 450, "open after {slow} ms: {} datagrams in a minute", world.log.len());
+    }
+}
+
 #[test]
 fn p06_without_renomination_a_restart_is_suggested_and_brings_the_direct_pair() {
     let mut world = late_direct([false, false], 4_000);
