@@ -128,9 +128,10 @@ answer consent has ended: nothing is sent on the pair any more, whatever else ar
 instant is fixed by the RFC.
 
 `ConsentConfig::liveness` is how long after the last answer the state becomes `Disconnected`; it goes back with the next
-answer. The default is 25 s. A shorter time shows a dead peer sooner and takes a living one for dead more often: in
-10 s two requests fit at most, in 25 s six. A peer that is gone is noticed between `liveness` less 6 s and `liveness`
-after it went, give or take a round trip.
+answer. The default is 25 s, the least 10 s, twice the interval. A shorter time shows a dead peer sooner and takes a
+living one for dead more often: in 10 s two requests fit at most, in 25 s six. From 12 s and a round trip on, one lost
+request never shows. A peer that is gone is noticed between `liveness` less 6 s and `liveness` after it went, give or
+take a round trip.
 
 What loss alone does on a path that works, calculated for intervals drawn evenly from 4 to 6 s and independent loss of
 requests and answers, is below. This page is made by `cargo run -p spec-tests -- consent --write`; tests compare it with

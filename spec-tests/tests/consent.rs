@@ -40,9 +40,13 @@ fn selected(role: Role, change: impl FnOnce(&mut AgentConfig)) -> Bench {
 /// Lets time pass until the next consent request is sent.
 #[track_caller]
 fn next_consent(bench: &mut Bench) -> Sent {
-    let end = bench.now.after(ms(6_001));
+    consent_within(bench, ms(6_001)).expect("a request within six seconds")
+}
+
+fn consent_within(bench: &mut Bench, time: Duration) -> Option<Sent> {
+    let end = bench.now.after(time);
     let sent = bench.wait_until(end, |sent| sent.kind == TransmitKind::Consent);
-    consents(&sent).last().cloned().expect("a request within six seconds")
+    consents(&sent).last().cloned()
 }
 
 fn nanosecond_before(at: Instant) -> Instant {
@@ -494,10 +498,11 @@ fn p15_each_liveness_threshold_gives_the_alarms_of_the_table() {
 
 #[test]
 fn p15_the_alarm_comes_when_the_threshold_is_reached_and_not_before() {
-    for seconds in [1, 10, 15, 20, 25, 29] {
-        let liveness = Duration::from_secs(seconds);
+    // Less than two intervals is taken for that, more than the life of consent for its life.
+    for (wanted, seconds) in [(0, 10), (1, 10), (10, 10), (13, 13), (15, 15), (20, 20), (25, 25), (29, 29)] {
+        let [wanted, liveness] = [wanted, seconds].map(Duration::from_secs);
         let mut bench = selected(Role::Controlled, |config| {
-            config.checks.consent = Some(ConsentConfig { liveness, ..ConsentConfig::default() });
+            config.checks.consent = Some(ConsentConfig { liveness: wanted, ..ConsentConfig::default() });
         });
         let consent = next_consent(&mut bench);
         bench.succeed(&consent);
@@ -517,6 +522,27 @@ fn p15_the_alarm_comes_when_the_threshold_is_reached_and_not_before() {
         bench.succeed(&consent);
         bench.drain();
         assert_eq!(bench.states().last(), Some(&State::Completed), "{seconds} s: and back");
+    }
+}
+
+/// Whatever the intervals, and though every second request is lost.
+#[test]
+fn p15_one_lost_request_at_a_time_never_shows() {
+    let longest = ConsentConfig::MAX_INTERVAL;
+    for (interval, liveness) in [(ms(5_000), ms(13_000)), (longest, ms(30_000)), (ms(60_000), ms(60_000))] {
+        let mut bench = selected(Role::Controlled, |config| {
+            config.checks.consent = Some(ConsentConfig { interval, liveness, suspend: false });
+        });
+        bench.events.clear();
+        for _ in 0..400 {
+            let next = |bench: &mut Bench| consent_within(bench, ms(14_401)).expect("1.2 times 12 s");
+            let _lost = next(&mut bench);
+            let answered = next(&mut bench);
+            bench.succeed(&answered);
+            bench.drain();
+        }
+        let told = bench.first(|event| matches!(event, Event::State(_) | Event::ConsentLost { .. }));
+        assert_eq!(told, None, "{interval:?}");
     }
 }
 

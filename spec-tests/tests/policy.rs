@@ -1,6 +1,6 @@
 //! What the application decides: whether consent rests, which streams there are, which pairs are preferred.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use floe_agent::{
     ApiError, State, TransmitKind,
@@ -39,8 +39,11 @@ fn ice_38_where_consent_is_off_a_keepalive_goes_each_fifteen_seconds_and_stops_w
         let sent = to(port);
         assert!((239..=240).contains(&sent.len()), "{} in an hour", sent.len());
         assert!(sent.windows(2).all(|two| two[1].at.since(two[0].at) == ms(15_000)));
+        let mut ids = BTreeSet::new();
         for one in sent {
             let message = Message::parse(&one.bytes).expect("STUN");
+            // RFC 8489 §5: random for indications as for requests.
+            assert!(ids.insert(message.transaction_id()), "an id for each");
             assert_eq!((message.class(), message.method()), (Class::Indication, Method::BINDING));
             assert_eq!((message.attributes().count(), message.verify_fingerprint()), (0, Ok(())), "no more");
             assert!(!message.has_integrity());

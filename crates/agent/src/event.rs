@@ -181,9 +181,10 @@ pub enum State {
     Connected,
     /// Each component has a selected pair.
     Completed,
-    /// The peer has not been heard for a while; the pair is kept.
+    /// The peer has not been heard for a while; the pair is kept. Or consent has ended (RFC 7675 §5.1), as
+    /// [`Event::ConsentLost`] tells: then nothing is sent until a restart has brought another pair.
     Disconnected,
-    /// No pair can become valid any more, or consent has ended.
+    /// No pair can become valid any more.
     Failed,
     /// [`Agent::close`](crate::Agent::close) was called.
     Closed,

@@ -76,9 +76,11 @@ impl Default for Config {
 /// 30 s after the last authenticated answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConsentConfig {
-    /// Mean time from one request to the next, at least 5 s.
+    /// Mean time from one request to the next, 5 to 12 s: above that a single lost request could end consent.
     pub interval: Duration,
-    /// How long after the last answer a component counts as disconnected, at most the 30 s in which consent ends.
+    /// How long after the last answer a component counts as disconnected: from twice the mean interval, in which one
+    /// request is answered at least where nothing is lost, to the 30 s in which consent ends. From 2.4 times the interval
+    /// on (12 s by default) and a round trip a single lost request does not show.
     pub liveness: Duration,
     /// Requests stop while the application sends nothing (RFC 7675 §5.1), as
     /// [`ChecklistSet::data_sent`](crate::ChecklistSet::data_sent) tells. What is sent before consent ends, 30 s after the
@@ -93,11 +95,12 @@ impl ConsentConfig {
     pub const EXPIRY: Duration = Duration::from_secs(30);
     /// The least mean interval: 4 s is the least of any one interval.
     pub const MIN_INTERVAL: Duration = Duration::from_secs(5);
+    /// The highest mean interval: two of 1.2 times as much fit in before consent ends.
+    pub const MAX_INTERVAL: Duration = Duration::from_secs(12);
 
     fn bounded(mut self) -> Self {
-        // Above 25 s even a path without loss would hardly be asked twice before consent ends.
-        self.interval = self.interval.clamp(Self::MIN_INTERVAL, Duration::from_secs(25));
-        self.liveness = self.liveness.min(Self::EXPIRY);
+        self.interval = self.interval.clamp(Self::MIN_INTERVAL, Self::MAX_INTERVAL);
+        self.liveness = self.liveness.clamp(self.interval.saturating_mul(2), Self::EXPIRY);
         self
     }
 }

@@ -288,7 +288,8 @@ impl ChecklistSet {
             // not known here, and one indication more does no harm.
             if next.is_some_and(|at| at <= now) {
                 *next = Some(now.after(keepalive));
-                self.outbox.push(Outgoing::Keepalive(*pair_id));
+                // RFC 8489 §5: random also where nobody answers.
+                self.outbox.push(Outgoing::Keepalive { pair: *pair_id, id: rng.transaction_id() });
             }
         }
         // Pairs that have left the checklist get no keepalives.

@@ -69,7 +69,7 @@ pub(crate) enum Outgoing {
     Answer(Answer),
     Check(TransactionId),
     Consent { pair: PairId, id: TransactionId, role: Role },
-    Keepalive(PairId),
+    Keepalive { pair: PairId, id: TransactionId },
 }
 
 /// First in, first out.
@@ -125,7 +125,7 @@ impl ChecklistSet {
                 Outgoing::Answer(answer) => self.write_answer(&answer, buffer),
                 Outgoing::Check(id) => self.write_check(id, buffer),
                 Outgoing::Consent { pair, id, role } => self.write_consent(pair, id, role, buffer),
-                Outgoing::Keepalive(pair) => self.write_keepalive(pair, buffer),
+                Outgoing::Keepalive { pair, id } => self.write_keepalive(pair, id, buffer),
             };
             if written.is_some() {
                 return written;
@@ -168,10 +168,8 @@ impl ChecklistSet {
     }
 
     /// RFC 8445 §11: no authentication, FINGERPRINT and nothing else.
-    fn write_keepalive(&self, pair: PairId, buffer: &mut [u8]) -> Option<CheckTransmit> {
+    fn write_keepalive(&self, pair: PairId, id: TransactionId, buffer: &mut [u8]) -> Option<CheckTransmit> {
         let pair = self.pairs.get(pair)?;
-        // Nobody answers an indication: its id need not be unguessable, only well formed.
-        let id = TransactionId([0; 12]);
         let writer = MessageWriter::new(buffer, Class::Indication, Method::BINDING, id).ok()?;
         let len = writer.fingerprint().ok()?;
         Some(CheckTransmit { from: pair.base, to: pair.to, len, kind: TransmitKind::Keepalive })

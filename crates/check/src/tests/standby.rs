@@ -303,7 +303,10 @@ fn p34_with_standby_pairs_every_poll_sends_something_too() {
 
 #[test]
 fn what_the_controlling_peer_keeps_stays_however_seldom_it_asks() {
-    let consent = crate::ConsentConfig { interval: millis(20_000), ..crate::ConsentConfig::default() };
+    let consent = crate::ConsentConfig {
+        interval: crate::ConsentConfig::MAX_INTERVAL,
+        ..crate::ConsentConfig::default()
+    };
     let config = Config { consent: Some(consent), ..Config::default() };
     let roles = [Role::Controlling, Role::Controlled];
     let mut world = World::between(roles, new_draft(), millis(50), 5, config);
