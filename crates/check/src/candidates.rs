@@ -43,6 +43,14 @@ pub(crate) struct Remote {
     pub learned: bool,
 }
 
+/// Where a candidate is that the peer has signalled and the policy denies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Denied {
+    pub stream: StreamId,
+    pub component: ComponentId,
+    pub address: TransportAddress,
+}
+
 /// Both tables. Ids rise, so that look-ups by id are binary searches.
 #[derive(Debug, Default)]
 pub(crate) struct Candidates {
@@ -50,6 +58,8 @@ pub(crate) struct Candidates {
     pub remotes: Vec<Remote>,
     /// Remote candidates that no pair stands on.
     pub packed: Vec<Packed>,
+    /// Of the signalled candidates that the policy denies by their type: their addresses.
+    pub denied: Vec<Denied>,
     next: u32,
     foundations: Foundations,
 }
@@ -205,6 +215,7 @@ impl Candidates {
         self.locals.shrink_to_fit();
         self.remotes.shrink_to_fit();
         self.packed.shrink_to_fit();
+        self.denied.shrink_to_fit();
     }
 }
 

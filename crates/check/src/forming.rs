@@ -90,7 +90,7 @@ impl ChecklistSet {
         let open = !checklist.component(component).is_some_and(|component| component.concluded)
             || (self.is_renominating() && !self.local.lite);
         if !self.config.policy.allows(candidate.address, candidate.kind) {
-            self.events.push(Event::RemoteDenied { stream, component, address: candidate.address });
+            self.deny(stream, component, candidate.address);
             return RemoteOutcome::Denied;
         }
         if self.candidates.packed_at(stream, component, candidate.address).is_some() {

@@ -13,6 +13,10 @@ pub const PEER_REFLEXIVE_LIMIT: usize = 32;
 pub(crate) fn peer_reflexive_limit(components: usize) -> usize {
     components.saturating_mul(4).max(PEER_REFLEXIVE_LIMIT)
 }
+/// Addresses remembered because the policy denies the type that the peer has signalled for them: as many as remote
+/// candidates by default. When full, what comes from further ones counts as peer-reflexive; so it would if the peer had
+/// not signalled them.
+pub(crate) const DENIED_LIMIT: usize = 256;
 /// Early checks remembered until the peer's parameters are known. One is kept for each base and source, so that this
 /// is more than the peer has addresses; when full, new ones are answered and forgotten.
 pub const EARLY_CHECK_LIMIT: usize = 32;

@@ -42,6 +42,8 @@ pub enum Failure {
     ConsentExpired,
     /// The peer took its consent back with a 403 (RFC 7675 §5.2).
     Revoked,
+    /// The candidate that the peer has signalled for this address is one that the policy denies.
+    Denied,
 }
 
 /// What only a pair in the valid list has.

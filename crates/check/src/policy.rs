@@ -9,13 +9,14 @@ use core::net::IpAddr;
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
-use floe_pair::{CandidateType, Role, TransportAddress};
+use floe_pair::{BaseId, CandidateType, ComponentId, Role, StreamId, TransportAddress};
 use floe_stun::Instant;
 
 use crate::ChecklistSet;
-use crate::event::MoveReason;
-use crate::limits::KEPT_LIMIT;
-use crate::pairs::{Pair, PairId};
+use crate::candidates::Denied;
+use crate::event::{Event, MoveReason};
+use crate::limits::{DENIED_LIMIT, KEPT_LIMIT};
+use crate::pairs::{Failure, Pair, PairId};
 use crate::timing::Timing;
 
 /// A policy for pairs, fixed when the set is made. The default allows everything and prefers nothing.
@@ -208,6 +209,37 @@ impl fmt::Display for KeepError {
 impl core::error::Error for KeepError {}
 
 impl ChecklistSet {
+    /// The policy denies a candidate that the peer has signalled. Where its rules go by type, a check from there may come
+    /// before it or after it and would be taken for one of a peer-reflexive candidate.
+    pub(crate) fn deny(&mut self, stream: StreamId, component: ComponentId, address: TransportAddress) {
+        self.events.push(Event::RemoteDenied { stream, component, address });
+        let denied = Denied { stream, component, address };
+        if !self.config.policy.allows(address, CandidateType::PeerReflexive)
+            || self.candidates.denied.contains(&denied)
+        {
+            return;
+        }
+        if self.candidates.denied.len() < DENIED_LIMIT {
+            self.candidates.denied.push(denied);
+        }
+        self.fail_where(Failure::Denied, |pair| pair.is_of(stream, component) && pair.to == address);
+        self.unsettled = true;
+    }
+
+    /// Whether the policy denies what comes from this address, as far as its type is known.
+    pub(crate) fn denies(&self, base: BaseId, source: TransportAddress) -> bool {
+        if self.config.policy.remotes.is_empty() {
+            return false;
+        }
+        let owner = self.bases.owner(base);
+        let denied = |(stream, component)| {
+            self.candidates.denied.contains(&Denied { stream, component, address: source })
+        };
+        let known = owner.and_then(|(stream, component)| self.candidates.kind_at(stream, component, source));
+        owner.is_some_and(denied)
+            || !self.config.policy.allows(source, known.unwrap_or(CandidateType::PeerReflexive))
+    }
+
     /// Ranks a pair: the higher is nominated before all others, whatever their types and priorities; 0 at first. False
     /// where there is no such pair, here and in the commands that follow.
     pub fn rank(&mut self, now: Instant, pair: PairId, rank: i32) -> bool {

@@ -2,9 +2,7 @@
 
 use alloc::vec::Vec;
 
-use floe_pair::{
-    BaseId, CandidateType, ComponentId, Priority, Role, StreamId, TieBreaker, TransportAddress, Ufrag,
-};
+use floe_pair::{BaseId, ComponentId, Priority, Role, StreamId, TieBreaker, TransportAddress, Ufrag};
 use floe_stun::attribute::ErrorCode;
 use floe_stun::binding::{BindingRequest, Claim};
 use floe_stun::{Algorithm, AttributeType, Class, Instant, IntegrityKey, Message, Method};
@@ -400,16 +398,6 @@ impl ChecklistSet {
     fn is_vetoed(&self, stream: StreamId, component: ComponentId, pair: Option<PairId>) -> bool {
         let selected = self.component(stream, component).and_then(|component| component.selected);
         pair.is_some_and(|id| selected != Some(id) && self.pairs.get(id).is_some_and(|pair| pair.wish.vetoed))
-    }
-
-    /// Whether the policy denies this address, as far as its type is known.
-    fn denies(&self, base: BaseId, source: TransportAddress) -> bool {
-        if self.config.policy.remotes.is_empty() {
-            return false;
-        }
-        let owner = self.bases.owner(base);
-        let known = owner.and_then(|(stream, component)| self.candidates.kind_at(stream, component, source));
-        !self.config.policy.allows(source, known.unwrap_or(CandidateType::PeerReflexive))
     }
 
     /// The pair of a base and a source that have none yet (RFC 8445 §7.3.1.3, §7.3.1.4).

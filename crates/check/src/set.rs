@@ -201,6 +201,7 @@ impl ChecklistSet {
             .remotes
             .retain(|remote| remote.stream != stream || remote.candidate.component != component);
         self.candidates.forget_packed(stream, component);
+        self.candidates.denied.retain(|denied| denied.stream != stream || denied.component != component);
         for base in self.bases.disown((stream, component)) {
             self.early.retain(|early| early.base != base);
         }

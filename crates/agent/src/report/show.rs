@@ -30,6 +30,7 @@ impl fmt::Display for Shown<Failure> {
             Failure::NotAdmitted => "the relay does not take the peer's address",
             Failure::ConsentExpired => "consent expired",
             Failure::Revoked => "consent taken back",
+            Failure::Denied => "denied by the policy",
             _ => "failed",
         })
     }

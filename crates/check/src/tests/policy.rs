@@ -12,8 +12,8 @@ use floe_stun::{Class, Message, Random, TransactionId};
 use super::script::*;
 use super::world::*;
 use crate::{
-    AddressPrefix, Config, DropReason, Event, KEPT_LIMIT, KeepError, MoveReason, NominateError, Outcome,
-    PairId, PairPolicy, RemoteRule, RestartReason, State, TransmitKind, TypeRanks, Urgency, Verdict,
+    AddressPrefix, Config, DropReason, Event, Failure, KEPT_LIMIT, KeepError, MoveReason, NominateError,
+    Outcome, PairId, PairPolicy, RemoteRule, RestartReason, State, TransmitKind, TypeRanks, Urgency, Verdict,
 };
 
 const OTHER: &str = "10.0.1.2:1000";
@@ -67,6 +67,37 @@ fn p39_a_denied_address_is_sent_nothing_and_what_comes_from_it_is_dropped() {
     assert_eq!(script.snapshot(), before);
     let checked: Vec<_> = core::iter::from_fn(|| script.slot()).map(|sent| sent.to).collect();
     assert_eq!(checked, [address(OTHER), address("192.0.2.1:5")]);
+}
+
+/// A rule for a type holds whether the peer's candidate or its check comes first.
+#[test]
+fn p39_a_type_that_is_denied_is_denied_in_every_order() {
+    let host = CandidateType::Host;
+    let rule = RemoteRule { kind: Some(host), ..RemoteRule::deny(prefix("10.0.1.0", 24)) };
+    let policy = PairPolicy { remotes: std::vec![rule], ..PairPolicy::default() };
+    for first in [true, false] {
+        let mut script = Script::with(Role::Controlled, with(policy.clone()));
+        script.add_remote(address("192.0.2.1:5"), 1);
+        if first {
+            script.add_remote(remote(), 0);
+        } else {
+            // As far as anybody knows it is peer-reflexive, which no rule denies.
+            assert!(script.ask(remote(), &Ask::nominating()).1.is_some());
+            while let Some(check) = script.slot() {
+                script.succeed(&check);
+            }
+            assert!(script.pair(remote()).valid && script.selected() == Some(remote()));
+            script.add_remote(remote(), 0);
+            assert_eq!(script.pair(remote()).failure, Some(Failure::Denied));
+            assert_eq!(script.selected(), None, "no data goes there");
+        }
+        let (outcome, answer) = script.ask(remote(), &Ask::nominating());
+        assert_eq!(outcome, Outcome::Dropped(DropReason::Denied));
+        assert!(answer.is_none());
+        let sent = script.wait(60_000);
+        assert!(sent.iter().all(|sent| sent.to != remote()), "nothing goes there");
+        assert!(core::iter::from_fn(|| script.slot()).all(|sent| sent.to != remote()));
+    }
 }
 
 #[test]
