@@ -19,6 +19,8 @@ use crate::renominate::Moves;
 #[allow(clippy::struct_excessive_bools, reason = "independent facts, each set and read at its own rule")]
 pub(crate) struct Component {
     pub id: ComponentId,
+    /// It joined when another component of its data stream had a selected pair.
+    pub later: bool,
     /// The pair we nominate, from the decision until the answer.
     pub nomination: Option<PairId>,
     /// When the decision on a nomination is looked at again.
@@ -56,6 +58,7 @@ impl Component {
     pub(crate) fn new(id: ComponentId) -> Self {
         Self {
             id,
+            later: false,
             nomination: None,
             hold: None,
             rest_until: None,
@@ -405,8 +408,10 @@ impl Checklist {
             self.state = if self.counts(only) { only.state } else { State::New };
             return;
         }
-        let mut counted =
-            self.components.iter().filter(|component| self.counts(component)).map(|found| found.state);
+        // What joined later and came to nothing takes nothing from those that work.
+        let in_vain = |component: &Component| component.later && component.state == State::Failed;
+        let counts = |component: &&Component| self.counts(component) && !in_vain(component);
+        let mut counted = self.components.iter().filter(counts).map(|found| found.state);
         // RFC 8445 §7.2.5.4: one component without a pair fails the stream.
         self.state = [State::Failed, State::Disconnected, State::New, State::Checking, State::Connected]
             .into_iter()

@@ -169,7 +169,9 @@ impl ChecklistSet {
             if checklist.components.is_empty() {
                 checklist.components.reserve_exact(1);
             }
-            checklist.components.insert(place, Component::new(component));
+            let mut joining = Component::new(component);
+            joining.later = checklist.components.iter().any(|other| other.concluded);
+            checklist.components.insert(place, joining);
             checklist.reopen();
             // RFC 8863 §4: the peer has as long for what is added later.
             checklist.patient_until = patient_until;

@@ -54,6 +54,32 @@ fn a_stream_joins_a_running_session_without_a_restart() {
     }
 }
 
+/// The peer never adds it: it comes to nothing by itself, and what works goes on.
+#[test]
+fn a_component_that_joins_in_vain_leaves_its_stream_running() {
+    for consent in [true, false] {
+        let mut world = World::new(2);
+        let ids = world.pair_with([0, 1], 1, |mut config| {
+            config.checks.consent = config.checks.consent.filter(|_| consent);
+            config
+        });
+        world.connect(&ids, ms(5_000));
+        world.command(ids[0], |now, agent| agent.add_component(now, STREAM, ComponentId::RTCP).unwrap());
+        for _ in 0..12 {
+            world.run_for(ms(10_000));
+            assert_eq!(carries(&mut world, ids, STREAM, COMPONENT), [true, true], "at {:?}", world.now);
+        }
+        assert!(world.is_completed(&ids), "{:?}", ids.map(|id| world.agent(id).state()));
+        assert!(!world.send_on(ids[0], STREAM, ComponentId::RTCP, b"\x80"));
+        // The peer has it after all, and both tell their candidates.
+        world.command(ids[1], |now, agent| agent.add_component(now, STREAM, ComponentId::RTCP).unwrap());
+        world.tell_candidates(ids);
+        world.run_for(ms(5_000));
+        assert_eq!(carries(&mut world, ids, STREAM, ComponentId::RTCP), [true, true]);
+        assert!(world.is_completed(&ids));
+    }
+}
+
 /// The stream is opened again for its candidates, on both sides, and what it had is not touched.
 #[test]
 fn a_component_joins_a_stream_that_has_ended_without_a_restart() {
