@@ -79,7 +79,10 @@ pub(crate) struct Counts {
 impl<D: Default> Wire<D> {
     pub(crate) fn new() -> Self {
         // More than the most that was ever on the way, so that it never grows while something is measured.
-        let most = 4096;
+        Self::with_room(4096)
+    }
+
+    pub(crate) fn with_room(most: usize) -> Self {
         Self {
             flights: VecDeque::with_capacity(most),
             spare: Vec::with_capacity(most),

@@ -27,6 +27,8 @@ const SESSION_BY_IS_AT_8: f64 = 0.5;
 const IDLE_BY_IS: f64 = 0.5;
 /// How much more an idle agent may cost that once had 64 pairs.
 const IDLE_GROWTH: f64 = 1.15;
+/// Agents in one process, none of which is in the cache when it is woken.
+const FLEET: u32 = 10_000;
 /// Nanoseconds for one datagram of data.
 const DATA: f64 = 20.0;
 
@@ -55,6 +57,26 @@ fn connected<P: Peer + 'static>(hosts: u8) -> Session<P> {
 fn idle<P: Peer + 'static>(hosts: u8) -> Contestant<'static> {
     let mut session = connected::<P>(hosts);
     Box::new(move |calls| session.run_for(MINUTE / 2 * calls))
+}
+
+/// One agent-minute a call as well, of so many agents that none is in the cache when it is woken: each has five seconds at
+/// a time.
+fn idle_fleet<P: Peer + 'static>(hosts: u8) -> Contestant<'static> {
+    const STEP: Duration = Duration::from_secs(5);
+    let connected = |number: u64| {
+        let mut session = Session::<P>::new(hosts, number, Wire::with_room(16));
+        session.connect();
+        session.run_for(2 * MINUTE);
+        session
+    };
+    let mut fleet: Vec<_> = (0..u64::from(FLEET / 2)).map(connected).collect();
+    let mut next = 0;
+    Box::new(move |calls| {
+        for _ in 0..calls * 6 {
+            fleet[next].run_for(STEP);
+            next = (next + 1) % fleet.len();
+        }
+    })
 }
 
 fn sending<P: Peer + 'static>() -> Contestant<'static> {
@@ -110,6 +132,7 @@ struct Entry {
     carries_data: bool,
     sessions: fn(u8) -> Contestant<'static>,
     idle: fn(u8) -> Contestant<'static>,
+    idle_fleet: fn(u8) -> Contestant<'static>,
     sending: fn() -> Contestant<'static>,
     receiving: fn() -> Contestant<'static>,
     facts: fn(u8) -> Facts,
@@ -122,6 +145,7 @@ const fn entry<P: Peer + 'static>() -> Entry {
         carries_data: P::CARRIES_DATA,
         sessions: sessions::<P>,
         idle: idle::<P>,
+        idle_fleet: idle_fleet::<P>,
         sending: sending::<P>,
         receiving: receiving::<P>,
         facts: facts::<P>,
@@ -312,13 +336,13 @@ fn main() -> ExitCode {
     };
     let session_rows = HOSTS.map(|hosts| row(format!("{hosts}"), contest(hosts, |entry| entry.sessions)));
     // Who does nothing at all, neither consent nor keepalives, costs nothing, and no number of minutes is a sample.
-    let idling = |hosts: u8| {
-        AGENTS
-            .iter()
-            .map(|entry| ((entry.facts)(hosts).idle_wakes > 0).then(|| (entry.idle)(hosts)))
-            .collect()
+    let idling = |hosts: u8, of: fn(&Entry) -> fn(u8) -> Contestant<'static>| {
+        let contestant = |entry: &Entry| ((entry.facts)(hosts).idle_wakes > 0).then(|| of(entry)(hosts));
+        AGENTS.iter().map(contestant).collect()
     };
-    let idle_rows = [1, 8].map(|hosts| row(format!("{hosts}"), idling(hosts)));
+    let idle_rows = [1, 8].map(|hosts| row(format!("{hosts}"), idling(hosts, |entry| entry.idle)));
+    let fleet_row = row(format!("1, {FLEET} agents in turns"), idling(1, |entry| entry.idle_fleet));
+    let share = fleet_row.least_of_floe() * 1e-9 / 60.0 * f64::from(FLEET);
     let data_rows = data();
     let harness = measure(&mut [sessions::<null::Null>(1)]);
     print_table(
@@ -339,6 +363,8 @@ fn main() -> ExitCode {
         1e3,
         &idle_rows,
     );
+    print_table("The same of many agents, each woken in turn", "hosts", 1e3, &[fleet_row]);
+    println!("\n{FLEET} agents of floe, connected and idle: {:.2} % of a core", share * 100.0);
     print_data(&data_rows);
     if targets(&session_rows, &idle_rows, &data_rows) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
