@@ -176,7 +176,17 @@ impl Generations {
 
     /// What follows once the generation in force has all its pairs: the earlier ones go, a little later. Returns whether
     /// one has gone, which is at once where it has no pair left.
+    #[inline]
     pub(crate) fn settle(&mut self, now: Instant, completed: bool) -> bool {
+        // Most agents never restart.
+        if self.earlier.is_empty() {
+            self.over_at = None;
+            return false;
+        }
+        self.settle_earlier(now, completed)
+    }
+
+    fn settle_earlier(&mut self, now: Instant, completed: bool) -> bool {
         let count = self.earlier.len();
         self.earlier.retain(|earlier| earlier.phase == Phase::Standing || earlier.has_pair());
         if self.earlier.is_empty() || self.standing().is_some() {

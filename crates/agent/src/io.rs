@@ -76,6 +76,7 @@ pub struct Received<'a> {
 
 impl Received<'_> {
     /// The place it arrived at. A socket of both families tells IPv4 addresses in their IPv6 form.
+    #[inline]
     pub fn place(&self) -> Place {
         Place { socket: self.socket, local_ip: self.local_ip.to_canonical() }
     }

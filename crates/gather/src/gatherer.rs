@@ -314,6 +314,13 @@ impl Gatherer {
         transmit
     }
 
+    /// Whether [`Self::poll_request`] has one.
+    #[inline]
+    pub fn has_requests(&mut self) -> bool {
+        self.settle();
+        self.out.has_requests()
+    }
+
     /// The next request to the driver.
     #[inline]
     pub fn poll_request(&mut self) -> Option<Request> {
@@ -345,7 +352,10 @@ impl Gatherer {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let jobs = if self.jobs.changed { self.next_job() } else { self.jobs.timer };
         let relays = if self.clients.changed { self.next_client() } else { self.clients.timer };
-        [jobs, relays].into_iter().flatten().min()
+        match (jobs, relays) {
+            (Some(job), Some(relay)) => Some(job.min(relay)),
+            (jobs, relays) => jobs.or(relays),
+        }
     }
 
     /// The base of the host candidate that lives at this place.

@@ -73,6 +73,15 @@ impl<K: Ord, V> SortedMap<K, V> {
 
     #[inline]
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
+        // Each datagram of data asks once: where there is one entry it is compared right there, and not for order.
+        match self.list.as_slice() {
+            [] => None,
+            [(only, value)] => (only == key).then_some(value),
+            _ => self.search(key),
+        }
+    }
+
+    fn search(&self, key: &K) -> Option<&V> {
         self.list.get(self.place(key).ok()?).map(|(_, value)| value)
     }
 
@@ -87,7 +96,9 @@ impl<K: Ord, V> SortedMap<K, V> {
     }
 
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
-        match self.place(&key) {
+        // Keys are mostly numbers that count up.
+        let is_last = self.list.last().is_none_or(|(last, _)| *last < key);
+        match if is_last { Err(self.list.len()) } else { self.place(&key) } {
             Ok(place) => self.list.get_mut(place).map(|(_, known)| core::mem::replace(known, value)),
             Err(place) => {
                 if self.list.len() == self.list.capacity() {
@@ -97,6 +108,11 @@ impl<K: Ord, V> SortedMap<K, V> {
                 None
             }
         }
+    }
+
+    /// Makes room for that many more at once.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        self.list.reserve_exact(more);
     }
 
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
