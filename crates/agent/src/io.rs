@@ -78,7 +78,13 @@ impl Received<'_> {
     /// The place it arrived at. A socket of both families tells IPv4 addresses in their IPv6 form.
     #[inline]
     pub fn place(&self) -> Place {
-        Place { socket: self.socket, local_ip: self.local_ip.to_canonical() }
+        let local_ip = match self.local_ip {
+            // Nothing but its four bytes is read: those around them were written in other portions a moment ago, and
+            // a processor would wait for them.
+            IpAddr::V4(ip) => IpAddr::V4(ip),
+            IpAddr::V6(ip) => ip.to_canonical(),
+        };
+        Place { socket: self.socket, local_ip }
     }
 }
 

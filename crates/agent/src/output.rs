@@ -5,7 +5,7 @@ use floe_pair::{BaseId, ComponentId, StreamId, TransportAddress};
 use floe_stun::{Instant, channel};
 
 use crate::{
-    agent::{Agent, Life},
+    agent::{Agent, Life, state},
     event::{Event, State},
     io::{Ecn, Transmit, TransmitKind},
 };
@@ -77,8 +77,21 @@ impl Agent {
 
     /// The next event. The state is told after all others, as the difference to what was told before: one change for
     /// everything that happened meanwhile.
+    #[inline]
     pub fn poll_event(&mut self) -> Option<Event> {
         self.catch_up();
+        // It is asked after every input, and mostly there is nothing to say.
+        let plain = self.life == Life::Open && self.generations.earlier.is_empty();
+        if plain && self.events.is_empty() && state(self.checks.state()) == self.told.state {
+            if self.told.state == State::Completed {
+                self.events.release_memory();
+            }
+            return None;
+        }
+        self.next_event()
+    }
+
+    fn next_event(&mut self) -> Option<Event> {
         if let Some(event) = self.events.pop() {
             return Some(event);
         }

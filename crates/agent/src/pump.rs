@@ -26,6 +26,11 @@ impl Agent {
     /// to date.
     pub(crate) fn pump(&mut self, now: Instant) {
         self.stale = false;
+        let news = self.gatherer.unreported();
+        if news > 0 {
+            // They come together, and with the end of candidates.
+            self.events.expect(news.saturating_add(2));
+        }
         loop {
             if let Some(event) = self.gatherer.poll_event() {
                 self.on_gathering(now, event);

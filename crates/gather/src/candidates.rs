@@ -62,9 +62,10 @@ impl CandidateTable {
         Self { entries: Vec::new(), unreported: 0, limit, foundations, preferences: None }
     }
 
-    /// Makes room for that many more, which are all that most agents have.
+    /// Makes room for that many more.
     pub(crate) fn reserve(&mut self, more: usize) {
         self.entries.reserve_exact(more);
+        self.foundations.reserve(more);
     }
 
     /// Ranks further addresses of this host; those known when gathering begins are ranked together.
@@ -126,9 +127,19 @@ impl CandidateTable {
             ),
             related: found.related,
         };
+        if self.entries.is_empty() {
+            // Most agents have one or two: no room is kept for more.
+            self.entries.reserve_exact(1);
+        }
         self.entries.push(Entry { stream: found.stream, candidate, base: found.base, reported: false });
         self.unreported = self.unreported.saturating_add(1);
         Added::New
+    }
+
+    /// How many of them the owner does not know.
+    #[inline]
+    pub(crate) fn unreported(&self) -> usize {
+        self.unreported
     }
 
     /// Whether the owner knows all of them.

@@ -10,6 +10,7 @@ use crate::{
     candidates::CandidateTable,
     config::{Config, ConfigError, MAX_TA, MIN_TA},
     event::Event,
+    few::Few,
     host::{Ask, Host, HostKey, JobKey, Local},
     interface::SkipReason,
     map::SortedMap,
@@ -72,17 +73,17 @@ pub struct Gatherer {
     pub(crate) refreshing: bool,
     pub(crate) components: SortedMap<(StreamId, ComponentId), ()>,
     pub(crate) interfaces_known: bool,
-    pub(crate) locals: Vec<Local>,
+    pub(crate) locals: Few<Local>,
     pub(crate) skipped: Vec<(Box<str>, IpAddr, SkipReason)>,
-    pub(crate) used: Vec<(Box<str>, IpAddr)>,
+    pub(crate) used: Few<(Box<str>, IpAddr)>,
     pub(crate) servers: Vec<ServerState>,
     pub(crate) asked: SortedMap<RequestId, Ask>,
     pub(crate) hosts: SortedMap<HostKey, Host>,
-    pub(crate) reflexive: SortedMap<JobKey, ReflexiveJob>,
+    pub(crate) reflexive: SortedMap<JobKey, Box<ReflexiveJob>>,
     /// The Binding transactions in progress, so that an answer finds its job without a search.
     pub(crate) transactions: SortedMap<TransactionId, JobKey>,
-    pub(crate) relay_jobs: SortedMap<JobKey, RelayJob>,
-    pub(crate) relays: SortedMap<BaseId, RelayEntry>,
+    pub(crate) relay_jobs: SortedMap<JobKey, Box<RelayJob>>,
+    pub(crate) relays: SortedMap<BaseId, Box<RelayEntry>>,
     /// Who lives on which socket: a host candidate or an allocation.
     pub(crate) places: SortedMap<Place, BaseId>,
     /// The bases of host candidates.
@@ -125,9 +126,9 @@ impl Gatherer {
             refreshing: true,
             components: SortedMap::new(),
             interfaces_known: false,
-            locals: Vec::new(),
+            locals: Few::new(),
             skipped: Vec::new(),
-            used: Vec::new(),
+            used: Few::new(),
             servers,
             asked: SortedMap::new(),
             hosts: SortedMap::new(),
@@ -249,11 +250,11 @@ impl Gatherer {
     }
 
     fn job_wants_slot(&self) -> bool {
-        self.reflexive.values().any(ReflexiveJob::wants_slot)
+        self.reflexive.values().any(|job| job.wants_slot())
     }
 
     fn client_wants_slot(&self) -> bool {
-        self.relays.values().any(RelayEntry::wants_slot)
+        self.relays.values().any(|entry| entry.wants_slot())
     }
 
     /// Uses a slot; servers take turns. Returns whether there was something to begin.
@@ -326,6 +327,12 @@ impl Gatherer {
     pub fn poll_request(&mut self) -> Option<Request> {
         self.settle();
         self.out.take_request()
+    }
+
+    /// How many candidates were found that no event has told yet.
+    #[inline]
+    pub fn unreported(&self) -> usize {
+        self.table.unreported()
     }
 
     /// The next event.
@@ -470,7 +477,7 @@ impl Gatherer {
             _ => None,
         };
         let bindings = self.reflexive.values().filter_map(|job| job.poll_timeout(self.floor));
-        let allocations = self.relay_jobs.values().filter_map(RelayJob::poll_timeout);
+        let allocations = self.relay_jobs.values().filter_map(|job| job.poll_timeout());
         bindings.chain(allocations).chain(deadline).min()
     }
 

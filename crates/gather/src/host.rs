@@ -12,6 +12,7 @@ use crate::{
     config::Policy,
     error::ServerError,
     event::{Event, Limit},
+    few::Few,
     gatherer::{Gatherer, Stage},
     interface::{Interface, SkipReason, verdicts},
     reflexive::ReflexiveJob,
@@ -99,11 +100,15 @@ impl Gatherer {
         let taken =
             || verdicts.clone().filter(|(_, verdict)| verdict.is_none()).map(|(interface, _)| interface);
         let count = taken().count();
-        self.used = Vec::with_capacity(count);
-        self.used.extend(taken().map(|interface| (interface.name.clone(), interface.ip)));
-        let name_skip =
-            |(interface, verdict): (&Interface, _)| Some((interface.name.clone(), interface.ip, verdict?));
-        self.report_skipped(verdicts.clone().filter_map(name_skip).collect());
+        self.used = Few::new();
+        self.used.reserve(count);
+        for interface in taken() {
+            self.used.push((interface.name.clone(), interface.ip));
+        }
+        let skip = |(interface, verdict): (&Interface, Option<SkipReason>)| {
+            verdict.map(|reason| (interface.name.clone(), interface.ip, reason))
+        };
+        self.report_skipped(verdicts.clone().filter_map(skip).collect());
         let accepted =
             || taken().map(|interface| TransportAddress::new(interface.ip, 0).with_scope(interface.index));
         let gone: Vec<Local> = self
@@ -118,7 +123,7 @@ impl Gatherer {
             self.drop_jobs(|key| key.local == local.id);
         }
         let known = self.locals.len();
-        self.locals.reserve_exact(count.saturating_sub(known));
+        self.locals.reserve(count.saturating_sub(known));
         for address in accepted() {
             let earlier = self.locals.get(..known).unwrap_or_default();
             if earlier.iter().all(|local| local.address != address) {
@@ -342,8 +347,8 @@ impl Gatherer {
                     return;
                 }
                 state.reached = true;
-                self.reflexive
-                    .insert(key, ReflexiveJob::new(base, place, address, Targets::new(self.now, reachable)));
+                let job = ReflexiveJob::new(base, place, address, Targets::new(self.now, reachable));
+                self.reflexive.insert(key, Box::new(job));
             }
         }
     }
@@ -370,7 +375,7 @@ impl Gatherer {
                     }
                     state.reached = true;
                     let targets = Targets::new(self.now, reachable.clone());
-                    self.relay_jobs.insert(key, RelayJob::new(local.address, targets));
+                    self.relay_jobs.insert(key, Box::new(RelayJob::new(local.address, targets)));
                 }
             }
         }

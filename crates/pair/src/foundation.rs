@@ -139,6 +139,12 @@ impl Foundations {
         Self { known: Vec::new(), given: 0 }
     }
 
+    /// Makes room for that many more.
+    pub fn reserve(&mut self, more: usize) {
+        let most = Self::MAX_KNOWN.saturating_sub(self.known.len());
+        self.known.reserve_exact(more.min(most));
+    }
+
     /// Foundation of a local candidate. `base_ip` is the address of its base; `server` is the address by which the
     /// agent reached the STUN or TURN server, `None` for host candidates; `protocol` is what it was obtained with.
     pub fn foundation_of(
