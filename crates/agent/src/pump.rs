@@ -26,11 +26,6 @@ impl Agent {
     /// to date.
     pub(crate) fn pump(&mut self, now: Instant) {
         self.stale = false;
-        let news = self.gatherer.unreported();
-        if news > 0 {
-            // They come together, and with the end of candidates.
-            self.events.expect(news.saturating_add(2));
-        }
         loop {
             if let Some(event) = self.gatherer.poll_event() {
                 self.on_gathering(now, event);
@@ -65,6 +60,8 @@ impl Agent {
         self.ledger.on_gathering(now, &event);
         match event {
             floe_gather::Event::Candidate { stream, candidate, base } => {
+                // Candidates come together, and with their end.
+                self.events.expect(self.gatherer.unreported().saturating_add(3));
                 self.on_local(now, stream, candidate, base);
             }
             floe_gather::Event::BaseGone { base } => self.on_base_gone(now, base),

@@ -54,7 +54,10 @@ impl<T> Few<T> {
     }
 
     pub(crate) fn push(&mut self, entry: T) {
-        self.insert(self.len(), entry);
+        match self {
+            Self::Many(list) if list.len() < list.capacity() => list.push(entry),
+            _ => self.insert(self.len(), entry),
+        }
     }
 
     pub(crate) fn remove(&mut self, place: usize) -> Option<T> {

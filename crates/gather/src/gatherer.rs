@@ -365,6 +365,13 @@ impl Gatherer {
         }
     }
 
+    /// The one place somebody lives at, and the base of that host candidate, where there are no others and no allocations.
+    #[inline]
+    pub fn only_base(&self) -> Option<(&Place, BaseId)> {
+        let (place, base) = self.places.only()?;
+        self.relays.is_empty().then_some((place, *base))
+    }
+
     /// The base of the host candidate that lives at this place.
     #[inline]
     pub fn base_at(&self, place: Place) -> Option<BaseId> {

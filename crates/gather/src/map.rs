@@ -65,16 +65,13 @@ impl<K: Ord, V> SortedMap<K, V> {
 
     #[inline]
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
-        // Each datagram of data asks once: where there is one entry it is compared right there, and not for order.
-        match &*self.list {
-            [] => None,
-            [(only, value)] => (only == key).then_some(value),
-            _ => self.search(key),
-        }
+        self.list.get(self.place(key).ok()?).map(|(_, value)| value)
     }
 
-    fn search(&self, key: &K) -> Option<&V> {
-        self.list.get(self.place(key).ok()?).map(|(_, value)| value)
+    /// The only entry there is.
+    #[inline]
+    pub(crate) fn only(&self) -> Option<(&K, &V)> {
+        if let [(key, value)] = &*self.list { Some((key, value)) } else { None }
     }
 
     pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
