@@ -53,7 +53,7 @@ fn measure<P: Peer>(hosts: u8) -> Memory {
     let mut warm = Session::<P>::new(hosts, 1, Wire::new());
     warm.connect();
     warm.run_for(2 * MINUTE);
-    let wire = warm.into_wire();
+    let wire = warm.take_wire();
     let (mut session, connecting) = count(|| {
         let mut session = Session::<P>::new(hosts, 2, wire);
         session.connect();

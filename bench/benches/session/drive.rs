@@ -107,8 +107,9 @@ impl<P: Peer> Session<P> {
     /// Makes the agents; what is due at once is done, and nothing has arrived.
     pub(crate) fn new(hosts: u8, number: u64, mut wire: Wire<P::Datagram>) -> Self {
         wire.clear();
-        let agents = P::pair(hosts, number);
-        let mut session = Self { agents, deadlines: [None; 2], wire, now: Duration::ZERO };
+        // Made where they stay: to move large agents about is no part of a session.
+        let mut session =
+            Self { agents: P::pair(hosts, number), deadlines: [None; 2], wire, now: Duration::ZERO };
         session.drain(0);
         session.drain(1);
         session
@@ -145,9 +146,10 @@ impl<P: Peer> Session<P> {
         self.wire.counts
     }
 
-    /// Ends both agents.
-    pub(crate) fn into_wire(self) -> Wire<P::Datagram> {
-        self.wire
+    /// Gives the wire back, for the next session.
+    pub(crate) fn take_wire(&mut self) -> Wire<P::Datagram> {
+        let none = Wire { flights: VecDeque::new(), spare: Vec::new(), counts: Counts::default() };
+        std::mem::replace(&mut self.wire, none)
     }
 
     fn next(&self) -> Option<Duration> {

@@ -62,8 +62,7 @@ fn interfaces(side: usize, hosts: u8) -> &'static [Interface] {
 }
 
 impl Floe {
-    /// An agent that has gathered, with its candidates.
-    fn new(side: usize, hosts: u8, number: u64) -> (Self, Vec<Candidate>) {
+    fn new(side: usize, hosts: u8, number: u64) -> Self {
         let mut seed = [0; 32];
         seed[0] = u8::from(side == 1);
         seed[8..16].copy_from_slice(&number.to_be_bytes());
@@ -71,8 +70,13 @@ impl Floe {
         let mut config = AgentConfig::new(seed, role);
         // The default of 100 would cut off what the others have to do.
         config.checks.pair_limit = config.checks.pair_limit.max(usize::from(hosts) * usize::from(hosts));
-        let mut agent = Agent::new(config).expect("the configuration is good");
-        let now = Instant::ORIGIN;
+        let agent = Agent::new(config).expect("the configuration is good");
+        Self { agent, pacer: Pacer::new(), selected: false, path: None }
+    }
+
+    /// Lets it gather; its candidates.
+    fn gather(&mut self, side: usize, hosts: u8) -> Vec<Candidate> {
+        let (agent, now) = (&mut self.agent, Instant::ORIGIN);
         agent.gather(now);
         agent.handle_interfaces(now, interfaces(side, hosts));
         while let Some(request) = agent.poll_request() {
@@ -87,7 +91,7 @@ impl Floe {
                 candidates.push(candidate);
             }
         }
-        (Self { agent, pacer: Pacer::new(), selected: false, path: None }, candidates)
+        candidates
     }
 
     fn meet(&mut self, other: &Agent, candidates: &[Candidate]) {
@@ -109,11 +113,12 @@ impl Peer for Floe {
     type Datagram = Datagram;
 
     fn pair(hosts: u8, number: u64) -> [Self; 2] {
-        let (mut first, ours) = Self::new(0, hosts, number);
-        let (mut second, theirs) = Self::new(1, hosts, number);
+        let mut pair = [Self::new(0, hosts, number), Self::new(1, hosts, number)];
+        let [first, second] = &mut pair;
+        let (ours, theirs) = (first.gather(0, hosts), second.gather(1, hosts));
         first.meet(&second.agent, &theirs);
         second.meet(&first.agent, &ours);
-        [first, second]
+        pair
     }
 
     fn handle_datagram(&mut self, now: Duration, datagram: &mut Datagram) {

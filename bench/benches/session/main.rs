@@ -40,7 +40,7 @@ fn sessions<P: Peer + 'static>(hosts: u8) -> Contestant<'static> {
             number += 1;
             let mut session = Session::<P>::new(hosts, number, wire.take().unwrap_or_else(Wire::new));
             session.connect();
-            wire = Some(session.into_wire());
+            wire = Some(session.take_wire());
         }
     })
 }

@@ -112,7 +112,7 @@ impl Agent {
             Parameters { ufrag, pwd, lite: config.lite, options, pacing: Some(config.checks.ta) };
         let tiebreaker = TieBreaker(random.u64());
         // RFC 8445 §14.2: checks and gathering have one pace.
-        let mut gathering = floe_gather::Config { ta: config.checks.ta, ..gathering };
+        gathering.ta = config.checks.ta;
         if !config.trickle {
             // All candidates are signalled in one message, which waits for the last.
             gathering.patience = gathering.patience.min(gathering.deadline);

@@ -206,6 +206,17 @@ impl Events {
         self.waiting.push_back(event);
     }
 
+    /// Makes room for that many more at once: events are large, and to move them costs more than to make them.
+    pub(crate) fn expect(&mut self, more: usize) {
+        self.waiting.reserve(more);
+    }
+
+    /// Whether there is nothing to tell.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.lost == 0
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Event> {
         // The gap is before everything that is still here.
         if self.lost > 0 {
@@ -216,8 +227,9 @@ impl Events {
 
     /// Gives the memory back where nothing waits. An agent that is connected has nothing to say for hours, and events are
     /// large.
+    #[inline]
     pub(crate) fn release_memory(&mut self) {
-        if self.waiting.is_empty() {
+        if self.waiting.is_empty() && self.waiting.capacity() > 0 {
             self.waiting = VecDeque::new();
         }
     }

@@ -38,7 +38,7 @@ pub(crate) struct Generations {
     /// The number given last.
     pub(crate) last: u32,
     /// Data streams whose end of candidates was told in this generation (RFC 8838 §13).
-    pub(crate) ended: Vec<StreamId>,
+    pub(crate) ended: Ended,
     /// Earlier generations, the oldest first. Only the last one may be standing.
     pub(crate) earlier: Vec<Earlier>,
     /// When the earlier generations go.
@@ -55,7 +55,7 @@ pub(crate) struct Generations {
 pub(crate) struct Earlier {
     pub(crate) number: u32,
     pub(crate) checks: ChecklistSet,
-    pub(crate) ended: Vec<StreamId>,
+    pub(crate) ended: Ended,
     pub(crate) phase: Phase,
 }
 
@@ -97,6 +97,32 @@ pub(crate) enum Belongs {
     Unknown,
 }
 
+/// Data streams whose end of candidates was told. The one that most agents have takes no memory of its own.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ended {
+    first: Option<StreamId>,
+    others: Vec<StreamId>,
+}
+
+impl Ended {
+    pub(crate) fn has(&self, stream: StreamId) -> bool {
+        self.first == Some(stream) || self.others.contains(&stream)
+    }
+
+    pub(crate) fn add(&mut self, stream: StreamId) {
+        if self.first.is_none() {
+            self.first = Some(stream);
+        } else if !self.has(stream) {
+            self.others.push(stream);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, stream: StreamId) {
+        self.first.take_if(|ended| *ended == stream);
+        self.others.retain(|ended| *ended != stream);
+    }
+}
+
 impl Generations {
     /// The generation before a restart that is not answered yet.
     pub(crate) fn standing(&self) -> Option<&Earlier> {
@@ -122,7 +148,7 @@ impl Generations {
         let Some(standing) = self.standing_mut() else { return };
         standing.phase = Phase::Retired;
         standing.checks.retire(now);
-        standing.ended = Vec::new();
+        standing.ended = Ended::default();
     }
 
     /// The peer has left this user fragment behind.
@@ -168,15 +194,25 @@ impl Generations {
     /// The data stream is gone: one of this id that comes later has not ended, on neither side.
     pub(crate) fn forget_stream(&mut self, stream: StreamId) {
         self.held.retain(|held| !matches!(held.what, Early::End(Some(of)) if of == stream));
-        self.ended.retain(|ended| *ended != stream);
+        self.ended.remove(stream);
         for earlier in &mut self.earlier {
-            earlier.ended.retain(|ended| *ended != stream);
+            earlier.ended.remove(stream);
         }
     }
 
     /// What follows once the generation in force has all its pairs: the earlier ones go, a little later. Returns whether
     /// one has gone, which is at once where it has no pair left.
+    #[inline]
     pub(crate) fn settle(&mut self, now: Instant, completed: bool) -> bool {
+        // Most agents never restart.
+        if self.earlier.is_empty() {
+            self.over_at = None;
+            return false;
+        }
+        self.settle_earlier(now, completed)
+    }
+
+    fn settle_earlier(&mut self, now: Instant, completed: bool) -> bool {
         let count = self.earlier.len();
         self.earlier.retain(|earlier| earlier.phase == Phase::Standing || earlier.has_pair());
         if self.earlier.is_empty() || self.standing().is_some() {

@@ -24,12 +24,21 @@ impl Agent {
     #[inline]
     pub fn handle_datagram<'a>(&mut self, now: Instant, received: Received<'a>) -> Handled<'a> {
         let now = self.advance(now);
-        let place = received.place();
+        let base = match self.gatherer.only_base() {
+            // Most agents have one socket, and nearly all that arrives there is data.
+            Some((place, base)) if received.is_at(place) => base,
+            _ => {
+                let place = received.place();
+                if let Some(relay) = self.gatherer.relay_at(place, received.source) {
+                    return self.handle_from_relay(now, relay, received.payload);
+                }
+                let Some(base) = self.gatherer.base_at(place) else {
+                    return Handled::NotOurs(received.payload);
+                };
+                base
+            }
+        };
         let Received { source, payload, .. } = received;
-        if let Some(relay) = self.gatherer.relay_at(place, source) {
-            return self.handle_from_relay(now, relay, payload);
-        }
-        let Some(base) = self.gatherer.base_at(place) else { return Handled::NotOurs(payload) };
         if self.life != Life::Open {
             return Handled::Dropped(DropReason::Closed);
         }

@@ -5,7 +5,7 @@ use floe_pair::{BaseId, ComponentId, StreamId, TransportAddress};
 use floe_stun::{Instant, channel};
 
 use crate::{
-    agent::{Agent, Life},
+    agent::{Agent, Life, state},
     event::{Event, State},
     io::{Ecn, Transmit, TransmitKind},
 };
@@ -21,9 +21,7 @@ impl Agent {
     pub fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<Transmit> {
         self.catch_up();
         while self.life == Life::Open {
-            let Some(check) = self.all_checks_mut().find_map(|checks| checks.poll_transmit(buffer)) else {
-                break;
-            };
+            let Some(check) = self.poll_check(buffer) else { break };
             self.ledger.on_sent(check.kind, buffer.get(..check.len).unwrap_or_default());
             let kind = kind(check.kind);
             if let Some(from) = self.gatherer.place_of(check.from) {
@@ -45,8 +43,25 @@ impl Agent {
         Some(Transmit { from: sent.place, to: sent.to, len: sent.len, dscp, ecn, kind })
     }
 
+    /// The next check, answer or keepalive of any generation, the one in force first.
+    #[inline]
+    fn poll_check(&mut self, buffer: &mut [u8]) -> Option<floe_check::CheckTransmit> {
+        let check = self.checks.poll_transmit(buffer);
+        if check.is_some() || self.generations.earlier.is_empty() {
+            return check;
+        }
+        self.generations.earlier.iter_mut().rev().find_map(|earlier| earlier.checks.poll_transmit(buffer))
+    }
+
     /// The next thing that only the driver can do.
+    #[inline]
     pub fn poll_request(&mut self) -> Option<Request> {
+        // It is asked after every input, and hardly ever wants anything.
+        let quiet = self.life == Life::Open && !self.stale && !self.gatherer.has_requests();
+        if quiet { None } else { self.next_request() }
+    }
+
+    fn next_request(&mut self) -> Option<Request> {
         loop {
             let request = self.gatherer.poll_request();
             if request.is_none() && self.stale {
@@ -62,8 +77,21 @@ impl Agent {
 
     /// The next event. The state is told after all others, as the difference to what was told before: one change for
     /// everything that happened meanwhile.
+    #[inline]
     pub fn poll_event(&mut self) -> Option<Event> {
         self.catch_up();
+        // It is asked after every input, and mostly there is nothing to say.
+        let plain = self.life == Life::Open && self.generations.earlier.is_empty();
+        if plain && self.events.is_empty() && state(self.checks.state()) == self.told.state {
+            if self.told.state == State::Completed {
+                self.events.release_memory();
+            }
+            return None;
+        }
+        self.next_event()
+    }
+
+    fn next_event(&mut self) -> Option<Event> {
         if let Some(event) = self.events.pop() {
             return Some(event);
         }
@@ -106,14 +134,13 @@ impl Agent {
         let open = self.life == Life::Open;
         let checks = if open { self.checks.poll_timeout() } else { None };
         let earlier = if open { self.generations.poll_timeout() } else { None };
-        [checks, earlier, self.gatherer.poll_timeout(), self.slot_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
-            .map(|at| at.max(self.now))
+        let parts = first(first(checks, earlier), self.gatherer.poll_timeout());
+        first(parts, self.slot_deadline()).map(|at| at.max(self.now))
     }
 
-    /// Wraps a check of `len` bytes at the start of `buffer` for the allocation it leaves from.
+    /// Wraps a check of `len` bytes at the start of `buffer` for the allocation it leaves from. Apart, for the room it
+    /// takes on the stack.
+    #[inline(never)]
     fn wrap(
         &mut self,
         base: BaseId,
@@ -141,6 +168,15 @@ impl Agent {
         };
         let (dscp, ecn) = (self.dscp, Ecn::NotCapable);
         Some(Transmit { from: relay.place, to: relay.server, len, dscp, ecn, kind })
+    }
+}
+
+/// The earlier of two deadlines, where there are two.
+#[inline]
+fn first(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use floe_check::{PairReport, Renomination};
+use floe_check::{PairReport, Renomination, Route};
 use floe_pair::{BaseId, ComponentId, StreamId};
 use floe_stun::Instant;
 
@@ -60,6 +60,8 @@ impl Agent {
         self.ledger.on_gathering(now, &event);
         match event {
             floe_gather::Event::Candidate { stream, candidate, base } => {
+                // Candidates come together, and with their end.
+                self.events.expect(self.gatherer.unreported().saturating_add(3));
                 self.on_local(now, stream, candidate, base);
             }
             floe_gather::Event::BaseGone { base } => self.on_base_gone(now, base),
@@ -240,7 +242,8 @@ impl Agent {
             else {
                 return;
             };
-            let wanted = if self.life == Life::Open { self.wanted_path(stream, id) } else { None };
+            let route = if self.life == Life::Open { self.route(stream, id) } else { None };
+            let wanted = route.and_then(|route| self.wanted_path(route));
             let Some(component) = self.components.get_mut(index) else { return };
             let changed = match (&component.path, wanted) {
                 (None, None) => false,
@@ -267,9 +270,9 @@ impl Agent {
         }
     }
 
-    /// The way of the component's pair and until when, unless its data has to go through [`Agent::send`].
-    fn wanted_path(&self, stream: StreamId, component: ComponentId) -> Option<(Path, Instant)> {
-        let route = self.route(stream, component)?;
+    /// The way of the component's pair, which has this route, and until when, unless its data has to go through [`Agent::send`].
+    #[inline]
+    fn wanted_path(&self, route: Route) -> Option<(Path, Instant)> {
         let dscp = self.dscp;
         if let Some(from) = self.gatherer.place_of(route.base) {
             let path = Path { from, to: route.remote, framing: Framing::Direct, dscp, generation: 0 };

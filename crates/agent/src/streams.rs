@@ -47,10 +47,10 @@ impl Agent {
         self.components.push(Component { stream, id: component, path: None, paths: 0, early });
         if let Some(standing) = self.generations.standing_mut() {
             standing.checks.add_component(stream, component);
-            standing.ended.retain(|ended| *ended != stream);
+            standing.ended.remove(stream);
         }
         self.checks.add_component(stream, component);
-        self.generations.ended.retain(|ended| *ended != stream);
+        self.generations.ended.remove(stream);
         if self.gatherer.is_started() {
             self.gatherer.start(now, &[(stream, component)]);
         }

@@ -10,7 +10,7 @@ use crate::{
     agent::Agent,
     commands::{Added, ApiError, Ignored},
     event::Event,
-    generation::{Belongs, Early},
+    generation::{Belongs, Early, Ended},
 };
 
 impl Agent {
@@ -132,16 +132,16 @@ impl Agent {
         while let Some(stream) = next {
             if let Some(standing) = self.generations.standing_mut() {
                 standing.checks.local_gathering_complete(now, stream);
-                if !standing.ended.contains(&stream) {
-                    standing.ended.push(stream);
+                if !standing.ended.has(stream) {
+                    standing.ended.add(stream);
                     let generation = standing.number;
                     news = true;
                     self.emit(Event::EndOfCandidates { stream, generation });
                 }
             }
             self.checks.local_gathering_complete(now, stream);
-            if !self.generations.ended.contains(&stream) {
-                self.generations.ended.push(stream);
+            if !self.generations.ended.has(stream) {
+                self.generations.ended.add(stream);
                 self.emit(Event::EndOfCandidates { stream, generation: self.generations.number });
             }
             next = self.stream_after(Some(stream));
@@ -169,11 +169,11 @@ impl Agent {
 }
 
 /// RFC 8838 §13: no candidate is told after the end of candidates of its data stream, nor after nomination.
-fn may_tell(checks: &ChecklistSet, ended: &[StreamId], stream: StreamId, component: ComponentId) -> bool {
+fn may_tell(checks: &ChecklistSet, ended: &Ended, stream: StreamId, component: ComponentId) -> bool {
     // RFC 8445 §8.2: what two lite agents use before they have agreed is none.
     let is_nominated =
         checks.selected(stream, component).is_some() && !checks.is_provisional(stream, component);
-    !ended.contains(&stream) && !is_nominated
+    !ended.has(stream) && !is_nominated
 }
 
 fn add_base(checks: &mut ChecklistSet, base: BaseId, kind: CandidateType) {

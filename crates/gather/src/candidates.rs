@@ -62,19 +62,25 @@ impl CandidateTable {
         Self { entries: Vec::new(), unreported: 0, limit, foundations, preferences: None }
     }
 
+    /// Makes room for that many more.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        self.entries.reserve_exact(more);
+        self.foundations.reserve(more);
+    }
+
     /// Ranks further addresses of this host; those known when gathering begins are ranked together.
-    pub(crate) fn rank(&mut self, addresses: &[TransportAddress]) {
+    pub(crate) fn rank(&mut self, addresses: impl ExactSizeIterator<Item = TransportAddress>) {
         if let Some(preferences) = &mut self.preferences {
             for address in addresses {
                 // Without a rank its candidates are counted as beyond the limit.
-                preferences.insert(*address);
+                preferences.insert(address);
             }
-        } else {
-            let local = |address: &TransportAddress| LocalAddress { address: *address, reliable: true };
-            self.preferences = Some(if let [only] = addresses {
-                LocalPreferences::new(&[local(only)])
+        } else if addresses.len() > 0 {
+            let mut locals = addresses.map(|address| LocalAddress { address, reliable: true });
+            self.preferences = Some(if locals.len() == 1 {
+                LocalPreferences::new(locals.next().as_slice())
             } else {
-                LocalPreferences::new(&addresses.iter().map(local).collect::<Vec<_>>())
+                LocalPreferences::new(&locals.collect::<Vec<_>>())
             });
         }
     }
@@ -128,6 +134,12 @@ impl CandidateTable {
         self.entries.push(Entry { stream: found.stream, candidate, base: found.base, reported: false });
         self.unreported = self.unreported.saturating_add(1);
         Added::New
+    }
+
+    /// How many of them the owner does not know.
+    #[inline]
+    pub(crate) fn unreported(&self) -> usize {
+        self.unreported
     }
 
     /// Whether the owner knows all of them.

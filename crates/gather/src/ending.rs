@@ -12,8 +12,7 @@ use crate::{
     gatherer::{Gatherer, Stage},
     host::Ask,
     map::SortedMap,
-    reflexive::ReflexiveJob,
-    relay::{Relay, RelayJob},
+    relay::Relay,
     server::Addresses,
 };
 
@@ -129,8 +128,8 @@ impl Gatherer {
             && self.interfaces_known
             && self.asked.is_empty()
             && !resolving
-            && self.reflexive.values().all(ReflexiveJob::is_done)
-            && self.relay_jobs.values().all(RelayJob::is_done);
+            && self.reflexive.values().all(|job| job.is_done())
+            && self.relay_jobs.values().all(|job| job.is_done());
         if done {
             self.complete();
         }

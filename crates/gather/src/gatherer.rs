@@ -10,6 +10,7 @@ use crate::{
     candidates::CandidateTable,
     config::{Config, ConfigError, MAX_TA, MIN_TA},
     event::Event,
+    few::Few,
     host::{Ask, Host, HostKey, JobKey, Local},
     interface::SkipReason,
     map::SortedMap,
@@ -72,17 +73,17 @@ pub struct Gatherer {
     pub(crate) refreshing: bool,
     pub(crate) components: SortedMap<(StreamId, ComponentId), ()>,
     pub(crate) interfaces_known: bool,
-    pub(crate) locals: Vec<Local>,
+    pub(crate) locals: Few<Local>,
     pub(crate) skipped: Vec<(Box<str>, IpAddr, SkipReason)>,
-    pub(crate) used: Vec<(Box<str>, IpAddr)>,
+    pub(crate) used: Few<(Box<str>, IpAddr)>,
     pub(crate) servers: Vec<ServerState>,
     pub(crate) asked: SortedMap<RequestId, Ask>,
     pub(crate) hosts: SortedMap<HostKey, Host>,
-    pub(crate) reflexive: SortedMap<JobKey, ReflexiveJob>,
+    pub(crate) reflexive: SortedMap<JobKey, Box<ReflexiveJob>>,
     /// The Binding transactions in progress, so that an answer finds its job without a search.
     pub(crate) transactions: SortedMap<TransactionId, JobKey>,
-    pub(crate) relay_jobs: SortedMap<JobKey, RelayJob>,
-    pub(crate) relays: SortedMap<BaseId, RelayEntry>,
+    pub(crate) relay_jobs: SortedMap<JobKey, Box<RelayJob>>,
+    pub(crate) relays: SortedMap<BaseId, Box<RelayEntry>>,
     /// Who lives on which socket: a host candidate or an allocation.
     pub(crate) places: SortedMap<Place, BaseId>,
     /// The bases of host candidates.
@@ -125,9 +126,9 @@ impl Gatherer {
             refreshing: true,
             components: SortedMap::new(),
             interfaces_known: false,
-            locals: Vec::new(),
+            locals: Few::new(),
             skipped: Vec::new(),
-            used: Vec::new(),
+            used: Few::new(),
             servers,
             asked: SortedMap::new(),
             hosts: SortedMap::new(),
@@ -249,11 +250,11 @@ impl Gatherer {
     }
 
     fn job_wants_slot(&self) -> bool {
-        self.reflexive.values().any(ReflexiveJob::wants_slot)
+        self.reflexive.values().any(|job| job.wants_slot())
     }
 
     fn client_wants_slot(&self) -> bool {
-        self.relays.values().any(RelayEntry::wants_slot)
+        self.relays.values().any(|entry| entry.wants_slot())
     }
 
     /// Uses a slot; servers take turns. Returns whether there was something to begin.
@@ -314,11 +315,24 @@ impl Gatherer {
         transmit
     }
 
+    /// Whether [`Self::poll_request`] has one.
+    #[inline]
+    pub fn has_requests(&mut self) -> bool {
+        self.settle();
+        self.out.has_requests()
+    }
+
     /// The next request to the driver.
     #[inline]
     pub fn poll_request(&mut self) -> Option<Request> {
         self.settle();
         self.out.take_request()
+    }
+
+    /// How many candidates were found that no event has told yet.
+    #[inline]
+    pub fn unreported(&self) -> usize {
+        self.table.unreported()
     }
 
     /// The next event.
@@ -345,7 +359,17 @@ impl Gatherer {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let jobs = if self.jobs.changed { self.next_job() } else { self.jobs.timer };
         let relays = if self.clients.changed { self.next_client() } else { self.clients.timer };
-        [jobs, relays].into_iter().flatten().min()
+        match (jobs, relays) {
+            (Some(job), Some(relay)) => Some(job.min(relay)),
+            (jobs, relays) => jobs.or(relays),
+        }
+    }
+
+    /// The one place somebody lives at, and the base of that host candidate, where there are no others and no allocations.
+    #[inline]
+    pub fn only_base(&self) -> Option<(&Place, BaseId)> {
+        let (place, base) = self.places.only()?;
+        self.relays.is_empty().then_some((place, *base))
     }
 
     /// The base of the host candidate that lives at this place.
@@ -460,7 +484,7 @@ impl Gatherer {
             _ => None,
         };
         let bindings = self.reflexive.values().filter_map(|job| job.poll_timeout(self.floor));
-        let allocations = self.relay_jobs.values().filter_map(RelayJob::poll_timeout);
+        let allocations = self.relay_jobs.values().filter_map(|job| job.poll_timeout());
         bindings.chain(allocations).chain(deadline).min()
     }
 

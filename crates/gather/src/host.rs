@@ -12,8 +12,9 @@ use crate::{
     config::Policy,
     error::ServerError,
     event::{Event, Limit},
+    few::Few,
     gatherer::{Gatherer, Stage},
-    interface::{Interface, SkipReason, judge},
+    interface::{Interface, SkipReason, verdicts},
     reflexive::ReflexiveJob,
     relay::RelayJob,
     request::{Answer, Request, RequestFailure, RequestId},
@@ -95,36 +96,43 @@ impl Gatherer {
         if self.stage == Stage::Closed {
             return;
         }
-        let verdicts = judge(interfaces, self.config.rules());
-        let taken = verdicts.iter().filter(|verdict| verdict.is_none()).count();
-        let (mut accepted, mut skipped) = (Vec::with_capacity(taken), Vec::new());
-        self.used = Vec::with_capacity(taken);
-        for (interface, verdict) in interfaces.iter().zip(verdicts) {
-            match verdict {
-                None => {
-                    accepted.push(TransportAddress::new(interface.ip, 0).with_scope(interface.index));
-                    self.used.push((interface.name.clone(), interface.ip));
-                }
-                Some(reason) => skipped.push((interface.name.clone(), interface.ip, reason)),
-            }
+        let verdicts = verdicts(interfaces, self.config.rules());
+        let taken =
+            || verdicts.clone().filter(|(_, verdict)| verdict.is_none()).map(|(interface, _)| interface);
+        let count = taken().count();
+        self.used = Few::new();
+        self.used.reserve(count);
+        for interface in taken() {
+            self.used.push((interface.name.clone(), interface.ip));
         }
-        self.report_skipped(skipped);
-        let gone: Vec<Local> =
-            self.locals.iter().filter(|local| !accepted.contains(&local.address)).copied().collect();
+        let skip = |(interface, verdict): (&Interface, Option<SkipReason>)| {
+            verdict.map(|reason| (interface.name.clone(), interface.ip, reason))
+        };
+        self.report_skipped(verdicts.clone().filter_map(skip).collect());
+        let accepted =
+            || taken().map(|interface| TransportAddress::new(interface.ip, 0).with_scope(interface.index));
+        let gone: Vec<Local> = self
+            .locals
+            .iter()
+            .filter(|local| accepted().all(|address| address != local.address))
+            .copied()
+            .collect();
         for local in gone {
             self.locals.retain(|known| known.id != local.id);
             self.table.unrank(local.address);
             self.drop_jobs(|key| key.local == local.id);
         }
-        accepted.retain(|address| self.locals.iter().all(|local| local.address != *address));
-        if !accepted.is_empty() {
-            self.table.rank(&accepted);
-            self.locals.reserve_exact(accepted.len());
+        let known = self.locals.len();
+        self.locals.reserve(count.saturating_sub(known));
+        for address in accepted() {
+            let earlier = self.locals.get(..known).unwrap_or_default();
+            if earlier.iter().all(|local| local.address != address) {
+                let id = LocalId(self.number());
+                self.locals.push(Local { id, address });
+            }
         }
-        for address in accepted {
-            let id = LocalId(self.number());
-            self.locals.push(Local { id, address });
-        }
+        let new = self.locals.get(known..).unwrap_or_default();
+        self.table.rank(new.iter().map(|local| local.address));
         self.interfaces_known = true;
         self.jobs.touch();
         self.fill();
@@ -216,6 +224,7 @@ impl Gatherer {
 
     /// RFC 8445 §5.1.1.1: a socket on each address for each component.
     fn ask_hosts(&mut self) {
+        self.expect_hosts();
         for place in 0..self.locals.len() {
             let Some(&Local { id: local, address }) = self.locals.get(place) else { return };
             for place in 0..self.components.len() {
@@ -232,6 +241,20 @@ impl Gatherer {
                 let id = self.ask(Ask::Host(key));
                 self.out.request(Request::BindUdp { id, local: address, shareable: true });
             }
+        }
+    }
+
+    /// Makes room for the host candidates that are still to come, once and for all of them.
+    fn expect_hosts(&mut self) {
+        let all = self.locals.len().saturating_mul(self.components.len()).min(self.config.limits.hosts);
+        let more = all.saturating_sub(self.hosts.len());
+        if more > 0 {
+            self.hosts.reserve(more);
+            self.asked.reserve(more);
+            self.out.expect_requests(more);
+            self.places.reserve(more);
+            self.bases.reserve(more);
+            self.table.reserve(more);
         }
     }
 
@@ -324,8 +347,8 @@ impl Gatherer {
                     return;
                 }
                 state.reached = true;
-                self.reflexive
-                    .insert(key, ReflexiveJob::new(base, place, address, Targets::new(self.now, reachable)));
+                let job = ReflexiveJob::new(base, place, address, Targets::new(self.now, reachable));
+                self.reflexive.insert(key, Box::new(job));
             }
         }
     }
@@ -352,7 +375,7 @@ impl Gatherer {
                     }
                     state.reached = true;
                     let targets = Targets::new(self.now, reachable.clone());
-                    self.relay_jobs.insert(key, RelayJob::new(local.address, targets));
+                    self.relay_jobs.insert(key, Box::new(RelayJob::new(local.address, targets)));
                 }
             }
         }

@@ -137,19 +137,22 @@ impl fmt::Display for SkipReason {
 
 /// Judges every address: `None` at its place takes it, a reason skips it. Result and input are equally long.
 pub fn judge(interfaces: &[Interface], rules: InterfaceRules) -> Vec<Option<SkipReason>> {
-    let mut verdicts: Vec<_> = interfaces
-        .iter()
-        .enumerate()
-        .map(
-            |(at, interface)| {
-                if at < MAX_INTERFACES { judge_alone(interface, rules) } else { Some(SkipReason::Limit) }
-            },
-        )
-        .collect();
-    skip_duplicates(interfaces, &mut verdicts);
-    keep_one_per_prefix(interfaces, &mut verdicts);
-    hide_link_local(interfaces, &mut verdicts);
-    verdicts
+    verdicts(interfaces, rules).map(|(_, verdict)| verdict).collect()
+}
+
+/// Each address with its verdict.
+pub(crate) fn verdicts(
+    interfaces: &[Interface],
+    rules: InterfaceRules,
+) -> impl Iterator<Item = (&Interface, Option<SkipReason>)> + Clone {
+    let mut first = [None; MAX_INTERFACES];
+    for (verdict, interface) in first.iter_mut().zip(interfaces) {
+        *verdict = judge_alone(interface, rules);
+    }
+    skip_duplicates(interfaces, &mut first);
+    keep_one_per_prefix(interfaces, &mut first);
+    hide_link_local(interfaces, &mut first);
+    interfaces.iter().zip(first.into_iter().chain(core::iter::repeat(Some(SkipReason::Limit))))
 }
 
 /// The rules that need no other address.

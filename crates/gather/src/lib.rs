@@ -42,6 +42,7 @@ mod config;
 mod ending;
 mod error;
 mod event;
+mod few;
 mod gatherer;
 mod host;
 mod interface;

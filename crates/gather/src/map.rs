@@ -1,13 +1,12 @@
 //! A small map.
 
-use alloc::vec::Vec;
+use crate::few::Few;
 
-/// Entries in order of their keys, in one piece of memory that grows from one entry on and is given back with the last:
-/// most agents have one host, no server and no relay, and the nodes of a tree are made for eleven entries. Every table
-/// kept in it is bounded by some hundreds.
+/// Entries in order of their keys, in one piece of memory: most agents have one host, no server and no relay, and the nodes
+/// of a tree are made for eleven entries. Every table kept in it is bounded by some hundreds. What is large is kept in boxes.
 #[derive(Debug)]
 pub(crate) struct SortedMap<K, V> {
-    list: Vec<(K, V)>,
+    list: Few<(K, V)>,
 }
 
 impl<K, V> Default for SortedMap<K, V> {
@@ -18,7 +17,7 @@ impl<K, V> Default for SortedMap<K, V> {
 
 impl<K, V> SortedMap<K, V> {
     pub(crate) const fn new() -> Self {
-        Self { list: Vec::new() }
+        Self { list: Few::new() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -54,14 +53,7 @@ impl<K, V> SortedMap<K, V> {
     }
 
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
-        self.list.retain_mut(|(key, value)| keep(key, value));
-        self.release();
-    }
-
-    fn release(&mut self) {
-        if self.list.is_empty() {
-            self.list = Vec::new();
-        }
+        self.list.retain(|(key, value)| keep(key, value));
     }
 }
 
@@ -76,6 +68,12 @@ impl<K: Ord, V> SortedMap<K, V> {
         self.list.get(self.place(key).ok()?).map(|(_, value)| value)
     }
 
+    /// The only entry there is.
+    #[inline]
+    pub(crate) fn only(&self) -> Option<(&K, &V)> {
+        if let [(key, value)] = &*self.list { Some((key, value)) } else { None }
+    }
+
     pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         let place = self.place(key).ok()?;
         self.list.get_mut(place).map(|(_, value)| value)
@@ -87,28 +85,30 @@ impl<K: Ord, V> SortedMap<K, V> {
     }
 
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
-        match self.place(&key) {
+        // Keys are mostly numbers that count up.
+        let is_last = self.list.last().is_none_or(|(last, _)| *last < key);
+        match if is_last { Err(self.list.len()) } else { self.place(&key) } {
             Ok(place) => self.list.get_mut(place).map(|(_, known)| core::mem::replace(known, value)),
             Err(place) => {
-                if self.list.len() == self.list.capacity() {
-                    self.list.reserve_exact(self.list.len().max(1));
-                }
                 self.list.insert(place, (key, value));
                 None
             }
         }
     }
 
+    /// Makes room for that many more at once.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        self.list.reserve(more);
+    }
+
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
-        let (_, value) = self.list.remove(self.place(key).ok()?);
-        self.release();
-        Some(value)
+        self.list.remove(self.place(key).ok()?).map(|(_, value)| value)
     }
 }
 
 impl<K, V> IntoIterator for SortedMap<K, V> {
     type Item = (K, V);
-    type IntoIter = alloc::vec::IntoIter<(K, V)>;
+    type IntoIter = <Few<(K, V)> as IntoIterator>::IntoIter;
 
     fn into_iter(self) -> Self::IntoIter {
         self.list.into_iter()
@@ -138,14 +138,5 @@ mod tests {
                 prop_assert_eq!((map.len(), map.is_empty()), (model.len(), model.is_empty()));
             }
         }
-    }
-
-    #[test]
-    fn one_entry_has_the_memory_of_one_and_none_has_none() {
-        let mut map = SortedMap::new();
-        map.insert(1, 1);
-        assert_eq!(map.list.capacity(), 1);
-        map.remove(&1);
-        assert_eq!(map.list.capacity(), 0);
     }
 }

@@ -38,6 +38,11 @@ impl Outbox {
         self.requests.push_back(request);
     }
 
+    /// Makes room for that many more.
+    pub(crate) fn expect_requests(&mut self, more: usize) {
+        self.requests.reserve_exact(more);
+    }
+
     /// Takes a request back that the driver has not seen.
     pub(crate) fn withdraw(&mut self, id: RequestId) {
         self.requests.retain(|request| request.id() != Some(id));

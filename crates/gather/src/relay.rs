@@ -1,6 +1,6 @@
 //! Relayed candidates: one TURN client for each allocation (RFC 8445 §5.1.1.2, RFC 8656).
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 use core::time::Duration;
 
 use floe_pair::{BaseId, CandidateType, ComponentId, Place, StreamId, TransportAddress};
@@ -189,7 +189,8 @@ impl Gatherer {
         client.allocate(self.now);
         let base = BaseId(self.number());
         let relay = Relay { client, place, server, base, stream: key.stream, component: key.component };
-        self.relays.insert(base, RelayEntry { relay, key, place, phase: Phase::Allocating, ports });
+        let entry = RelayEntry { relay, key, place, phase: Phase::Allocating, ports };
+        self.relays.insert(base, Box::new(entry));
         self.places.insert(place, base);
         self.clients.touch();
     }

@@ -27,7 +27,7 @@ impl Gatherer {
             return;
         }
         let kept: Vec<(BaseId, TransportAddress)> =
-            self.reflexive.values().filter_map(crate::reflexive::ReflexiveJob::kept).collect();
+            self.reflexive.values().filter_map(|job| job.kept()).collect();
         self.reflexive.retain(|_, job| !job.is_ended());
         let asked: Vec<BaseId> = self.bases.keys().copied().collect();
         for base in asked {

@@ -1,6 +1,7 @@
 //! Username fragment and password (RFC 8839 §5.4).
 
 use alloc::boxed::Box;
+use core::cmp::Ordering;
 use core::fmt;
 use core::str::FromStr;
 
@@ -31,9 +32,32 @@ fn checked(bytes: &[u8], shortest: usize) -> Result<&str, CredentialError> {
     str::from_utf8(bytes).map_err(|error| CredentialError::NotIceChar { index: error.valid_up_to() })
 }
 
+/// Fragments up to this length have no memory of their own: those that agents draw are 4 to 16 characters long.
+const SHORT: usize = 22;
+
 /// ICE username fragment, 4 to 256 ice-chars.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ufrag(Box<str>);
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Ufrag(Chars);
+
+/// Ice-chars: in place, followed by zeros, whenever there is room for them.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Chars {
+    Short { bytes: [u8; SHORT], length: u8 },
+    Long(Box<[u8]>),
+}
+
+impl From<&[u8]> for Chars {
+    fn from(text: &[u8]) -> Self {
+        let mut bytes = [0; SHORT];
+        match (bytes.get_mut(..text.len()), u8::try_from(text.len())) {
+            (Some(start), Ok(length)) => {
+                start.copy_from_slice(text);
+                Self::Short { bytes, length }
+            }
+            _ => Self::Long(text.into()),
+        }
+    }
+}
 
 impl Ufrag {
     /// The shortest fragment: 24 bits at 6 bits a character.
@@ -48,7 +72,7 @@ impl Ufrag {
     /// # Errors
     /// Fewer than 4 or more than 256 bytes, or one that is no ice-char.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CredentialError> {
-        checked(bytes, Self::MIN_LENGTH).map(|text| Self(text.into()))
+        checked(bytes, Self::MIN_LENGTH).map(|text| Self(text.as_bytes().into()))
     }
 
     /// A new fragment of 8 ice-chars, 48 bits. `fill` writes ice-chars, 6 random bits each, from a cryptographic
@@ -56,25 +80,46 @@ impl Ufrag {
     pub fn random(mut fill: impl FnMut(&mut [u8])) -> Self {
         let mut bytes = [0; 8];
         fill(&mut bytes);
-        let bytes = bytes.map(to_ice_char);
-        // Ice-chars are ASCII: the conversion cannot fail.
-        Self(str::from_utf8(&bytes).unwrap_or_default().into())
+        Self(bytes.map(to_ice_char).as_slice().into())
     }
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        // Ice-chars are ASCII: the conversion cannot fail.
+        str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 
     /// The text as it stands in a USERNAME attribute.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
+        match &self.0 {
+            Chars::Short { bytes, length } => bytes.get(..usize::from(*length)).unwrap_or_default(),
+            Chars::Long(bytes) => bytes,
+        }
     }
 
     /// Whether an agent may use this fragment as its own.
     pub fn is_sendable(&self) -> bool {
         // RFC 8839 §5.4: never more than 32 characters when sending, though 256 are accepted.
-        self.0.len() <= Self::MAX_SENT_LENGTH
+        self.as_bytes().len() <= Self::MAX_SENT_LENGTH
+    }
+}
+
+impl Ord for Ufrag {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl PartialOrd for Ufrag {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Debug for Ufrag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Ufrag").field(&self.as_str()).finish()
     }
 }
 
@@ -88,7 +133,7 @@ impl FromStr for Ufrag {
 
 impl fmt::Display for Ufrag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(self.as_str())
     }
 }
 

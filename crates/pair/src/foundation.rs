@@ -1,7 +1,7 @@
 //! Foundations: which candidates are likely to fare alike (RFC 8445 §5.1.1.3).
 
 use alloc::vec::Vec;
-use core::fmt::{self, Write};
+use core::fmt;
 use core::net::IpAddr;
 use core::str::FromStr;
 
@@ -49,27 +49,23 @@ impl Foundation {
         str::from_utf8(text).unwrap_or_default()
     }
 
-    /// `prefix` and a number as text: at most 11 bytes.
-    fn numbered(prefix: &str, number: u32) -> Self {
-        let mut text = Text { bytes: [0; MAX_LENGTH], length: 0 };
-        // Text this short always fits.
-        let _ = write!(text, "{prefix}{number}");
-        Self { bytes: text.bytes }
-    }
-}
-
-/// Writes into the fixed room of a foundation.
-struct Text {
-    bytes: [u8; MAX_LENGTH],
-    length: usize,
-}
-
-impl Write for Text {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = self.length.checked_add(text.len()).ok_or(fmt::Error)?;
-        self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
-        self.length = end;
-        Ok(())
+    /// `prefix` and a number as text: at most 11 bytes. The machinery of formatting would cost more than all else that
+    /// makes a candidate.
+    fn numbered(prefix: &[u8], number: u32) -> Self {
+        let (mut digits, mut first, mut left) = ([b'0'; 10], 10, number);
+        for (index, digit) in digits.iter_mut().enumerate().rev() {
+            *digit |= u8::try_from(left % 10).unwrap_or(0);
+            (first, left) = (index, left / 10);
+            if left == 0 {
+                break;
+            }
+        }
+        let text = prefix.iter().chain(digits.get(first..).unwrap_or_default());
+        let mut bytes = [0; MAX_LENGTH];
+        for (place, byte) in bytes.iter_mut().zip(text) {
+            *place = *byte;
+        }
+        Self { bytes }
     }
 }
 
@@ -143,6 +139,12 @@ impl Foundations {
         Self { known: Vec::new(), given: 0 }
     }
 
+    /// Makes room for that many more.
+    pub fn reserve(&mut self, more: usize) {
+        let most = Self::MAX_KNOWN.saturating_sub(self.known.len());
+        self.known.reserve_exact(more.min(most));
+    }
+
     /// Foundation of a local candidate. `base_ip` is the address of its base; `server` is the address by which the
     /// agent reached the STUN or TURN server, `None` for host candidates; `protocol` is what it was obtained with.
     pub fn foundation_of(
@@ -166,14 +168,14 @@ impl Foundations {
                 self.known.len().saturating_sub(1)
             }
         };
-        Foundation::numbered("", u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1))
+        Foundation::numbered(b"", u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1))
     }
 
     /// A foundation unlike all others, those a peer has signalled or will signal included.
     pub fn unique(&mut self) -> Foundation {
         // RFC 8445 §7.3.1.3: for a peer-reflexive remote candidate, until the peer signals the real one.
         self.given = self.given.wrapping_add(1);
-        let mut foundation = Foundation::numbered("p", self.given);
+        let mut foundation = Foundation::numbered(b"p", self.given);
         if let Some(last) = foundation.bytes.last_mut() {
             *last = OWN;
         }

@@ -20,7 +20,7 @@ fn checks(number: u32) -> ChecklistSet {
 }
 
 fn earlier(number: u32, phase: Phase) -> Earlier {
-    Earlier { number, checks: checks(number), ended: Vec::new(), phase }
+    Earlier { number, checks: checks(number), ended: Ended::default(), phase }
 }
 
 fn generations() -> Generations {

@@ -93,10 +93,10 @@ impl Ledger {
     pub(crate) fn on_checks(&mut self, now: Instant, event: &floe_check::Event, checks: &ChecklistSet) {
         match *event {
             floe_check::Event::PairValid { .. } => self.ever_valid = true,
-            floe_check::Event::Selected { stream, .. } => self.fold(checks, |of| of == stream),
-            floe_check::Event::State(floe_check::State::Failed) => self.fold(checks, |_| true),
+            floe_check::Event::Selected { stream, .. } => self.fold(checks, Some(stream)),
+            floe_check::Event::State(floe_check::State::Failed) => self.fold(checks, None),
             floe_check::Event::ConsentLost { stream, component } => {
-                self.fold(checks, |of| of == stream);
+                self.fold(checks, Some(stream));
                 self.lost(now, checks, stream, component);
             }
             floe_check::Event::LimitReached { limit, .. } => {
@@ -200,22 +200,36 @@ impl Ledger {
         }
     }
 
-    /// Keeps what the pairs of these streams are now: soon they may be freed.
-    fn fold(&mut self, checks: &ChecklistSet, of: impl Fn(StreamId) -> bool) {
+    /// Keeps what the pairs of one data stream, or of all, are now: soon they may be freed.
+    fn fold(&mut self, checks: &ChecklistSet, only: Option<StreamId>) {
         if self.full {
-            for pair in checks.pairs().filter(|pair| of(pair.stream)) {
+            for pair in checks.pairs().filter(|pair| only.is_none_or(|stream| pair.stream == stream)) {
                 let record = self.record(&pair);
                 record::update(&mut self.pairs, record, MOST_PAIRS);
             }
         }
-        for (stream, pairs) in summaries(checks, of) {
-            update(&mut self.folded, stream, |known| {
-                // Once most are freed, what is left says less than what was known.
-                if pairs.total() >= known.total() {
-                    *known = pairs;
-                }
-            });
+        let Some(stream) = only else {
+            for (stream, pairs) in summaries(checks) {
+                self.keep(stream, pairs);
+            }
+            return;
+        };
+        let mut pairs = PairSummary::default();
+        for (_, state, failure) in checks.pair_states().filter(|(of, ..)| *of == stream) {
+            pairs.add(state, failure);
         }
+        if pairs.total() > 0 {
+            self.keep(stream, pairs);
+        }
+    }
+
+    fn keep(&mut self, stream: StreamId, pairs: PairSummary) {
+        update(&mut self.folded, stream, |known| {
+            // Once most are freed, what is left says less than what was known.
+            if pairs.total() >= known.total() {
+                *known = pairs;
+            }
+        });
     }
 
     /// Pairs as they are, and where they are no more, as they were.
@@ -228,7 +242,7 @@ impl Ledger {
                 }
             }
         }
-        let mut now = summaries(checks, |_| true);
+        let mut now = summaries(checks);
         for (stream, folded) in &self.folded {
             update(&mut now, *stream, |live| {
                 if live.total() < folded.total() {
@@ -254,10 +268,10 @@ impl Ledger {
     }
 }
 
-/// The pairs of each of these data streams, counted.
-fn summaries(checks: &ChecklistSet, of: impl Fn(StreamId) -> bool) -> Vec<(StreamId, PairSummary)> {
+/// The pairs of each data stream, counted.
+fn summaries(checks: &ChecklistSet) -> Vec<(StreamId, PairSummary)> {
     let mut found = Vec::new();
-    for (stream, state, failure) in checks.pair_states().filter(|(stream, ..)| of(*stream)) {
+    for (stream, state, failure) in checks.pair_states() {
         update(&mut found, stream, |summary| summary.add(state, failure));
     }
     found

@@ -1,6 +1,6 @@
 use alloc::vec::Vec;
 use std::format;
-use std::string::ToString;
+use std::string::{String, ToString};
 
 use crate::{CredentialError, IceOptions, IceOptionsError, Pwd, Ufrag};
 
@@ -122,4 +122,22 @@ fn s03_ice_options_have_a_bound() {
     assert_eq!(tags(65).parse::<IceOptions>(), Err(IceOptionsError::TooLong));
     let full: IceOptions = "a".repeat(IceOptions::MAX_LENGTH).parse().expect("as long as it may be");
     assert_eq!(full.clone().with_trickle(), full);
+}
+
+#[test]
+fn fragments_of_every_length_are_kept_and_sort_as_texts_do() {
+    let texts: Vec<String> = (4..=256).map(|length| "+ab9".chars().cycle().take(length).collect()).collect();
+    for text in &texts {
+        let ufrag: Ufrag = text.parse().expect("ice-chars");
+        assert_eq!(
+            (ufrag.as_str(), ufrag.as_bytes(), ufrag.to_string()),
+            (&**text, text.as_bytes(), text.clone())
+        );
+        assert_eq!(format!("{ufrag:?}"), format!("Ufrag({text:?})"));
+        for other in ["+ab9", "+ab9+ab9+ab9+ab9+ab9+a", "+ab9+ab9+ab9+ab9+ab9+ab", "zzzz", "/zzz"] {
+            let known: Ufrag = other.parse().expect("ice-chars");
+            assert_eq!(ufrag.cmp(&known), text.as_str().cmp(other), "{text} and {other}");
+            assert_eq!(ufrag == known, text == other);
+        }
+    }
 }

@@ -1,0 +1,172 @@
+//! A list that mostly has one entry.
+
+use alloc::vec::{self, Vec};
+use core::{
+    iter::Chain,
+    ops::{Deref, DerefMut},
+    option,
+};
+
+/// Entries in one piece of memory, which is given back with the last. A single one stands in the list itself: most agents
+/// have one host, and to ask for memory for each thing that is known of it took a tenth of the time of a session.
+#[derive(Clone, Debug)]
+pub(crate) enum Few<T> {
+    One(Option<T>),
+    Many(Vec<T>),
+}
+
+impl<T> Few<T> {
+    pub(crate) const fn new() -> Self {
+        Self::One(None)
+    }
+
+    /// Makes room for that many more at once.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        match self {
+            Self::One(one) => {
+                let all = more.saturating_add(one.as_slice().len());
+                if all > 1 {
+                    let mut list = Vec::with_capacity(all);
+                    list.extend(one.take());
+                    *self = Self::Many(list);
+                }
+            }
+            Self::Many(list) => list.reserve_exact(more),
+        }
+    }
+
+    /// Puts an entry at this place; those from there on move up.
+    pub(crate) fn insert(&mut self, place: usize, entry: T) {
+        match self {
+            Self::One(one @ None) => *one = Some(entry),
+            Self::One(Some(_)) => {
+                self.reserve(1);
+                self.insert(place, entry);
+            }
+            Self::Many(list) => {
+                if list.len() == list.capacity() {
+                    // Vectors begin with room for four, of entries of which there are mostly two.
+                    list.reserve_exact(list.len());
+                }
+                list.insert(place.min(list.len()), entry);
+            }
+        }
+    }
+
+    pub(crate) fn push(&mut self, entry: T) {
+        match self {
+            Self::Many(list) if list.len() < list.capacity() => list.push(entry),
+            _ => self.insert(self.len(), entry),
+        }
+    }
+
+    pub(crate) fn remove(&mut self, place: usize) -> Option<T> {
+        match self {
+            Self::One(one) => one.take_if(|_| place == 0),
+            Self::Many(list) => {
+                let entry = (place < list.len()).then(|| list.remove(place));
+                self.release();
+                entry
+            }
+        }
+    }
+
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&mut T) -> bool) {
+        match self {
+            Self::One(one) => {
+                one.take_if(|entry| !keep(entry));
+            }
+            Self::Many(list) => {
+                list.retain_mut(keep);
+                self.release();
+            }
+        }
+    }
+
+    fn release(&mut self) {
+        if self.is_empty() {
+            *self = Self::new();
+        }
+    }
+}
+
+impl<T> Deref for Few<T> {
+    type Target = [T];
+
+    #[inline]
+    fn deref(&self) -> &[T] {
+        match self {
+            Self::One(one) => one.as_slice(),
+            Self::Many(list) => list,
+        }
+    }
+}
+
+impl<T> DerefMut for Few<T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [T] {
+        match self {
+            Self::One(one) => one.as_mut_slice(),
+            Self::Many(list) => list,
+        }
+    }
+}
+
+impl<T> IntoIterator for Few<T> {
+    type Item = T;
+    type IntoIter = Chain<option::IntoIter<T>, vec::IntoIter<T>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        let (one, many) = match self {
+            Self::One(one) => (one, Vec::new()),
+            Self::Many(list) => (None, list),
+        };
+        one.into_iter().chain(many)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn it_is_a_list(steps in prop::collection::vec((0..4_u8, 0..5_usize, any::<u8>()), 0..200)) {
+            let (mut few, mut model) = (Few::new(), Vec::new());
+            for (step, place, value) in steps {
+                match step {
+                    0 => {
+                        let place = place.min(model.len());
+                        few.insert(place, value);
+                        model.insert(place, value);
+                    }
+                    1 => {
+                        let removed = (place < model.len()).then(|| model.remove(place));
+                        prop_assert_eq!(few.remove(place), removed);
+                    }
+                    2 => {
+                        few.retain(|entry| *entry >= value);
+                        model.retain(|entry| *entry >= value);
+                    }
+                    _ => few.reserve(place),
+                }
+                prop_assert_eq!(&*few, &*model);
+            }
+            prop_assert!(few.into_iter().eq(model));
+        }
+    }
+
+    #[test]
+    fn one_entry_needs_no_memory_and_none_keeps_any() {
+        let mut few = Few::new();
+        few.push(1);
+        assert!(matches!(few, Few::One(Some(1))));
+        few.push(2);
+        few.push(3);
+        assert!(matches!(&few, Few::Many(list) if list.capacity() == 4));
+        few.retain(|_| false);
+        assert!(matches!(few, Few::One(None)));
+    }
+}
