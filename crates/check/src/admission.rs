@@ -231,7 +231,7 @@ impl ChecklistSet {
     pub fn admit(&mut self, now: Instant, base: BaseId, peer: IpAddr) {
         let now = self.advance(now);
         self.bases.answer(now, base, peer, Answer::Admitted);
-        for pair in self.pairs.iter_mut().filter(|pair| pair.base == base && pair.to.ip() == peer) {
+        for pair in self.pairs.change(|pair| pair.base == base && pair.to.ip() == peer) {
             pair.admitted = true;
         }
         self.unsettled = true;

@@ -267,7 +267,7 @@ impl ChecklistSet {
             let list = streams.iter().find(|checklist| checklist.stream == pair.stream);
             list.and_then(|list| list.component(pair.component)?.selected) == Some(pair.id)
         };
-        for pair in self.pairs.iter_mut().filter(|pair| pair.listed && known) {
+        for pair in self.pairs.change(|pair| pair.listed && known && pair.valid.is_some()) {
             // Standby pairs are there for the moment at which they are needed: they are kept up in any case.
             let may_suspend = config.is_some_and(|config| config.suspend) && selected(pair);
             let Pair { id: pair_id, valid: Some(valid), requests_sent, .. } = pair else { continue };
@@ -292,9 +292,11 @@ impl ChecklistSet {
             }
         }
         // Pairs that have left the checklist get no keepalives.
-        for valid in self.pairs.iter_mut().filter(|pair| !pair.listed).filter_map(|pair| pair.valid.as_mut())
-        {
-            valid.keepalive = None;
+        let kept_alive = |pair: &Pair| pair.valid.as_ref().is_some_and(|valid| valid.keepalive.is_some());
+        for pair in self.pairs.change(|pair| !pair.listed && kept_alive(pair)) {
+            if let Some(valid) = &mut pair.valid {
+                valid.keepalive = None;
+            }
         }
     }
 

@@ -178,7 +178,7 @@ impl ChecklistSet {
         for id in self.candidates.remotes.iter().filter(|remote| remote.learned).map(|remote| remote.id) {
             let relayed = self.may_be_relayed(id);
             let candidates = &self.candidates;
-            for pair in self.pairs.iter_mut().filter(|pair| pair.remote == id && pair.stream == stream) {
+            for pair in self.pairs.change(|pair| pair.remote == id && pair.stream == stream) {
                 let near = candidates.local(pair.local);
                 pair.relayed = relayed || near.is_some_and(|local| is_relayed(&local.candidate));
             }
@@ -189,7 +189,7 @@ impl ChecklistSet {
     fn promote(&mut self, base: BaseId, id: LocalId) {
         let Some(local) = self.candidates.local(id) else { return };
         let (role, priority) = (self.standing.role, local.candidate.priority);
-        for pair in self.pairs.iter_mut().filter(|pair| pair.base == base && pair.listed) {
+        for pair in self.pairs.change(|pair| pair.base == base && pair.listed) {
             // RFC 8838 §10: pairs that are or were checked stay as they are.
             if matches!(pair.state, PairState::Waiting | PairState::Frozen) {
                 pair.local = id;

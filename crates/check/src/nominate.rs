@@ -95,7 +95,7 @@ impl ChecklistSet {
         let Some(pair) = self.pairs.get(target) else { return };
         let (stream, component) = (pair.stream, pair.component);
         let several = !ours && self.peer.as_ref().is_some_and(|peer| !peer.regular);
-        for pair in self.pairs.iter_mut().filter(|pair| pair.is_of(stream, component)) {
+        for pair in self.pairs.change(|pair| pair.is_of(stream, component)) {
             if let Some(valid) = &mut pair.valid {
                 valid.nominated = pair.id == target || (valid.nominated && several);
             }
@@ -142,7 +142,7 @@ impl ChecklistSet {
             // What else there is goes on and stays, until the linger time is over and it is known what is worth keeping;
             // data on the pair that was left is accepted meanwhile.
             self.free_at = if moved { Some(linger) } else { self.free_at };
-            for pair in self.pairs.iter_mut().filter(|pair| pair.is_of(stream, component)) {
+            for pair in self.pairs.change(|pair| pair.is_of(stream, component)) {
                 pair.beside = true;
                 // It may have left before, and the peer has come back to it.
                 pair.listed |= pair.id == selected;
@@ -152,7 +152,7 @@ impl ChecklistSet {
             return;
         }
         let several = self.follows_rfc5245();
-        for pair in self.pairs.iter_mut().filter(|pair| pair.is_of(stream, component)) {
+        for pair in self.pairs.change(|pair| pair.is_of(stream, component)) {
             // RFC 8445 §8.1.1: a peer that nominates several pairs may send on any of them: there are agents that take
             // the one that was nominated last. What it then keeps is seen when the rest is freed.
             let nominated = several && pair.valid.as_ref().is_some_and(|valid| valid.nominated);
@@ -242,7 +242,7 @@ impl ChecklistSet {
             void = true;
         }
         // What the peer nominated before its role was settled is void, and so is what it has renominated since.
-        for pair in self.pairs.iter_mut().filter(|pair| void && pair.is_of(stream, component)) {
+        for pair in self.pairs.change(|pair| void && pair.is_of(stream, component)) {
             pair.peer_nominated = false;
         }
         if state == PairState::Succeeded {

@@ -14,7 +14,8 @@ use crate::freeze::Freezable;
 use crate::limits::FRESH_LIMIT;
 use crate::policy::{TypeRanks, Wish};
 use crate::state::{PairEvent, PairState};
-pub(crate) use crate::table::{PairTable, Traits};
+pub(crate) use crate::marks::Traits;
+pub(crate) use crate::table::PairTable;
 
 /// Name of a candidate pair, never given twice in one set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -83,7 +83,7 @@ impl ChecklistSet {
         let candidates = &self.candidates;
         let mut proved = Vec::new();
         // RFC 8838 §11 4.A: the pair keeps the priority it was formed with as peer-reflexive.
-        for pair in self.pairs.iter_mut().filter(|pair| pair.remote == id) {
+        for pair in self.pairs.change(|pair| pair.remote == id) {
             pair.foundation.1 = foundation;
             let near = candidates.local(pair.local);
             if let Some(near) = near {

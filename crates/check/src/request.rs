@@ -208,7 +208,7 @@ impl ChecklistSet {
     pub(crate) fn follow_role(&mut self) {
         let role = self.standing.role;
         let mut void = Vec::new();
-        for pair in self.pairs.iter_mut() {
+        for pair in self.pairs.change(|_| true) {
             pair.set_role(role);
             if pair.nominating && pair.state == PairState::InProgress {
                 void.push(pair.id);

@@ -204,7 +204,7 @@ impl ChecklistSet {
         let all = self.pairs.as_slice().len();
         let longest = transactions::schedule(ta, all);
         let schedule = if longest.rto > transactions::MIN_RTO {
-            transactions::schedule(ta, self.pairs.count(Traits::ACTIVE))
+            transactions::schedule(ta, self.pairs.count_active())
         } else {
             longest
         };

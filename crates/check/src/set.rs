@@ -394,7 +394,7 @@ impl ChecklistSet {
 
     /// Pairs that lost what they stood on: they fail, their transactions end.
     pub(crate) fn fail_where(&mut self, failure: Failure, gone: impl Fn(&Pair) -> bool) {
-        for pair in self.pairs.iter_mut().filter(|pair| gone(pair)) {
+        for pair in self.pairs.change(|pair| gone(pair)) {
             pair.discard(failure);
             pair.queued = false;
             // What was lost under a valid pair is lost for the generation.
