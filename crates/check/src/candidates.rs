@@ -20,9 +20,13 @@ pub(crate) struct LocalId(pub u32);
 pub(crate) struct RemoteId(pub u32);
 
 /// Foundation of a pair: that of the local and that of the remote candidate (RFC 8445 §6.1.2.6), as numbers, because
-/// they are compared for each pair of the set.
+/// they are compared for each pair of the set. The remote one stands first: so does it where pairs are formed, and what
+/// is in order need not be sorted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct FoundationKey(pub u32, pub u32);
+pub(crate) struct FoundationKey {
+    pub remote: u32,
+    pub local: u32,
+}
 
 #[derive(Debug)]
 pub(crate) struct Local {
@@ -118,6 +122,13 @@ impl Candidates {
             .iter()
             .filter(|local| local.base == base && local.candidate.kind != CandidateType::PeerReflexive)
             .max_by_key(|local| (local.candidate.priority, core::cmp::Reverse(local.id)))
+    }
+
+    /// Whether this one stands for its base, as [`local_on`](Self::local_on) has it.
+    pub(crate) fn stands(&self, local: &Local) -> bool {
+        let shared = self.locals.iter().any(|other| other.base == local.base && other.id != local.id);
+        local.candidate.kind != CandidateType::PeerReflexive
+            && (!shared || self.local_on(local.base).is_some_and(|on| on.id == local.id))
     }
 
     /// Whether the address was learned from a check and is none of the hosts the peer has signalled: so looks a relay's

@@ -4,7 +4,7 @@ use floe_pair::{BaseId, PairPriority, TransportAddress};
 use floe_stun::Instant;
 
 use crate::freeze::Freezable;
-use crate::pairs::Pair;
+use crate::pairs::{Pair, Valid};
 use crate::state::PairState;
 
 /// What holds of a pair, as bits of a [`Mark`].
@@ -30,8 +30,8 @@ impl Traits {
     pub(crate) const TIMED: Self = Self(1 << 7);
     /// Handed out to be changed: the other bits tell how it was before.
     pub(crate) const STALE: Self = Self(1 << 8);
-    /// So many are counted, which are all but the last.
-    const KINDS: usize = 8;
+    /// So many are counted: all but the last.
+    const COUNTED: usize = 8;
     /// What decides, with its priority, where a pair stands among the others of its component.
     const STANDING: Self = Self(Self::VALID.0 | Self::OPEN.0 | Self::LISTED.0);
 
@@ -50,7 +50,7 @@ impl Traits {
 
     #[inline]
     fn when(self, holds: bool) -> Self {
-        if holds { self } else { Self::NONE }
+        Self(self.0.wrapping_mul(u16::from(holds)))
     }
 
     #[inline]
@@ -76,18 +76,18 @@ impl Traits {
 
 /// How many pairs each trait holds of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts([u32; Traits::KINDS]);
+pub(crate) struct Counts([u32; Traits::COUNTED]);
 
 impl Counts {
     /// The traits of a pair change from `before` to `after`.
     #[inline]
     pub(crate) fn change(&mut self, before: Traits, after: Traits) {
         let mut differ = before.0 ^ after.0;
-        while let Some(highest) = differ.checked_ilog2() {
-            let one = 1_u16.wrapping_shl(highest);
-            differ ^= one;
-            if let Some(count) = usize::try_from(highest).ok().and_then(|kind| self.0.get_mut(kind)) {
-                *count = if after.0 & one == 0 { count.saturating_sub(1) } else { count.saturating_add(1) };
+        while let Some(kind) = usize::try_from(differ.trailing_zeros()).ok().filter(|_| differ != 0) {
+            let lowest = differ & differ.wrapping_neg();
+            differ ^= lowest;
+            if let Some(count) = self.0.get_mut(kind) {
+                *count = if after.0 & lowest == 0 { count.wrapping_sub(1) } else { count.wrapping_add(1) };
             }
         }
     }
@@ -123,14 +123,18 @@ pub(crate) const NEVER: Instant = Instant::from_nanos(u64::MAX);
 
 impl Mark {
     pub(crate) fn of(pair: &Pair) -> Self {
-        let due = due(pair);
-        Self {
-            route: route(pair.base, pair.to),
-            traits: Traits::of(pair).and(Traits::TIMED.when(due.is_some())),
-            order: pair.order,
-            due: due.unwrap_or(NEVER),
-            priority: pair.priority,
-        }
+        let (traits, due) = look_at(pair);
+        let (route, order, priority) = (route(pair.base, pair.to), pair.order, pair.priority);
+        Self { route, traits, order, due, priority }
+    }
+
+    /// Brings it up to date; what it was is returned. The route of a pair never changes.
+    #[inline]
+    pub(crate) fn renew(&mut self, pair: &Pair) -> Self {
+        let before = *self;
+        (self.traits, self.due) = look_at(pair);
+        (self.order, self.priority) = (pair.order, pair.priority);
+        before
     }
 
     /// Its pair is about to be changed; `count` is how many such marks there are.
@@ -160,10 +164,21 @@ pub(crate) fn route(base: BaseId, to: TransportAddress) -> u32 {
     to.low_bits() ^ u32::from(to.port()).rotate_left(16) ^ base.0.rotate_left(8)
 }
 
-/// The earliest of the timers of a pair.
-fn due(pair: &Pair) -> Option<Instant> {
+/// Traits of a pair, and the earliest of its timers.
+#[inline]
+fn look_at(pair: &Pair) -> (Traits, Instant) {
+    let traits = Traits::of(pair);
+    let due = match &pair.valid {
+        None if pair.state != PairState::InProgress => None,
+        None => pair.fresh_at,
+        Some(valid) => due(pair, valid),
+    };
+    (traits.and(Traits::TIMED.when(due.is_some())), due.unwrap_or(NEVER))
+}
+
+/// The earliest of the timers of a valid pair.
+fn due(pair: &Pair, valid: &Valid) -> Option<Instant> {
     let fresh = pair.fresh_at.filter(|_| pair.state == PairState::InProgress);
-    let Some(valid) = &pair.valid else { return fresh };
     // Consent is kept on pairs that carry data or may come to: before selection all valid ones, since any of them may be
     // the best; after it the selected one, and what is kept beside it. What has left the checklist runs out.
     let consent = valid
@@ -171,4 +186,38 @@ fn due(pair: &Pair) -> Option<Instant> {
         .as_ref()
         .and_then(|consent| if pair.listed { consent.next_timeout() } else { Some(consent.deadline()) });
     [fresh, valid.keepalive, consent].into_iter().flatten().min()
+}
+
+/// Marks that one of some traits holds of, each with its pair, in their order.
+pub(crate) struct Marked<'a> {
+    marks: core::slice::Iter<'a, Mark>,
+    pairs: core::slice::Iter<'a, Pair>,
+    looked_for: Traits,
+    /// There are no more than so many: behind the last nothing is looked at.
+    left: usize,
+}
+
+impl<'a> Marked<'a> {
+    #[inline]
+    pub(crate) fn new(marks: &'a [Mark], pairs: &'a [Pair], looked_for: Traits, most: usize) -> Self {
+        Self { marks: marks.iter(), pairs: pairs.iter(), looked_for, left: most }
+    }
+}
+
+impl<'a> Iterator for Marked<'a> {
+    type Item = (&'a Mark, &'a Pair);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0 {
+            return None;
+        }
+        loop {
+            let found = (self.marks.next()?, self.pairs.next()?);
+            if found.0.traits.meets(self.looked_for) {
+                self.left = self.left.saturating_sub(1);
+                return Some(found);
+            }
+        }
+    }
 }

@@ -155,7 +155,8 @@ impl ChecklistSet {
 
     /// Where ordinary checks rest, what is Frozen thaws all the same (RFC 8445 §6.1.4.2 step 2).
     pub(crate) fn thaw_at_rest(&mut self) {
-        if !self.started || self.peer.is_none() || !self.is_resting() {
+        if !self.pairs.may_have(Traits::FROZEN) || !self.started || self.peer.is_none() || !self.is_resting()
+        {
             return;
         }
         for checklist in &self.streams {

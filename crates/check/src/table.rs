@@ -9,7 +9,7 @@ use floe_stun::Instant;
 use crate::candidates::FoundationKey;
 use crate::freeze::{self, Freezable};
 use crate::lean::push_lean;
-use crate::marks::{Counts, Mark, NEVER, Traits, route};
+use crate::marks::{Counts, Mark, Marked, NEVER, Traits, route};
 use crate::pairs::{Pair, PairId, Valid};
 use crate::state::PairState;
 
@@ -127,7 +127,6 @@ impl PairTable {
     }
 
     /// The pair of this base and remote address. A base serves one component, so that there is at most one.
-    #[inline]
     pub(crate) fn find(&self, base: BaseId, to: TransportAddress) -> Option<&Pair> {
         let route = route(base, to);
         let alike = self.marks.iter().enumerate().filter(|(_, mark)| mark.route == route);
@@ -162,9 +161,11 @@ impl PairTable {
         let count = usize::try_from(self.stale).unwrap_or(usize::MAX);
         let from = usize::try_from(self.stale_from).unwrap_or(usize::MAX);
         (self.stale, self.stale_from) = (0, u32::MAX);
-        let both = self.marks.iter_mut().zip(&self.list).skip(from);
-        for (mark, pair) in both.filter(|(mark, _)| mark.is_stale()).take(count) {
-            let before = core::mem::replace(mark, Mark::of(pair));
+        let (marks, pairs) = (self.marks.get_mut(from..), self.list.get(from..));
+        let mut both = marks.unwrap_or_default().iter_mut().zip(pairs.unwrap_or_default());
+        for _ in 0..count {
+            let Some((mark, pair)) = both.find(|(mark, _)| mark.is_stale()) else { break };
+            let before = mark.renew(pair);
             self.counts.change(before.traits.without(Traits::STALE), mark.traits);
             self.reordered |= mark.has_moved(&before);
             if before.due == self.earliest && mark.due > before.due {
@@ -189,12 +190,10 @@ impl PairTable {
 
     /// Mark and pair of all that this one trait holds of, in their order; and of some that have just been changed.
     #[inline]
-    fn marked(&self, one: Traits) -> impl Iterator<Item = (&Mark, &Pair)> {
+    fn marked(&self, one: Traits) -> Marked<'_> {
         let stale = usize::try_from(self.stale).unwrap_or(usize::MAX);
         let most = self.counts.of(one).saturating_add(stale);
-        let looked_for = one.and(Traits::STALE);
-        let both = self.marks.iter().zip(&self.list);
-        both.filter(move |(mark, _)| mark.traits.meets(looked_for)).take(most)
+        Marked::new(&self.marks, &self.list, one.and(Traits::STALE), most)
     }
 
     /// The pairs that this one trait holds of, in their order; and perhaps some that have just been changed: the caller
@@ -202,6 +201,12 @@ impl PairTable {
     #[inline]
     pub(crate) fn likely(&self, one: Traits) -> impl Iterator<Item = &Pair> {
         self.marked(one).map(|(_, pair)| pair)
+    }
+
+    /// Whether this one trait may hold of any pair.
+    #[inline]
+    pub(crate) fn may_have(&self, one: Traits) -> bool {
+        self.stale > 0 || self.counts.of(one) > 0
     }
 
     /// The first pair that fits, of those with a timer that is due.
@@ -215,6 +220,12 @@ impl PairTable {
     pub(crate) fn count_active(&mut self) -> usize {
         self.refresh();
         self.counts.of(Traits::OPEN).saturating_sub(self.counts.of(Traits::FROZEN))
+    }
+
+    /// How many pairs are in their checklists.
+    pub(crate) fn count_listed(&mut self) -> usize {
+        self.refresh();
+        self.counts.of(Traits::LISTED)
     }
 
     /// The earliest of all timers of pairs.
@@ -244,11 +255,17 @@ impl PairTable {
     /// The pair whose ordinary check begins next in that checklist.
     pub(crate) fn next_ordinary(&mut self, order: u16) -> Option<PairId> {
         self.refresh();
-        // As `Freezable::turn` has it; the pairs themselves are looked at only where priorities are equal.
-        let turn = |(mark, pair): &(&Mark, &Pair), (other, rival): &(&Mark, &Pair)| {
-            other.priority.cmp(&mark.priority).then_with(|| pair.turn().cmp(&rival.turn()))
-        };
-        let first = self.marked(Traits::READY).filter(|(mark, _)| mark.order == order).min_by(turn);
+        let mut first: Option<(&Mark, &Pair)> = None;
+        for (mark, pair) in self.marked(Traits::READY).filter(|(mark, _)| mark.order == order) {
+            // As `Freezable::turn` has it; the pairs themselves are looked at only where priorities are equal.
+            let is_before = |(best, rival): (&Mark, &Pair)| {
+                mark.priority > best.priority
+                    || (mark.priority == best.priority && pair.turn() < rival.turn())
+            };
+            if first.is_none_or(is_before) {
+                first = Some((mark, pair));
+            }
+        }
         if let Some((_, pair)) = first {
             return Some(pair.id);
         }
