@@ -55,6 +55,8 @@ pub(crate) struct Candidates {
     /// Remote candidates that no pair stands on.
     pub packed: Vec<Packed>,
     next: u32,
+    /// Some base has, or has had, several local candidates.
+    shared: bool,
     foundations: Foundations,
 }
 
@@ -126,9 +128,8 @@ impl Candidates {
 
     /// Whether this one stands for its base, as [`local_on`](Self::local_on) has it.
     pub(crate) fn stands(&self, local: &Local) -> bool {
-        let shared = self.locals.iter().any(|other| other.base == local.base && other.id != local.id);
         local.candidate.kind != CandidateType::PeerReflexive
-            && (!shared || self.local_on(local.base).is_some_and(|on| on.id == local.id))
+            && (!self.shared || self.local_on(local.base).is_some_and(|on| on.id == local.id))
     }
 
     /// Whether the address was learned from a check and is none of the hosts the peer has signalled: so looks a relay's
@@ -150,6 +151,7 @@ impl Candidates {
         let id = self.next_id();
         let same = self.locals.iter().find(|local| local.candidate.foundation == candidate.foundation);
         let foundation = same.map_or(id, |local| local.foundation);
+        self.shared |= self.locals.iter().any(|local| local.base == base);
         push_lean(&mut self.locals, Local { id: LocalId(id), stream, candidate, base, foundation });
         LocalId(id)
     }

@@ -261,7 +261,7 @@ impl ChecklistSet {
         self.trim_before_consent(now);
         let (role, tenure) = (self.standing.role, self.standing.tenure);
         let (config, keepalive) = (self.config.consent, self.config.keepalive);
-        let known = self.peer.is_some();
+        let (known, open) = (self.peer.is_some(), self.open_limit());
         let streams = &self.streams;
         let selected = |pair: &Pair| {
             let list = streams.iter().find(|checklist| checklist.stream == pair.stream);
@@ -282,13 +282,13 @@ impl ChecklistSet {
                 }
                 let id = consent.begin(now, config, tenure, rng);
                 *requests_sent = requests_sent.saturating_add(1);
-                self.outbox.push(Outgoing::Consent { pair: *pair_id, id, role });
+                self.outbox.push(Outgoing::Consent { pair: *pair_id, id, role }, open);
             }
             // RFC 8445 §11: a Binding indication each Tr. Data is sent past this crate: what was sent meanwhile is
             // not known here, and one indication more does no harm.
             if next.is_some_and(|at| at <= now) {
                 *next = Some(now.after(keepalive));
-                self.outbox.push(Outgoing::Keepalive(*pair_id));
+                self.outbox.push(Outgoing::Keepalive(*pair_id), open);
             }
         }
         // Pairs that have left the checklist get no keepalives.

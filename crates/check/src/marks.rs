@@ -12,7 +12,7 @@ use crate::state::PairState;
 pub(crate) struct Traits(u16);
 
 impl Traits {
-    const NONE: Self = Self(0);
+    pub(crate) const NONE: Self = Self(0);
     pub(crate) const VALID: Self = Self(1);
     /// An ordinary check of it may begin.
     pub(crate) const READY: Self = Self(1 << 1);
@@ -20,32 +20,35 @@ impl Traits {
     pub(crate) const FROZEN: Self = Self(1 << 2);
     /// Neither Succeeded nor Failed.
     pub(crate) const OPEN: Self = Self(1 << 3);
-    /// Waiting on a base that is not open for its peer.
-    pub(crate) const SHUT: Self = Self(1 << 4);
-    /// The peer has nominated it, and our check of it has not ended.
-    pub(crate) const PROMISED: Self = Self(1 << 5);
-    /// In its checklist.
-    pub(crate) const LISTED: Self = Self(1 << 6);
     /// It has a timer.
-    pub(crate) const TIMED: Self = Self(1 << 7);
+    pub(crate) const TIMED: Self = Self(1 << 4);
+    /// The traits up to here are counted: those that are searched for with every input.
+    const COUNTED: usize = 5;
+    const ALL_COUNTED: u16 = (1 << Self::COUNTED) - 1;
+    /// In its checklist.
+    const LISTED: Self = Self(1 << 5);
+    /// Waiting on a base that is not open for its peer.
+    pub(crate) const SHUT: Self = Self(1 << 6);
+    /// The peer has nominated it, and our check of it has not ended.
+    pub(crate) const PROMISED: Self = Self(1 << 7);
     /// Handed out to be changed: the other bits tell how it was before.
     pub(crate) const STALE: Self = Self(1 << 8);
-    /// So many are counted: all but the last.
-    const COUNTED: usize = 8;
     /// What decides, with its priority, where a pair stands among the others of its component.
     const STANDING: Self = Self(Self::VALID.0 | Self::OPEN.0 | Self::LISTED.0);
 
     fn of(pair: &Pair) -> Self {
         let always = Self::VALID.when(pair.valid.is_some()).and(Self::LISTED.when(pair.listed));
         let open = Self::OPEN.and(Self::PROMISED.when(pair.peer_nominated));
-        always.and(match pair.state {
+        let by_state = match pair.state {
             PairState::Frozen => open.and(Self::FROZEN),
-            PairState::Waiting => open
-                .and(Self::READY.when(pair.is_ordinary() && pair.is_ready()))
-                .and(Self::SHUT.when(!pair.admitted)),
+            PairState::Waiting => {
+                let ready = pair.is_ordinary() && pair.is_ready();
+                open.and(Self::READY.when(ready)).and(Self::SHUT.when(!pair.admitted))
+            }
             PairState::InProgress => open,
             PairState::Succeeded | PairState::Failed => Self::NONE,
-        })
+        };
+        always.and(by_state)
     }
 
     #[inline]
@@ -58,9 +61,10 @@ impl Traits {
         Self(self.0 | other.0)
     }
 
+    /// Place of the lowest one among all.
     #[inline]
-    pub(crate) fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
+    fn place(self) -> usize {
+        usize::try_from(self.0.trailing_zeros()).unwrap_or(usize::MAX)
     }
 
     #[inline]
@@ -74,34 +78,34 @@ impl Traits {
     }
 }
 
-/// How many pairs each trait holds of.
+/// How many pairs each of the traits that are counted holds of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts([u32; Traits::COUNTED]);
 
 impl Counts {
-    /// The traits of a pair change from `before` to `after`.
+    /// The traits of so many pairs change from `before` to `after`.
     #[inline]
-    pub(crate) fn change(&mut self, before: Traits, after: Traits) {
-        let mut differ = before.0 ^ after.0;
-        while let Some(kind) = usize::try_from(differ.trailing_zeros()).ok().filter(|_| differ != 0) {
-            let lowest = differ & differ.wrapping_neg();
-            differ ^= lowest;
-            if let Some(count) = self.0.get_mut(kind) {
-                *count = if after.0 & lowest == 0 { count.wrapping_sub(1) } else { count.wrapping_add(1) };
+    pub(crate) fn change(&mut self, pairs: u32, before: Traits, after: Traits) {
+        let mut differ = (before.0 ^ after.0) & Traits::ALL_COUNTED;
+        while differ != 0 {
+            let lowest = Traits(differ & differ.wrapping_neg());
+            differ ^= lowest.0;
+            if let Some(count) = self.0.get_mut(lowest.place()) {
+                *count =
+                    if after.meets(lowest) { count.wrapping_add(pairs) } else { count.wrapping_sub(pairs) };
             }
         }
     }
 
     #[inline]
     pub(crate) fn add(&mut self, traits: Traits) {
-        self.change(Traits::NONE, traits);
+        self.change(1, Traits::NONE, traits);
     }
 
-    /// Of how many pairs this one trait holds.
+    /// Of how many pairs this one trait holds, or more where it is not counted.
     #[inline]
     pub(crate) fn of(&self, one: Traits) -> usize {
-        let kind = usize::try_from(one.0.trailing_zeros()).unwrap_or(usize::MAX);
-        self.0.get(kind).map_or(0, |count| usize::try_from(*count).unwrap_or(usize::MAX))
+        self.0.get(one.place()).map_or(usize::MAX, |count| usize::try_from(*count).unwrap_or(usize::MAX))
     }
 }
 
@@ -157,6 +161,13 @@ impl Mark {
         before.traits.only(Traits::STANDING) != self.traits.only(Traits::STANDING)
             || before.priority != self.priority
     }
+
+    /// Whether the pair is open or listed that was not, or of another priority.
+    #[inline]
+    pub(crate) fn has_risen(&self, before: &Self) -> bool {
+        let rival = Traits::OPEN.and(Traits::LISTED);
+        before.priority != self.priority || (self.traits.only(rival).0 & !before.traits.0) != 0
+    }
 }
 
 /// Equal for equal routes, and seldom for others.
@@ -167,25 +178,26 @@ pub(crate) fn route(base: BaseId, to: TransportAddress) -> u32 {
 /// Traits of a pair, and the earliest of its timers.
 #[inline]
 fn look_at(pair: &Pair) -> (Traits, Instant) {
-    let traits = Traits::of(pair);
-    let due = match &pair.valid {
-        None if pair.state != PairState::InProgress => None,
-        None => pair.fresh_at,
-        Some(valid) => due(pair, valid),
-    };
-    (traits.and(Traits::TIMED.when(due.is_some())), due.unwrap_or(NEVER))
+    let mut due = NEVER;
+    if pair.state == PairState::InProgress {
+        due = pair.fresh_at.unwrap_or(NEVER);
+    }
+    if let Some(valid) = &pair.valid {
+        due = due.min(upkeep_due(pair, valid));
+    }
+    (Traits::of(pair).and(Traits::TIMED.when(due < NEVER)), due)
 }
 
-/// The earliest of the timers of a valid pair.
-fn due(pair: &Pair, valid: &Valid) -> Option<Instant> {
-    let fresh = pair.fresh_at.filter(|_| pair.state == PairState::InProgress);
+/// The earliest of the timers that a pair has for being valid, which few are.
+#[inline(never)]
+fn upkeep_due(pair: &Pair, valid: &Valid) -> Instant {
     // Consent is kept on pairs that carry data or may come to: before selection all valid ones, since any of them may be
     // the best; after it the selected one, and what is kept beside it. What has left the checklist runs out.
     let consent = valid
         .consent
         .as_ref()
         .and_then(|consent| if pair.listed { consent.next_timeout() } else { Some(consent.deadline()) });
-    [fresh, valid.keepalive, consent].into_iter().flatten().min()
+    consent.unwrap_or(NEVER).min(valid.keepalive.unwrap_or(NEVER))
 }
 
 /// Marks that one of some traits holds of, each with its pair, in their order.

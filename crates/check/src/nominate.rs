@@ -81,9 +81,11 @@ impl ChecklistSet {
     pub(crate) fn settle_nominations(&mut self) {
         let pairs = &self.pairs;
         let live = |id| pairs.get(id).is_some_and(|pair| pair.nominating && pair.state != PairState::Failed);
-        for component in self.streams.iter_mut().flat_map(|checklist| &mut checklist.components) {
-            if component.nomination.is_some_and(|id| !live(id)) {
-                (component.nomination, component.moves.reason, component.confirmed) = (None, None, false);
+        for checklist in &mut self.streams {
+            for component in &mut checklist.components {
+                if component.nomination.is_some_and(|id| !live(id)) {
+                    (component.nomination, component.moves.reason, component.confirmed) = (None, None, false);
+                }
             }
         }
     }
@@ -95,7 +97,7 @@ impl ChecklistSet {
         let Some(pair) = self.pairs.get(target) else { return };
         let (stream, component) = (pair.stream, pair.component);
         let several = !ours && self.peer.as_ref().is_some_and(|peer| !peer.regular);
-        for pair in self.pairs.change(|pair| pair.is_of(stream, component)) {
+        for pair in self.pairs.change(|pair| pair.valid.is_some() && pair.is_of(stream, component)) {
             if let Some(valid) = &mut pair.valid {
                 valid.nominated = pair.id == target || (valid.nominated && several);
             }
@@ -255,21 +257,20 @@ impl ChecklistSet {
 
 /// What the pairs add to what is known of the set.
 fn outlook(pairs: &PairTable, known: Outlook) -> Outlook {
-    let listed = pairs.iter().filter(|pair| pair.listed).count();
+    let listed = pairs.count_listed();
     let rtt = pairs.iter().filter_map(|pair| pair.rtt).max();
     Outlook { rtt, listed: u32::try_from(listed).unwrap_or(u32::MAX), ..known }
 }
 
 /// The valid pair of a component that would be nominated.
 fn worthiest(pairs: &PairTable, stream: StreamId, component: ComponentId) -> Option<&Pair> {
-    let own = |pair: &&Pair| pair.is_of(stream, component);
-    // With our own check of what the peer has nominated still under way: the peer may hold that pair already.
-    let mut promised = pairs.likely(Traits::PROMISED).filter(own);
-    if promised.any(|pair| pair.peer_nominated && !pair.state.is_settled()) {
-        return None;
-    }
     let fit = |pair: &Pair| pair.listed && !pair.wish.vetoed && pairs.can_nominate(pair);
-    pairs.most_worthy(stream, component, fit)
+    let worthiest = pairs.most_worthy(stream, component, fit)?;
+    // With our own check of what the peer has nominated still under way: the peer may hold that pair already.
+    let own = |pair: &&Pair| pair.is_of(stream, component);
+    let mut promised = pairs.likely(Traits::PROMISED).filter(own);
+    let is_promised = promised.any(|pair| pair.peer_nominated && !pair.state.is_settled());
+    Some(worthiest).filter(|_| !is_promised)
 }
 
 /// When a pair that needs no relay became valid, by its own check or another's.

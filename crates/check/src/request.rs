@@ -71,7 +71,7 @@ impl ChecklistSet {
             Err(refusal) => (refusal.body, refusal.algorithm),
         };
         let answer = Answer { base, to: source, id: message.transaction_id(), algorithm, body };
-        let queued = self.outbox.push(Outgoing::Answer(answer));
+        let queued = self.outbox.push(Outgoing::Answer(answer), self.open_limit());
         // Not for what was refused unauthenticated: nothing has changed, and it costs no more than its answer.
         if algorithm.is_some() {
             self.settle(now);

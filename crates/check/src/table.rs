@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-use floe_pair::{BaseId, ComponentId, StreamId, TransportAddress};
+use floe_pair::{BaseId, ComponentId, PairPriority, StreamId, TransportAddress};
 use floe_stun::Instant;
 
 use crate::candidates::FoundationKey;
@@ -27,13 +27,13 @@ pub(crate) struct PairTable {
     next: u32,
     /// So many marks are stale, none of them before this one.
     stale: u32,
-    stale_from: u32,
-    /// The earliest timer of all marks.
+    stale_from: u16,
+    /// The earliest timer of all marks; the origin of time where it has to be found anew.
     earliest: Instant,
-    /// It was, and has to be found anew.
-    earliest_gone: bool,
     /// Which pairs are valid, open or listed has changed, or their order.
     reordered: bool,
+    /// One may be open that was not, or stand before one that stood before it.
+    risen: bool,
 }
 
 impl Default for PairTable {
@@ -44,10 +44,10 @@ impl Default for PairTable {
             counts: Counts::default(),
             next: 0,
             stale: 0,
-            stale_from: u32::MAX,
+            stale_from: u16::MAX,
             earliest: NEVER,
-            earliest_gone: false,
             reordered: false,
+            risen: false,
         }
     }
 }
@@ -82,7 +82,7 @@ impl PairTable {
         let mark = Mark::of(&pair);
         self.earliest = self.earliest.min(mark.due);
         self.counts.add(mark.traits);
-        self.reordered = true;
+        self.reorder();
         push_lean(&mut self.marks, mark);
         push_lean(&mut self.list, pair);
     }
@@ -93,14 +93,15 @@ impl PairTable {
 
     pub(crate) fn get_mut(&mut self, id: PairId) -> Option<&mut Pair> {
         let index = self.position(id)?;
-        self.stale_from = self.stale_from.min(u32::try_from(index).unwrap_or(u32::MAX));
+        self.stale_from = self.stale_from.min(u16::try_from(index).unwrap_or(u16::MAX));
         self.marks.get_mut(index)?.make_stale(&mut self.stale);
         self.list.get_mut(index)
     }
 
     /// The pairs that fit, to be changed.
     pub(crate) fn change(&mut self, fits: impl Fn(&Pair) -> bool) -> impl Iterator<Item = &mut Pair> {
-        (self.stale_from, self.reordered) = (0, true);
+        self.reorder();
+        self.stale_from = 0;
         let stale = &mut self.stale;
         let both = self.list.iter_mut().zip(&mut self.marks);
         both.filter(move |(pair, _)| fits(pair)).map(|(pair, mark)| {
@@ -144,9 +145,15 @@ impl PairTable {
         core::mem::take(&mut self.reordered)
     }
 
+    /// Whether a pair may have risen above others since this was asked.
+    pub(crate) fn take_risen(&mut self) -> bool {
+        self.refresh();
+        core::mem::take(&mut self.risen)
+    }
+
     /// What is held of a pair is another now.
     pub(crate) fn reorder(&mut self) {
-        self.reordered = true;
+        (self.reordered, self.risen) = (true, true);
     }
 
     /// Brings the marks up to date.
@@ -159,20 +166,26 @@ impl PairTable {
 
     fn refresh_stale(&mut self) {
         let count = usize::try_from(self.stale).unwrap_or(usize::MAX);
-        let from = usize::try_from(self.stale_from).unwrap_or(usize::MAX);
-        (self.stale, self.stale_from) = (0, u32::MAX);
+        let from = usize::from(self.stale_from);
+        (self.stale, self.stale_from) = (0, u16::MAX);
         let (marks, pairs) = (self.marks.get_mut(from..), self.list.get(from..));
         let mut both = marks.unwrap_or_default().iter_mut().zip(pairs.unwrap_or_default());
+        // Where many change, most of them change alike: those in a row are counted at once.
+        let (mut alike, mut change) = (0_u32, (Traits::NONE, Traits::NONE));
         for _ in 0..count {
             let Some((mark, pair)) = both.find(|(mark, _)| mark.is_stale()) else { break };
             let before = mark.renew(pair);
-            self.counts.change(before.traits.without(Traits::STALE), mark.traits);
-            self.reordered |= mark.has_moved(&before);
-            if before.due == self.earliest && mark.due > before.due {
-                self.earliest_gone = true;
+            if change != (before.traits, mark.traits) {
+                self.counts.change(alike, change.0, change.1);
+                (alike, change) = (0, (before.traits, mark.traits));
             }
-            self.earliest = self.earliest.min(mark.due);
+            alike = alike.saturating_add(1);
+            self.reordered |= mark.has_moved(&before);
+            self.risen |= mark.has_risen(&before);
+            let is_gone = before.due == self.earliest && mark.due > before.due;
+            self.earliest = if is_gone { Instant::ORIGIN } else { self.earliest.min(mark.due) };
         }
+        self.counts.change(alike, change.0, change.1);
     }
 
     /// Makes all marks anew.
@@ -184,8 +197,8 @@ impl PairTable {
         for mark in &self.marks {
             self.counts.add(mark.traits);
         }
-        (self.stale, self.stale_from) = (0, u32::MAX);
-        (self.earliest_gone, self.reordered) = (true, true);
+        (self.stale, self.stale_from, self.earliest) = (0, u16::MAX, Instant::ORIGIN);
+        self.reorder();
     }
 
     /// Mark and pair of all that this one trait holds of, in their order; and of some that have just been changed.
@@ -203,7 +216,7 @@ impl PairTable {
         self.marked(one).map(|(_, pair)| pair)
     }
 
-    /// Whether this one trait may hold of any pair.
+    /// Whether this one trait, which is counted, may hold of any pair.
     #[inline]
     pub(crate) fn may_have(&self, one: Traits) -> bool {
         self.stale > 0 || self.counts.of(one) > 0
@@ -223,15 +236,14 @@ impl PairTable {
     }
 
     /// How many pairs are in their checklists.
-    pub(crate) fn count_listed(&mut self) -> usize {
-        self.refresh();
-        self.counts.of(Traits::LISTED)
+    pub(crate) fn count_listed(&self) -> usize {
+        self.list.iter().filter(|pair| pair.listed).count()
     }
 
     /// The earliest of all timers of pairs.
     pub(crate) fn next_due(&mut self) -> Option<Instant> {
         self.refresh();
-        if core::mem::take(&mut self.earliest_gone) {
+        if self.earliest == Instant::ORIGIN {
             let timed = self.marked(Traits::TIMED);
             self.earliest = timed.fold(NEVER, |earliest, (mark, _)| earliest.min(mark.due));
         }
@@ -255,15 +267,14 @@ impl PairTable {
     /// The pair whose ordinary check begins next in that checklist.
     pub(crate) fn next_ordinary(&mut self, order: u16) -> Option<PairId> {
         self.refresh();
-        let mut first: Option<(&Mark, &Pair)> = None;
-        for (mark, pair) in self.marked(Traits::READY).filter(|(mark, _)| mark.order == order) {
+        let mut first: Option<(PairPriority, &Pair)> = None;
+        for (mark, pair) in self.marked(Traits::READY) {
             // As `Freezable::turn` has it; the pairs themselves are looked at only where priorities are equal.
-            let is_before = |(best, rival): (&Mark, &Pair)| {
-                mark.priority > best.priority
-                    || (mark.priority == best.priority && pair.turn() < rival.turn())
+            let is_before = |(highest, rival): (PairPriority, &Pair)| {
+                mark.priority > highest || (mark.priority == highest && pair.turn() < rival.turn())
             };
-            if first.is_none_or(is_before) {
-                first = Some((mark, pair));
+            if mark.order == order && first.is_none_or(is_before) {
+                first = Some((mark.priority, pair));
             }
         }
         if let Some((_, pair)) = first {
@@ -285,7 +296,8 @@ impl PairTable {
     }
 
     pub(crate) fn as_mut_slice(&mut self) -> &mut [Pair] {
-        (self.stale_from, self.reordered) = (0, true);
+        self.reorder();
+        self.stale_from = 0;
         for mark in &mut self.marks {
             mark.make_stale(&mut self.stale);
         }
