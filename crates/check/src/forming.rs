@@ -140,11 +140,11 @@ impl ChecklistSet {
         let component = locals.get(near).map(|near| near.candidate.component);
         let Some(place) = component.and_then(|component| self.place_in(stream, component)) else { return };
         // RFC 8445 §7.3.1.3: a peer-reflexive candidate is paired only where a check came in.
-        let signalled = |remote: &&Remote| remote.stream == stream && !remote.learned;
-        self.reserve_pairs(self.candidates.remotes.iter().filter(signalled).count());
+        let signalled = |remote: &Remote| remote.stream == stream && !remote.learned;
+        self.reserve_pairs(self.candidates.remotes.iter().filter(|remote| signalled(remote)).count());
         for far in 0..self.candidates.remotes.len() {
             let found = self.candidates.remotes.get(far);
-            if found.filter(signalled).is_some() && self.is_of_use(near, far, place) {
+            if found.is_some_and(signalled) && self.is_of_use(near, far, place) {
                 self.join(near, far, base, place);
             }
         }
