@@ -72,6 +72,18 @@ impl Traits {
         Self(self.0 & of.0)
     }
 
+    /// Whether the pair stands elsewhere among the others of its component than it did.
+    #[inline]
+    pub(crate) fn stands_elsewhere(self, before: Self) -> bool {
+        before.only(Self::STANDING) != self.only(Self::STANDING)
+    }
+
+    /// Whether the pair is open or listed that was not.
+    #[inline]
+    pub(crate) fn has_risen(self, before: Self) -> bool {
+        self.only(Self::OPEN.and(Self::LISTED)).0 & !before.0 != 0
+    }
+
     #[inline]
     pub(crate) fn meets(self, other: Self) -> bool {
         self.0 & other.0 != 0
@@ -132,12 +144,12 @@ impl Mark {
         Self { route, traits, order, due, priority }
     }
 
-    /// Brings it up to date; what it was is returned. The route of a pair never changes.
+    /// Brings it up to date; what it was is returned. Route and checklist of a pair never change.
     #[inline]
     pub(crate) fn renew(&mut self, pair: &Pair) -> Self {
         let before = *self;
         (self.traits, self.due) = look_at(pair);
-        (self.order, self.priority) = (pair.order, pair.priority);
+        self.priority = pair.priority;
         before
     }
 
@@ -153,20 +165,6 @@ impl Mark {
     #[inline]
     pub(crate) fn is_stale(&self) -> bool {
         self.traits.meets(Traits::STALE)
-    }
-
-    /// Whether the pair stands elsewhere among the others of its component than it did.
-    #[inline]
-    pub(crate) fn has_moved(&self, before: &Self) -> bool {
-        before.traits.only(Traits::STANDING) != self.traits.only(Traits::STANDING)
-            || before.priority != self.priority
-    }
-
-    /// Whether the pair is open or listed that was not, or of another priority.
-    #[inline]
-    pub(crate) fn has_risen(&self, before: &Self) -> bool {
-        let rival = Traits::OPEN.and(Traits::LISTED);
-        before.priority != self.priority || (self.traits.only(rival).0 & !before.traits.0) != 0
     }
 }
 

@@ -178,12 +178,17 @@ impl PairTable {
             if change != (before.traits, mark.traits) {
                 self.counts.change(alike, change.0, change.1);
                 (alike, change) = (0, (before.traits, mark.traits));
+                self.reordered |= mark.traits.stands_elsewhere(before.traits);
+                self.risen |= mark.traits.has_risen(before.traits);
             }
             alike = alike.saturating_add(1);
-            self.reordered |= mark.has_moved(&before);
-            self.risen |= mark.has_risen(&before);
-            let is_gone = before.due == self.earliest && mark.due > before.due;
-            self.earliest = if is_gone { Instant::ORIGIN } else { self.earliest.min(mark.due) };
+            if before.priority != mark.priority {
+                (self.reordered, self.risen) = (true, true);
+            }
+            if before.due != mark.due {
+                let is_gone = before.due == self.earliest && mark.due > before.due;
+                self.earliest = if is_gone { Instant::ORIGIN } else { self.earliest.min(mark.due) };
+            }
         }
         self.counts.change(alike, change.0, change.1);
     }
