@@ -65,7 +65,9 @@ struct Base {
 pub(crate) struct Bases {
     list: Vec<Base>,
     /// Admissions not told to the owner yet.
-    wanted: usize,
+    wanted: u32,
+    /// Those and the ones that the owner has not answered yet.
+    unanswered: u32,
 }
 
 impl Bases {
@@ -114,11 +116,11 @@ impl Bases {
         }
     }
 
-    pub(crate) fn is_admitted(&self, id: BaseId, peer: IpAddr) -> bool {
-        self.get(id).is_some_and(|base| {
-            base.admission == Admission::Open
-                || base.peers.iter().any(|known| known.ip == peer && known.answer == Answer::Admitted)
-        })
+    /// Whether a base is open for a peer; `None` if there is no such base.
+    pub(crate) fn is_admitted(&self, id: BaseId, peer: IpAddr) -> Option<bool> {
+        let base = self.get(id)?;
+        let admitted = |known: &Peer| known.ip == peer && known.answer == Answer::Admitted;
+        Some(base.admission == Admission::Open || base.peers.iter().any(admitted))
     }
 
     /// Whether any base has to be opened for its peers.
@@ -137,6 +139,7 @@ impl Bases {
         }
         base.peers.push(Peer { ip, answer: Answer::Wanted, wanted_at: now });
         self.wanted = self.wanted.saturating_add(1);
+        self.unanswered = self.unanswered.saturating_add(1);
         Outlook::Open
     }
 
@@ -158,8 +161,9 @@ impl Bases {
     }
 
     fn count_wanted(&mut self) {
-        let waiting = |base: &Base| base.peers.iter().filter(|peer| peer.answer == Answer::Wanted).count();
-        self.wanted = self.list.iter().map(waiting).sum();
+        let count = |found: usize| u32::try_from(found).unwrap_or(u32::MAX);
+        self.unanswered = count(self.pending().count());
+        self.wanted = count(self.pending().filter(|(_, peer)| peer.answer == Answer::Wanted).count());
     }
 
     /// Whether there is an admission to tell the owner of.
@@ -185,7 +189,7 @@ impl Bases {
         for base in &mut self.list {
             base.peers.retain(|peer| matches!(peer.answer, Answer::Admitted | Answer::Refused));
         }
-        self.wanted = 0;
+        (self.wanted, self.unanswered) = (0, 0);
     }
 
     fn pending(&self) -> impl Iterator<Item = (BaseId, &Peer)> {
@@ -196,6 +200,9 @@ impl Bases {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        if self.unanswered == 0 {
+            return None;
+        }
         self.pending().map(|(_, peer)| peer.wanted_at.after(ADMISSION_TIMEOUT)).min()
     }
 
@@ -231,7 +238,7 @@ impl ChecklistSet {
     pub fn admit(&mut self, now: Instant, base: BaseId, peer: IpAddr) {
         let now = self.advance(now);
         self.bases.answer(now, base, peer, Answer::Admitted);
-        for pair in self.pairs.iter_mut().filter(|pair| pair.base == base && pair.to.ip() == peer) {
+        for pair in self.pairs.change(|pair| pair.base == base && pair.to.ip() == peer) {
             pair.admitted = true;
         }
         self.unsettled = true;

@@ -20,9 +20,13 @@ pub(crate) struct LocalId(pub u32);
 pub(crate) struct RemoteId(pub u32);
 
 /// Foundation of a pair: that of the local and that of the remote candidate (RFC 8445 §6.1.2.6), as numbers, because
-/// they are compared for each pair of the set.
+/// they are compared for each pair of the set. The remote one stands first: so does it where pairs are formed, and what
+/// is in order need not be sorted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct FoundationKey(pub u32, pub u32);
+pub(crate) struct FoundationKey {
+    pub remote: u32,
+    pub local: u32,
+}
 
 #[derive(Debug)]
 pub(crate) struct Local {
@@ -61,6 +65,8 @@ pub(crate) struct Candidates {
     /// Of the signalled candidates that the policy denies by their type: their addresses.
     pub denied: Vec<Denied>,
     next: u32,
+    /// Some base has, or has had, several local candidates.
+    shared: bool,
     foundations: Foundations,
 }
 
@@ -130,6 +136,12 @@ impl Candidates {
             .max_by_key(|local| (local.candidate.priority, core::cmp::Reverse(local.id)))
     }
 
+    /// Whether this one stands for its base, as [`local_on`](Self::local_on) has it.
+    pub(crate) fn stands(&self, local: &Local) -> bool {
+        local.candidate.kind != CandidateType::PeerReflexive
+            && (!self.shared || self.local_on(local.base).is_some_and(|on| on.id == local.id))
+    }
+
     /// Whether the address was learned from a check and is none of the hosts the peer has signalled: so looks a relay's
     /// address that was not signalled yet, or came too late to be. A relay is no private address; and a peer that has
     /// signalled no public address of its own is not known well enough to tell.
@@ -149,6 +161,7 @@ impl Candidates {
         let id = self.next_id();
         let same = self.locals.iter().find(|local| local.candidate.foundation == candidate.foundation);
         let foundation = same.map_or(id, |local| local.foundation);
+        self.shared |= self.locals.iter().any(|local| local.base == base);
         push_lean(&mut self.locals, Local { id: LocalId(id), stream, candidate, base, foundation });
         LocalId(id)
     }

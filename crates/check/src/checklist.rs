@@ -27,6 +27,8 @@ pub(crate) struct Component {
     pub hold: Option<Instant>,
     /// Until when ordinary checks wait for the peer's nomination.
     pub rest_until: Option<Instant>,
+    /// The best valid pair, once it was seen that no open pair is better.
+    pub unrivalled: Option<PairId>,
     pub selected: Option<PairId>,
     /// The pair that data goes over while none is selected (RFC 8445 §12.1).
     pub best: Option<PairId>,
@@ -62,6 +64,7 @@ impl Component {
             nomination: None,
             hold: None,
             rest_until: None,
+            unrivalled: None,
             selected: None,
             best: None,
             concluded: false,

@@ -261,13 +261,13 @@ impl ChecklistSet {
         self.trim_before_consent(now);
         let (role, tenure) = (self.standing.role, self.standing.tenure);
         let (config, keepalive) = (self.config.consent, self.config.keepalive);
-        let known = self.peer.is_some();
+        let (known, open) = (self.peer.is_some(), self.open_limit());
         let streams = &self.streams;
         let selected = |pair: &Pair| {
             let list = streams.iter().find(|checklist| checklist.stream == pair.stream);
             list.and_then(|list| list.component(pair.component)?.selected) == Some(pair.id)
         };
-        for pair in self.pairs.iter_mut().filter(|pair| pair.listed && known) {
+        for pair in self.pairs.change(|pair| pair.listed && known && pair.valid.is_some()) {
             // Standby pairs are there for the moment at which they are needed: they are kept up in any case.
             let may_suspend = config.is_some_and(|config| config.suspend) && selected(pair);
             let Pair { id: pair_id, valid: Some(valid), requests_sent, .. } = pair else { continue };
@@ -282,20 +282,22 @@ impl ChecklistSet {
                 }
                 let id = consent.begin(now, config, tenure, rng);
                 *requests_sent = requests_sent.saturating_add(1);
-                self.outbox.push(Outgoing::Consent { pair: *pair_id, id, role });
+                self.outbox.push(Outgoing::Consent { pair: *pair_id, id, role }, open);
             }
             // RFC 8445 §11: a Binding indication each Tr. Data is sent past this crate: what was sent meanwhile is
             // not known here, and one indication more does no harm.
             if next.is_some_and(|at| at <= now) {
                 *next = Some(now.after(keepalive));
                 // RFC 8489 §5: random also where nobody answers.
-                self.outbox.push(Outgoing::Keepalive { pair: *pair_id, id: rng.transaction_id() });
+                self.outbox.push(Outgoing::Keepalive { pair: *pair_id, id: rng.transaction_id() }, open);
             }
         }
         // Pairs that have left the checklist get no keepalives.
-        for valid in self.pairs.iter_mut().filter(|pair| !pair.listed).filter_map(|pair| pair.valid.as_mut())
-        {
-            valid.keepalive = None;
+        let kept_alive = |pair: &Pair| pair.valid.as_ref().is_some_and(|valid| valid.keepalive.is_some());
+        for pair in self.pairs.change(|pair| !pair.listed && kept_alive(pair)) {
+            if let Some(valid) = &mut pair.valid {
+                valid.keepalive = None;
+            }
         }
     }
 

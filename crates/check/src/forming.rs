@@ -6,12 +6,23 @@ use floe_pair::{BaseId, Candidate, CandidateType, ComponentId, PairPriority, Str
 use floe_stun::Instant;
 
 use crate::ChecklistSet;
-use crate::candidates::{LocalId, RemoteId};
+use crate::candidates::{LocalId, Remote, RemoteId};
 use crate::event::{Event, Limit, RemoteOutcome};
 use crate::freeze;
 use crate::limits::LOCAL_CANDIDATE_LIMIT;
 use crate::pairs::{Pair, PairId};
 use crate::state::{PairEvent, PairState};
+
+/// Where a new pair comes to stand.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Place of its checklist in the set.
+    order: u16,
+    /// That checklist was freed.
+    freed: bool,
+    /// Its component has, or has had, a selected pair.
+    late: bool,
+}
 
 impl ChecklistSet {
     /// Adds a local candidate, after it was signalled to the peer (RFC 8838 §10). Its component and base must be
@@ -124,40 +135,44 @@ impl ChecklistSet {
         if let Some((stream, component)) = self.bases.owner(base) {
             self.candidates.unpack(stream, component);
         }
-        let remotes: Vec<RemoteId> = self
-            .candidates
-            .remotes
-            .iter()
-            // RFC 8445 §7.3.1.3: a peer-reflexive candidate is paired only where a check came in.
-            .filter(|remote| remote.stream == stream && !remote.learned)
-            .map(|remote| remote.id)
-            .collect();
-        self.reserve_pairs(remotes.len());
-        let late = self.is_late(stream, self.bases.owner(base).map(|(_, component)| component));
-        for remote in remotes {
-            self.form_pair(local, remote, base, late);
+        let locals = &self.candidates.locals;
+        let Ok(near) = locals.binary_search_by_key(&local, |near| near.id) else { return };
+        let component = locals.get(near).map(|near| near.candidate.component);
+        let Some(place) = component.and_then(|component| self.place_in(stream, component)) else { return };
+        // RFC 8445 §7.3.1.3: a peer-reflexive candidate is paired only where a check came in.
+        let signalled = |remote: &Remote| remote.stream == stream && !remote.learned;
+        self.reserve_pairs(self.candidates.remotes.iter().filter(|remote| signalled(remote)).count());
+        for far in 0..self.candidates.remotes.len() {
+            let found = self.candidates.remotes.get(far);
+            if found.is_some_and(signalled) && self.is_of_use(near, far, place) {
+                self.join(near, far, base, place);
+            }
         }
     }
 
     /// Pairs a remote candidate with all bases of its component.
     pub(crate) fn form_for_remote(&mut self, stream: StreamId, remote: RemoteId) {
-        let Some(found) = self.candidates.remote(remote) else { return };
+        let remotes = &self.candidates.remotes;
+        let Ok(far) = remotes.binary_search_by_key(&remote, |far| far.id) else { return };
+        let Some(found) = remotes.get(far) else { return };
         let (component, to) = (found.candidate.component, found.candidate.address);
-        let late = self.is_late(stream, Some(component));
+        let Some(place) = self.place_in(stream, component) else { return };
         // A candidate that was learned may have pairs already; a new one seldom has.
         let met = self.pairs.leads_to(to);
         let bases = self.candidates.locals.len();
         // Most peers have about as many candidates as we.
         let more = if self.pairs.as_slice().is_empty() { bases.saturating_mul(bases) } else { bases };
         self.reserve_pairs(more);
-        let mut place = 0_usize;
-        while let Some(local) = self.candidates.locals.get(place) {
-            place = place.saturating_add(1);
-            let (id, base) = (local.id, local.base);
+        for near in 0..bases {
+            let Some(local) = self.candidates.locals.get(near) else { break };
+            let base = local.base;
             // RFC 8445 §6.1.2.4: reflexive candidates are replaced by their base, so that a base is paired once.
-            let stands = self.candidates.local_on(base).is_some_and(|on| on.id == id);
-            if local.stream == stream && stands && !(met && self.pairs.find(base, to).is_some()) {
-                self.form_pair(id, remote, base, late);
+            if local.stream == stream
+                && self.candidates.stands(local)
+                && !(met && self.pairs.find(base, to).is_some())
+                && self.is_of_use(near, far, place)
+            {
+                self.join(near, far, base, place);
             }
         }
     }
@@ -178,7 +193,7 @@ impl ChecklistSet {
         for id in self.candidates.remotes.iter().filter(|remote| remote.learned).map(|remote| remote.id) {
             let relayed = self.may_be_relayed(id);
             let candidates = &self.candidates;
-            for pair in self.pairs.iter_mut().filter(|pair| pair.remote == id && pair.stream == stream) {
+            for pair in self.pairs.change(|pair| pair.remote == id && pair.stream == stream) {
                 let near = candidates.local(pair.local);
                 pair.relayed = relayed || near.is_some_and(|local| is_relayed(&local.candidate));
             }
@@ -189,13 +204,13 @@ impl ChecklistSet {
     fn promote(&mut self, base: BaseId, id: LocalId) {
         let Some(local) = self.candidates.local(id) else { return };
         let (role, priority) = (self.standing.role, local.candidate.priority);
-        for pair in self.pairs.iter_mut().filter(|pair| pair.base == base && pair.listed) {
+        for pair in self.pairs.change(|pair| pair.base == base && pair.listed) {
             // RFC 8838 §10: pairs that are or were checked stay as they are.
             if matches!(pair.state, PairState::Waiting | PairState::Frozen) {
                 pair.local = id;
                 pair.local_priority = priority;
                 pair.check_priority = local.candidate.peer_reflexive_priority();
-                pair.foundation.0 = local.foundation;
+                pair.foundation.local = local.foundation;
                 pair.set_role(role);
             }
         }
@@ -204,32 +219,45 @@ impl ChecklistSet {
     /// Makes a pair, of which there is none yet, and puts it into its checklist. `None` if the two do not go together, or
     /// if the limit leaves no place for it.
     pub(crate) fn insert_pair(&mut self, local: LocalId, remote: RemoteId, base: BaseId) -> Option<PairId> {
-        let (near, far) = (self.candidates.local(local)?, self.candidates.remote(remote)?);
-        let (stream, component, to) = (near.stream, near.candidate.component, far.candidate.address);
+        let near = self.candidates.local(local)?;
+        let place = self.place_in(near.stream, near.candidate.component)?;
+        let near = self.candidates.locals.binary_search_by_key(&local, |near| near.id).ok()?;
+        let far = self.candidates.remotes.binary_search_by_key(&remote, |far| far.id).ok()?;
+        self.join(near, far, base, place)
+    }
+
+    fn place_in(&self, stream: StreamId, component: ComponentId) -> Option<Place> {
         let checklist = self.checklist(stream)?;
-        let (order, freed) = (checklist.order, checklist.freed);
         let late = checklist.component(component).is_some_and(|component| component.concluded);
+        Some(Place { order: checklist.order, freed: checklist.freed, late })
+    }
+
+    /// The pair of the candidates at these indexes joins its checklist.
+    fn join(&mut self, near: usize, far: usize, base: BaseId, place: Place) -> Option<PairId> {
+        let (near, far) = (self.candidates.locals.get(near)?, self.candidates.remotes.get(far)?);
+        let to = far.candidate.address;
+        // Its candidates outlive a base where pairs stand on them, and nothing can be sent from there.
+        let admitted = self.bases.is_admitted(base, to.ip())?;
         if !near.candidate.transport.sends_checks()
-            // Its candidates outlive a base where pairs stand on them, and nothing can be sent from there.
-            || !self.bases.contains(base)
             || !can_pair(&near.candidate, &far.candidate)
             || self.spent.contains(&(base, to))
         {
             return None;
         }
+        let Place { order, freed, late } = place;
         let ranks = self.config.policy.ranks;
         let mut pair = Pair::new(self.pairs.next_id(), near, far, base, self.standing.role, ranks);
-        pair.relayed |= far.learned && self.candidates.is_unexplained(remote);
+        pair.relayed |= far.learned && self.candidates.is_unexplained(far.id);
+        (pair.order, pair.admitted, pair.late, pair.beside) = (order, admitted, late, late);
         if !self.make_room(order, pair.priority) {
-            self.events.push(Event::LimitReached { limit: Limit::Pairs, stream, remote: to });
+            self.events.push(Event::LimitReached { limit: Limit::Pairs, stream: pair.stream, remote: to });
             return None;
         }
         // What no pair needed was given back when the candidates were freed: the base may be open for the peer no more.
         if freed && !self.is_peer_listed(base, to.ip()) {
             self.bases.forget_peer(base, to.ip());
+            pair.admitted = self.bases.is_admitted(base, to.ip())?;
         }
-        (pair.order, pair.admitted) = (order, self.bases.is_admitted(base, to.ip()));
-        (pair.late, pair.beside) = (late, late);
         let id = pair.id;
         if self.started && freeze::joins_waiting(self.pairs.as_slice(), &pair) {
             pair.step(PairEvent::Unfreeze);
@@ -242,44 +270,36 @@ impl ChecklistSet {
         Some(id)
     }
 
-    /// Whether a pair that comes after nomination could be used: with renomination any may be moved to or kept; without,
-    /// one that is better is a reason to suggest a restart.
-    fn is_of_use(&self, local: LocalId, remote: RemoteId) -> bool {
-        let (Some(near), Some(far)) = (self.candidates.local(local), self.candidates.remote(remote)) else {
-            return false;
-        };
+    /// Whether the pair of the candidates at these indexes could be used. Of those that come after nomination (`late`) with renomination any may be moved to or
+    /// kept; without, one that is better is a reason to suggest a restart.
+    fn is_of_use(&self, near: usize, far: usize, place: Place) -> bool {
+        !place.late || self.is_renominating() || self.is_better(near, far)
+    }
+
+    /// Whether the pair of the candidates at these indexes would be better than the selected one.
+    fn is_better(&self, near: usize, far: usize) -> bool {
+        let (near, far) = (self.candidates.locals.get(near), self.candidates.remotes.get(far));
+        let (Some(near), Some(far)) = (near, far) else { return false };
         let of = self.component(near.stream, near.candidate.component).filter(|of| of.concluded);
         let selected = of.and_then(|of| of.selected);
         let Some(selected) = selected.and_then(|id| self.pairs.get(id)) else { return true };
         let (near, far) = (&near.candidate, &far.candidate);
         let rank = self.config.policy.ranks.of_pair(near.kind, far.kind);
         let priority = PairPriority::new(self.standing.role, near.priority, far.priority);
-        let worth = (false, rank, !(is_relayed(near) || is_relayed(far)), priority);
-        self.is_renominating() || worth > selected.worth()
-    }
-
-    /// Whether a component has its pair already.
-    fn is_late(&self, stream: StreamId, component: Option<ComponentId>) -> bool {
-        component.and_then(|component| self.component(stream, component)).is_some_and(|of| of.concluded)
-    }
-
-    /// Makes a pair, if one may come of it.
-    fn form_pair(&mut self, local: LocalId, remote: RemoteId, base: BaseId, late: bool) {
-        if !late || self.is_of_use(local, remote) {
-            self.insert_pair(local, remote, base);
-        }
+        (false, rank, !(is_relayed(near) || is_relayed(far)), priority) > selected.worth()
     }
 
     /// RFC 8445 §6.1.2.5, RFC 8838 §10: where the set is full, a failed pair goes, else the lowest of the longest
     /// checklist. False if that would be the new pair.
+    #[inline]
     fn make_room(&mut self, order: u16, priority: PairPriority) -> bool {
-        // Counted only where it matters.
-        let all = self.pairs.as_slice().len();
-        if all < self.config.pair_limit
-            || self.pairs.iter().filter(|pair| pair.listed).count() < self.config.pair_limit
-        {
-            return true;
-        }
+        let limit = self.config.pair_limit;
+        self.pairs.as_slice().len() < limit
+            || self.pairs.count_listed() < limit
+            || self.take_place(order, priority)
+    }
+
+    fn take_place(&mut self, order: u16, priority: PairPriority) -> bool {
         let failed = self
             .pairs
             .iter()

@@ -45,15 +45,16 @@ pub(crate) fn initial<P: Freezable>(pairs: &mut [P]) {
         }
         return;
     }
-    let mut order: Vec<(P::Foundation, usize)> = pairs
-        .iter()
-        .enumerate()
-        .filter(|(_, pair)| pair.is_listed())
-        .map(|(index, pair)| (pair.foundation(), index))
-        .collect();
+    let mut order: Vec<(P::Foundation, usize)> = Vec::with_capacity(pairs.len());
+    let listed = pairs.iter().enumerate().filter(|(_, pair)| pair.is_listed());
+    order.extend(listed.map(|(index, pair)| (pair.foundation(), index)));
     order.sort_unstable();
     for same in order.chunk_by(|(foundation, _), (other, _)| foundation == other) {
-        let first = same.iter().map(|(_, index)| *index).min_by_key(|index| pairs.get(*index).map(P::rank));
+        let first = match same {
+            // What is usual, without a search.
+            [(_, only)] => Some(*only),
+            _ => same.iter().map(|(_, index)| *index).min_by_key(|index| pairs.get(*index).map(P::rank)),
+        };
         // A pair that was triggered before stands for its foundation already.
         let pair = first.and_then(|index| pairs.get_mut(index));
         if let Some(pair) = pair.filter(|pair| pair.state() == PairState::Frozen) {

@@ -26,6 +26,7 @@ mod freeze;
 mod lean;
 mod limits;
 mod lite;
+mod marks;
 #[cfg(test)]
 #[path = "../model/mod.rs"]
 mod model;

@@ -95,8 +95,8 @@ impl ChecklistSet {
 
     /// Makes this pair the only valid one of its component.
     fn use_unchecked(&mut self, now: Instant, stream: StreamId, component: ComponentId, id: PairId) {
-        let others = |pair: &&mut Pair| pair.is_of(stream, component) && pair.id != id;
-        for pair in self.pairs.iter_mut().filter(others) {
+        let others = |pair: &Pair| pair.is_of(stream, component) && pair.id != id;
+        for pair in self.pairs.change(others) {
             pair.valid = None;
         }
         self.make_valid_unchecked(now, id);

@@ -81,9 +81,11 @@ impl ChecklistSet {
     pub(crate) fn settle_nominations(&mut self) {
         let pairs = &self.pairs;
         let live = |id| pairs.get(id).is_some_and(|pair| pair.nominating && pair.state != PairState::Failed);
-        for component in self.streams.iter_mut().flat_map(|checklist| &mut checklist.components) {
-            if component.nomination.is_some_and(|id| !live(id)) {
-                (component.nomination, component.moves.reason, component.confirmed) = (None, None, false);
+        for checklist in &mut self.streams {
+            for component in &mut checklist.components {
+                if component.nomination.is_some_and(|id| !live(id)) {
+                    (component.nomination, component.moves.reason, component.confirmed) = (None, None, false);
+                }
             }
         }
     }
@@ -95,7 +97,7 @@ impl ChecklistSet {
         let Some(pair) = self.pairs.get(target) else { return };
         let (stream, component) = (pair.stream, pair.component);
         let several = !ours && self.peer.as_ref().is_some_and(|peer| !peer.regular);
-        for pair in self.pairs.iter_mut().filter(|pair| pair.is_of(stream, component)) {
+        for pair in self.pairs.change(|pair| pair.valid.is_some() && pair.is_of(stream, component)) {
             if let Some(valid) = &mut pair.valid {
                 valid.nominated = pair.id == target || (valid.nominated && several);
             }
@@ -142,7 +144,7 @@ impl ChecklistSet {
             // What else there is goes on and stays, until the linger time is over and it is known what is worth keeping;
             // data on the pair that was left is accepted meanwhile.
             self.free_at = if moved { Some(linger) } else { self.free_at };
-            for pair in self.pairs.iter_mut().filter(|pair| pair.is_of(stream, component)) {
+            for pair in self.pairs.change(|pair| pair.is_of(stream, component)) {
                 pair.beside = true;
                 // It may have left before, and the peer has come back to it.
                 pair.listed |= pair.id == selected;
@@ -152,7 +154,7 @@ impl ChecklistSet {
             return;
         }
         let several = self.follows_rfc5245();
-        for pair in self.pairs.iter_mut().filter(|pair| pair.is_of(stream, component)) {
+        for pair in self.pairs.change(|pair| pair.is_of(stream, component)) {
             // RFC 8445 §8.1.1: a peer that nominates several pairs may send on any of them: there are agents that take
             // the one that was nominated last. What it then keeps is seen when the rest is freed.
             let nominated = several && pair.valid.as_ref().is_some_and(|valid| valid.nominated);
@@ -242,7 +244,7 @@ impl ChecklistSet {
             void = true;
         }
         // What the peer nominated before its role was settled is void, and so is what it has renominated since.
-        for pair in self.pairs.iter_mut().filter(|pair| void && pair.is_of(stream, component)) {
+        for pair in self.pairs.change(|pair| void && pair.is_of(stream, component)) {
             pair.peer_nominated = false;
         }
         if state == PairState::Succeeded {
@@ -255,21 +257,20 @@ impl ChecklistSet {
 
 /// What the pairs add to what is known of the set.
 fn outlook(pairs: &PairTable, known: Outlook) -> Outlook {
-    let listed = pairs.iter().filter(|pair| pair.listed).count();
+    let listed = pairs.count_listed();
     let rtt = pairs.iter().filter_map(|pair| pair.rtt).max();
     Outlook { rtt, listed: u32::try_from(listed).unwrap_or(u32::MAX), ..known }
 }
 
 /// The valid pair of a component that would be nominated.
 fn worthiest(pairs: &PairTable, stream: StreamId, component: ComponentId) -> Option<&Pair> {
-    let own = |pair: &&Pair| pair.is_of(stream, component);
-    // With our own check of what the peer has nominated still under way: the peer may hold that pair already.
-    let mut promised = pairs.likely(Traits::PROMISED).filter(own);
-    if promised.any(|pair| pair.peer_nominated && !pair.state.is_settled()) {
-        return None;
-    }
     let fit = |pair: &Pair| pair.listed && !pair.wish.vetoed && pairs.can_nominate(pair);
-    pairs.most_worthy(stream, component, fit)
+    let worthiest = pairs.most_worthy(stream, component, fit)?;
+    // With our own check of what the peer has nominated still under way: the peer may hold that pair already.
+    let own = |pair: &&Pair| pair.is_of(stream, component);
+    let mut promised = pairs.likely(Traits::PROMISED).filter(own);
+    let is_promised = promised.any(|pair| pair.peer_nominated && !pair.state.is_settled());
+    Some(worthiest).filter(|_| !is_promised)
 }
 
 /// When a pair that needs no relay became valid, by its own check or another's.

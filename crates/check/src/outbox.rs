@@ -73,26 +73,21 @@ pub(crate) enum Outgoing {
 }
 
 /// First in, first out.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Outbox {
     queue: VecDeque<Outgoing>,
-    /// What may wait besides answers: one entry for each open transaction.
-    limit: usize,
 }
 
 impl Outbox {
     /// Enough for what one input usually leads to, so that nothing is allocated in the steady state.
     const READY: usize = 2;
 
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { queue: VecDeque::new(), limit }
-    }
-
-    pub(crate) fn push(&mut self, outgoing: Outgoing) -> bool {
+    /// Besides answers, one entry for each of the transactions that may be open waits.
+    pub(crate) fn push(&mut self, outgoing: Outgoing, open: usize) -> bool {
         if self.queue.capacity() == 0 {
             self.queue.reserve_exact(Self::READY);
         }
-        let limit = if matches!(outgoing, Outgoing::Answer(_)) { RESPONSE_LIMIT } else { self.limit };
+        let limit = if matches!(outgoing, Outgoing::Answer(_)) { RESPONSE_LIMIT } else { open };
         let room = self.queue.len() < limit;
         if room {
             self.queue.push_back(outgoing);

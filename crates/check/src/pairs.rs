@@ -12,9 +12,10 @@ use crate::consent::Consent;
 use crate::forming::is_relayed;
 use crate::freeze::Freezable;
 use crate::limits::FRESH_LIMIT;
+pub(crate) use crate::marks::Traits;
 use crate::policy::{TypeRanks, Wish};
 use crate::state::{PairEvent, PairState};
-pub(crate) use crate::table::{PairTable, Traits};
+pub(crate) use crate::table::PairTable;
 
 /// Name of a candidate pair, never given twice in one set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -164,6 +165,7 @@ pub(crate) struct Pair {
 
 impl Pair {
     /// A Frozen pair of two candidates of one component, in no checklist's order yet and not admitted.
+    #[inline]
     pub(crate) fn new(
         id: PairId,
         near: &Local,
@@ -196,7 +198,7 @@ impl Pair {
             component: near.candidate.component,
             base,
             to: far.candidate.address,
-            foundation: FoundationKey(near.foundation, far.foundation),
+            foundation: FoundationKey { remote: far.foundation, local: near.foundation },
             priority: PairPriority::new(role, local_priority, remote_priority),
             local: near.id,
             remote: far.id,

@@ -28,6 +28,8 @@ struct Refusal {
 struct Accepted {
     algorithm: Algorithm,
     priority: Priority,
+    /// The pair it came over, if there is one.
+    pair: Option<PairId>,
     ufrag: Option<Ufrag>,
     /// USE-CANDIDATE that counts.
     nominate: Option<Nominates>,
@@ -67,7 +69,7 @@ impl ChecklistSet {
             Err(refusal) => (refusal.body, refusal.algorithm),
         };
         let answer = Answer { base, to: source, id: message.transaction_id(), algorithm, body };
-        let queued = self.outbox.push(Outgoing::Answer(answer));
+        let queued = self.outbox.push(Outgoing::Answer(answer), self.open_limit());
         // Not for what was refused unauthenticated: nothing has changed, and it costs no more than its answer.
         if algorithm.is_some() {
             self.settle(now);
@@ -142,7 +144,8 @@ impl ChecklistSet {
         let Some(priority) = request.priority.and_then(Priority::new) else {
             return refuse(ErrorCode::BAD_REQUEST, Some(algorithm));
         };
-        let ufrag = self.ufrag_to_keep(base, source, theirs);
+        let pair = self.pairs.find(base, source).map(|pair| pair.id);
+        let ufrag = self.ufrag_to_keep(pair, theirs);
         if !self.settle_role(request.claim) {
             return refuse(ErrorCode::ROLE_CONFLICT, Some(algorithm));
         }
@@ -156,7 +159,7 @@ impl ChecklistSet {
         let (value, legacy) = (request.nomination, request.legacy_nomination);
         let nominate = by.map(|by| Nominates { by, value, legacy });
         let nominate = nominate.filter(|_| request.use_candidate && self.standing.role == Role::Controlled);
-        Ok(Accepted { algorithm, priority, ufrag, nominate })
+        Ok(Accepted { algorithm, priority, pair, ufrag, nominate })
     }
 
     /// Our key, for a peer that uses MESSAGE-INTEGRITY-SHA256. Hardly any does, so that it is not kept.
@@ -172,9 +175,9 @@ impl ChecklistSet {
 
     /// The sender's fragment, where it has to be kept: for a check that can be acted upon only later. In the steady
     /// state there is nothing to keep, and nothing is allocated.
-    fn ufrag_to_keep(&self, base: BaseId, source: TransportAddress, theirs: &[u8]) -> Option<Ufrag> {
+    fn ufrag_to_keep(&self, pair: Option<PairId>, theirs: &[u8]) -> Option<Ufrag> {
         let known = |peer: &crate::set::Peer| peer.parameters.ufrag.as_bytes() == theirs;
-        if self.peer.as_ref().is_some_and(known) && self.pairs.find(base, source).is_some() {
+        if pair.is_some() && self.peer.as_ref().is_some_and(known) {
             return None;
         }
         Ufrag::from_bytes(theirs).ok()
@@ -206,7 +209,7 @@ impl ChecklistSet {
     pub(crate) fn follow_role(&mut self) {
         let role = self.standing.role;
         let mut void = Vec::new();
-        for pair in self.pairs.iter_mut() {
+        for pair in self.pairs.change(|_| true) {
             pair.set_role(role);
             if pair.nominating && pair.state == PairState::InProgress {
                 void.push(pair.id);
@@ -231,7 +234,7 @@ impl ChecklistSet {
         source: TransportAddress,
         request: Accepted,
     ) -> Result<Algorithm, Refusal> {
-        let Accepted { algorithm, priority, ufrag, nominate } = request;
+        let Accepted { algorithm, priority, pair, ufrag, nominate } = request;
         self.peer_began.get_or_insert(self.now);
         let ready = self.bases.owner(base).is_some() && self.peer.is_some();
         let accepted = match ufrag {
@@ -245,28 +248,26 @@ impl ChecklistSet {
                 nominate.is_none()
             }
             // A fragment that is none at all can be that of no agent.
-            None if self.pairs.find(base, source).is_none() => nominate.is_none(),
-            _ => self.learn_from(base, source, priority, nominate, false),
+            None if pair.is_none() => nominate.is_none(),
+            _ => self.learn_from(base, source, pair, priority, nominate, false),
         };
-        // RFC 8445 §7.3.1.5: a nomination that is not accepted is refused.
-        let code =
-            if self.has_given_up(base, source) { ErrorCode::FORBIDDEN } else { ErrorCode::BAD_REQUEST };
         if accepted {
-            Ok(algorithm)
-        } else {
-            Err(Refusal { body: Body::Error(code), algorithm: Some(algorithm) })
+            return Ok(algorithm);
         }
+        // RFC 8445 §7.3.1.5: a nomination that is not accepted is refused.
+        let code = if self.has_given_up(pair) { ErrorCode::FORBIDDEN } else { ErrorCode::BAD_REQUEST };
+        Err(Refusal { body: Body::Error(code), algorithm: Some(algorithm) })
     }
 
     /// Whether consent on the pair has ended here, or it may be checked no more, and the peer can move to another one.
     /// Renomination draft §3.1: only what is kept available is answered with success. RFC 7675 §5.2: 403 tells the peer
     /// at once, so that it leaves the pair that we cannot send on any more.
-    fn has_given_up(&self, base: BaseId, source: TransportAddress) -> bool {
+    fn has_given_up(&self, pair: Option<PairId>) -> bool {
         let gone = |pair: &Pair| {
             let ended = matches!(pair.failure, Some(Failure::ConsentExpired | Failure::Revoked));
             (pair.revoked && ended) || is_dead(pair)
         };
-        self.is_renominating() && !self.retired && self.pairs.find(base, source).is_some_and(gone)
+        self.is_renominating() && !self.retired && pair.and_then(|id| self.pairs.get(id)).is_some_and(gone)
     }
 
     fn remember(&mut self, early: Early) {
@@ -296,7 +297,8 @@ impl ChecklistSet {
             let early = self.early.remove(index);
             if early.ufrag == fragment {
                 let nominate = early.nominate.filter(|_| self.standing.role == Role::Controlled);
-                self.learn_from(early.base, early.source, early.priority, nominate, true);
+                let pair = self.pairs.find(early.base, early.source).map(|pair| pair.id);
+                self.learn_from(early.base, early.source, pair, early.priority, nominate, true);
             }
         }
         if self.early.is_empty() {
@@ -304,17 +306,18 @@ impl ChecklistSet {
         }
     }
 
-    /// RFC 8445 §7.3.1.3 to §7.3.1.5 for a check from `source` on `base`. False if it nominates and cannot be obeyed.
+    /// RFC 8445 §7.3.1.3 to §7.3.1.5 for a check from `source` on `base`, whose pair is `known` if there is one. False if it
+    /// nominates and cannot be obeyed.
     fn learn_from(
         &mut self,
         base: BaseId,
         source: TransportAddress,
+        known: Option<PairId>,
         priority: Priority,
         nominate: Option<Nominates>,
         early: bool,
     ) -> bool {
         let Some((stream, component)) = self.bases.owner(base) else { return nominate.is_none() };
-        let known = self.pairs.find(base, source).map(|pair| pair.id);
         // Renomination draft §3.3: a nomination that is not newer than what was accepted is a check like any other.
         let newer = nominate.and_then(|nominate| self.is_newer(stream, component, nominate, early));
         let nominate = nominate.filter(|_| newer != Some(false));
@@ -342,7 +345,7 @@ impl ChecklistSet {
         let revoked = pair.revoked || is_dead(pair);
         // What the peer still has may be all that is left, or all there is to move to.
         pair.listed |= bereft && !revoked;
-        if self.has_given_up(base, source) || (nominate.is_some() && (revoked || acceptable.is_none())) {
+        if self.has_given_up(Some(id)) || (nominate.is_some() && (revoked || acceptable.is_none())) {
             return false;
         }
         if self.is_passive() {

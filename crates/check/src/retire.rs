@@ -23,7 +23,7 @@ impl ChecklistSet {
         (self.patient_until, self.free_at, self.free_later) = (None, None, false);
         let kept = self.pairs_carrying_data();
         self.pairs.retain(|pair| kept.contains(&pair.id));
-        for pair in self.pairs.iter_mut() {
+        for pair in self.pairs.change(|_| true) {
             // RFC 8445 §9: the state of the checks is flushed. The pair itself is proved, whatever was under way on it.
             pair.step(PairEvent::Succeed);
             (pair.listed, pair.queued, pair.nominating, pair.peer_nominated) = (true, false, false, false);

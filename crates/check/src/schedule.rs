@@ -8,7 +8,7 @@ use floe_stun::{Instant, Random, Transaction};
 use crate::ChecklistSet;
 use crate::checklist::Component;
 use crate::freeze::{self, Freezable};
-use crate::limits::FRESH_LIMIT;
+use crate::limits::{FRESH_LIMIT, transaction_limit};
 use crate::outbox::Outgoing;
 use crate::pairs::{Failure, Pair, PairId, Traits};
 use crate::state::{PairEvent, PairState};
@@ -44,7 +44,7 @@ impl ChecklistSet {
     pub fn take_slot(&mut self, now: Instant, rng: &mut Random) -> bool {
         let now = self.advance(now);
         self.catch_up();
-        if self.peer.is_none() || self.is_passive() || !self.transactions.make_room() {
+        if self.peer.is_none() || self.is_passive() || !self.transactions.make_room(self.open_limit()) {
             return false;
         }
         if !self.started && !self.pairs.as_slice().is_empty() {
@@ -61,7 +61,7 @@ impl ChecklistSet {
     }
 
     pub(crate) fn next_urgency(&self) -> Option<Urgency> {
-        if self.peer.is_none() || self.is_passive() || !self.transactions.has_room() {
+        if self.peer.is_none() || self.is_passive() || !self.transactions.has_room(self.open_limit()) {
             return None;
         }
         if self.choose_nomination().is_some() {
@@ -82,30 +82,46 @@ impl ChecklistSet {
 
     /// Nominations stand before everything: each costs its component a round trip.
     fn choose_nomination(&self) -> Option<Choice> {
-        self.streams
-            .iter()
-            .flat_map(|checklist| &checklist.components)
-            .filter_map(|component| self.pairs.get(component.nomination?))
-            .find(|pair| pair.nominating && matches!(pair.state, PairState::Succeeded | PairState::Waiting))
-            .map(|pair| Choice { pair: pair.id, urgency: Urgency::Nomination })
+        let ready = |id| {
+            self.pairs.get(id).is_some_and(|pair: &Pair| {
+                pair.nominating && matches!(pair.state, PairState::Succeeded | PairState::Waiting)
+            })
+        };
+        for checklist in &self.streams {
+            let mut nominations = checklist.components.iter().filter_map(|component| component.nomination);
+            if let Some(pair) = nominations.find(|id| ready(*id)) {
+                return Some(Choice { pair, urgency: Urgency::Nomination });
+            }
+        }
+        None
     }
 
     /// RFC 8445 §6.1.4.2 step 1, over all checklists by turns.
     fn choose_triggered(&mut self) -> Option<Choice> {
         let count = self.streams.len();
         for step in 0..count {
-            let turn = self.turn.saturating_add(step).checked_rem(count)?;
+            let turn = usize::from(self.turn).saturating_add(step).checked_rem(count)?;
             let (pairs, checklist) = (&self.pairs, self.streams.get_mut(turn)?);
             let ready = |id: &PairId| pairs.get(*id).is_some_and(Freezable::is_ready);
             let Some(place) = checklist.triggered.iter().position(ready) else { continue };
             let pair = checklist.triggered.remove(place)?;
-            self.turn = turn.saturating_add(1);
+            self.pass_turn(turn);
             if let Some(pair) = self.pairs.get_mut(pair) {
                 pair.queued = false;
             }
             return Some(Choice { pair, urgency: Urgency::Triggered });
         }
         None
+    }
+
+    /// After this checklist it is the turn of the next.
+    fn pass_turn(&mut self, turn: usize) {
+        self.turn = u16::try_from(turn).unwrap_or(0).saturating_add(1);
+    }
+
+    /// Transactions that may be open at once.
+    pub(crate) fn open_limit(&self) -> usize {
+        transaction_limit(self.config.pair_limit)
     }
 
     /// RFC 8445 §6.1.4.2 steps 2 to 4.
@@ -115,10 +131,10 @@ impl ChecklistSet {
         }
         let count = self.streams.len();
         for step in 0..count {
-            let turn = self.turn.saturating_add(step).checked_rem(count)?;
+            let turn = usize::from(self.turn).saturating_add(step).checked_rem(count)?;
             let order = self.streams.get(turn)?.order;
             if let Some(pair) = self.pairs.next_ordinary(order) {
-                self.turn = turn.saturating_add(1);
+                self.pass_turn(turn);
                 return Some(Choice { pair, urgency: Urgency::Ordinary });
             }
         }
@@ -155,7 +171,8 @@ impl ChecklistSet {
 
     /// Where ordinary checks rest, what is Frozen thaws all the same (RFC 8445 §6.1.4.2 step 2).
     pub(crate) fn thaw_at_rest(&mut self) {
-        if !self.started || self.peer.is_none() || !self.is_resting() {
+        if !self.pairs.may_have(Traits::FROZEN) || !self.started || self.peer.is_none() || !self.is_resting()
+        {
             return;
         }
         for checklist in &self.streams {
@@ -169,9 +186,11 @@ impl ChecklistSet {
     /// another pair that may be the best than before (`reordered`).
     pub(crate) fn decide_rest(&mut self, reordered: bool) {
         let (controlled, ta) = (self.standing.role == Role::Controlled, self.ta_in_force());
+        let risen = self.pairs.take_risen();
         for checklist in &mut self.streams {
             let stream = checklist.stream;
             for component in &mut checklist.components {
+                component.unrivalled = component.unrivalled.filter(|_| !risen);
                 let rests = controlled && !component.concluded;
                 component.rest_until = component.rest_until.filter(|until| rests && self.now < *until);
                 if !rests || !reordered {
@@ -180,6 +199,7 @@ impl ChecklistSet {
                 component.rest_until = None;
                 let best = self.pairs.most_worthy(stream, component.id, |pair| pair.listed && !pair.relayed);
                 let Some((best, valid)) = best.and_then(|best| Some((best, best.valid.as_ref()?))) else {
+                    component.unrivalled = None;
                     continue;
                 };
                 let until = valid.since.after(fresh_interval(ta, best.rtt));
@@ -191,8 +211,11 @@ impl ChecklistSet {
                         && pair.is_of(stream, component.id)
                         && pair.worth() > worth
                 };
-                if self.now < until && !self.pairs.likely(Traits::OPEN).any(rival) {
-                    component.rest_until = Some(until);
+                // What had no rival has none as long as no other pair has risen.
+                if self.now < until
+                    && (component.unrivalled == Some(best.id) || !self.pairs.likely(Traits::OPEN).any(rival))
+                {
+                    (component.rest_until, component.unrivalled) = (Some(until), Some(best.id));
                 }
             }
         }
@@ -200,11 +223,12 @@ impl ChecklistSet {
 
     fn start_check(&mut self, now: Instant, rng: &mut Random, choice: Choice) {
         let (ta, role, tiebreaker) = (self.ta_in_force(), self.standing.role, self.standing.tiebreaker);
+        let open = self.open_limit();
         // Counted only where it matters.
         let all = self.pairs.as_slice().len();
         let longest = transactions::schedule(ta, all);
         let schedule = if longest.rto > transactions::MIN_RTO {
-            transactions::schedule(ta, self.pairs.count(Traits::ACTIVE))
+            transactions::schedule(ta, self.pairs.count_active())
         } else {
             longest
         };
@@ -227,7 +251,7 @@ impl ChecklistSet {
         let mut transaction = Transaction::new(now, rng.transaction_id(), schedule);
         let id = transaction.id();
         if transaction.take_transmission() {
-            self.outbox.push(Outgoing::Check(id));
+            self.outbox.push(Outgoing::Check(id), open);
         }
         self.transactions.push(Check {
             transaction,
@@ -296,7 +320,7 @@ impl ChecklistSet {
 
     /// Retransmissions and failures.
     pub(crate) fn run_transactions(&mut self, now: Instant) {
-        let ta = self.ta_in_force();
+        let (ta, open) = (self.ta_in_force(), self.open_limit());
         let mut floor = self.retransmit_floor;
         for check in self.transactions.iter_mut() {
             let due = check.transaction.poll_timeout();
@@ -306,7 +330,7 @@ impl ChecklistSet {
             }
             check.transaction.handle_timeout(now);
             if check.transaction.take_transmission() {
-                self.outbox.push(Outgoing::Check(check.transaction.id()));
+                self.outbox.push(Outgoing::Check(check.transaction.id()), open);
                 // A host that slept, or a long list: an address that has not answered is sent to at the pace of Ta,
                 // first transmissions and others each.
                 floor = if kept_apart { now.after(ta) } else { floor };

@@ -15,7 +15,7 @@ use crate::checklist::{Checklist, Component};
 use crate::config::Config;
 use crate::event::{Event, EventQueue, State};
 use crate::lean::push_lean;
-use crate::limits::{SPENT_LIMIT, transaction_limit};
+use crate::limits::SPENT_LIMIT;
 use crate::outbox::Outbox;
 use crate::pairs::{Failure, Pair, PairTable};
 use crate::renominate::{Nominates, Renomination};
@@ -76,7 +76,7 @@ pub struct ChecklistSet {
     /// The first check has begun: from now on pairs join by the rules for trickled ones.
     pub(crate) started: bool,
     /// Position in `streams` whose turn it is.
-    pub(crate) turn: usize,
+    pub(crate) turn: u16,
     /// Another generation has taken this one's place.
     pub(crate) retired: bool,
     /// RFC 7675 §5.1: where the credentials of this generation are spent, though the pair itself was removed.
@@ -109,7 +109,7 @@ impl ChecklistSet {
     /// A set without streams. `tiebreaker` is drawn by the agent, one for all its generations (RFC 8445 §16.1).
     pub fn new(config: Config, role: Role, tiebreaker: TieBreaker, local: Parameters) -> Self {
         let config = config.bounded();
-        let (open, ta) = (transaction_limit(config.pair_limit), config.ta);
+        let ta = config.ta;
         Self {
             config,
             now: Instant::ORIGIN,
@@ -122,9 +122,9 @@ impl ChecklistSet {
             candidates: Candidates::default(),
             streams: Vec::new(),
             pairs: PairTable::default(),
-            transactions: Transactions::new(open),
+            transactions: Transactions::default(),
             early: Vec::new(),
-            outbox: Outbox::new(open),
+            outbox: Outbox::default(),
             events: EventQueue::default(),
             started: false,
             turn: 0,
@@ -397,7 +397,7 @@ impl ChecklistSet {
 
     /// Pairs that lost what they stood on: they fail, their transactions end.
     pub(crate) fn fail_where(&mut self, failure: Failure, gone: impl Fn(&Pair) -> bool) {
-        for pair in self.pairs.iter_mut().filter(|pair| gone(pair)) {
+        for pair in self.pairs.change(|pair| gone(pair)) {
             pair.discard(failure);
             pair.queued = false;
             // What was lost under a valid pair is lost for the generation.
@@ -447,10 +447,10 @@ impl ChecklistSet {
     /// The earliest of all timers. Of those that only change a level, past ones do not count: the level is settled.
     fn next_deadline(&mut self, now: Instant) -> Option<Instant> {
         let mut next: Option<Instant> = None;
-        let mut consider = |at: Option<Instant>| {
-            if let Some(at) = at {
-                next = Some(next.map_or(at, |next| next.min(at)));
-            }
+        let mut consider = |at: Option<Instant>| match (at, next) {
+            (Some(at), Some(before)) if before <= at => {}
+            (Some(_), _) => next = at,
+            (None, _) => {}
         };
         for check in self.transactions.iter() {
             consider(self.transaction_due(check));
@@ -461,11 +461,11 @@ impl ChecklistSet {
         consider(self.patient_until.filter(|until| *until > now));
         for checklist in &self.streams {
             consider(checklist.patient_until.filter(|until| *until > now));
-        }
-        for component in self.streams.iter().flat_map(|checklist| &checklist.components) {
-            consider(component.hold.filter(|hold| *hold > now));
-            consider(component.rest_until.filter(|until| *until > now));
-            consider(component.dead_at.filter(|at| *at > now));
+            for component in &checklist.components {
+                consider(component.hold.filter(|hold| *hold > now));
+                consider(component.rest_until.filter(|until| *until > now));
+                consider(component.dead_at.filter(|at| *at > now));
+            }
         }
         next
     }

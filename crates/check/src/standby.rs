@@ -52,7 +52,7 @@ impl ChecklistSet {
         };
         let second = direct.or_else(|| best(&|pair| pair.relayed && Some(pair.id) != first));
         let chosen = [first.filter(|_| limit > 0), second.filter(|_| limit > 1)];
-        for pair in self.pairs.iter_mut().filter(|pair| pair.is_of(stream, component)) {
+        for pair in self.pairs.change(|pair| pair.is_of(stream, component)) {
             pair.standby = chosen.contains(&Some(pair.id));
         }
     }
@@ -96,7 +96,7 @@ impl ChecklistSet {
         }
         self.choose_standby(stream, component, selected);
         let by_peer = self.kept_by_peer(now, stream, component);
-        for pair in self.pairs.iter_mut().filter(|pair| pair.is_of(stream, component)) {
+        for pair in self.pairs.change(|pair| pair.is_of(stream, component)) {
             let stays = Some(pair.id) == selected
                 || !pair.state.is_settled()
                 || pair.peer_nominated

@@ -1,4 +1,4 @@
-//! The table of all pairs, and what is looked at of each of them with every input.
+//! The table of all pairs. What each input looks at is searched for among the [marks](crate::marks), never among the pairs.
 
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -9,131 +9,31 @@ use floe_stun::Instant;
 use crate::candidates::FoundationKey;
 use crate::freeze::{self, Freezable};
 use crate::lean::push_lean;
+use crate::marks::{Counts, Mark, Marked, NEVER, Traits, route};
 use crate::pairs::{Pair, PairId, Valid};
 use crate::state::PairState;
 
-/// What holds of a pair, as bits of a [`Mark`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Traits(u16);
-
-impl Traits {
-    pub(crate) const VALID: Self = Self(1);
-    /// An ordinary check of it may begin.
-    pub(crate) const READY: Self = Self(1 << 1);
-    /// Frozen, in its checklist or not.
-    pub(crate) const FROZEN: Self = Self(1 << 2);
-    /// Waiting or In-Progress.
-    pub(crate) const ACTIVE: Self = Self(1 << 3);
-    /// Neither Succeeded nor Failed.
-    pub(crate) const OPEN: Self = Self(1 << 4);
-    /// Waiting on a base that is not open for its peer.
-    pub(crate) const SHUT: Self = Self(1 << 5);
-    /// The peer has nominated it, and our check of it has not ended.
-    pub(crate) const PROMISED: Self = Self(1 << 6);
-    /// In its checklist.
-    const LISTED: Self = Self(1 << 7);
-    /// What decides, with its priority, where a pair stands among the others of its component.
-    const STANDING: Self = Self(Self::VALID.0 | Self::OPEN.0 | Self::LISTED.0);
-
-    fn of(pair: &Pair) -> Self {
-        let waiting = pair.state == PairState::Waiting;
-        let open = !pair.state.is_settled();
-        Self::VALID
-            .when(pair.valid.is_some())
-            .and(Self::READY.when(waiting && pair.is_ordinary() && pair.is_ready()))
-            .and(Self::FROZEN.when(pair.state == PairState::Frozen))
-            .and(Self::ACTIVE.when(waiting || pair.state == PairState::InProgress))
-            .and(Self::OPEN.when(open))
-            .and(Self::SHUT.when(waiting && !pair.admitted))
-            .and(Self::PROMISED.when(pair.peer_nominated && open))
-            .and(Self::LISTED.when(pair.listed))
-    }
-
-    #[inline]
-    fn when(self, holds: bool) -> Self {
-        Self(if holds { self.0 } else { 0 })
-    }
-
-    #[inline]
-    fn and(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    #[inline]
-    fn only(self, of: Self) -> Self {
-        Self(self.0 & of.0)
-    }
-
-    #[inline]
-    fn meets(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
-}
-
-/// What is looked at of all pairs with each input, apart from them: five share two cache lines.
-#[derive(Clone, Copy, Debug)]
-struct Mark {
-    /// What base and remote address come to.
-    route: u32,
-    traits: Traits,
-    /// Place of its checklist in the set.
-    order: u16,
-    /// The earliest of its timers; the end of time if it has none.
-    due: Instant,
-    priority: PairPriority,
-}
-
-const NEVER: Instant = Instant::from_nanos(u64::MAX);
-
-impl Mark {
-    fn of(pair: &Pair) -> Self {
-        Self {
-            route: route(pair.base, pair.to),
-            traits: Traits::of(pair),
-            order: pair.order,
-            due: due(pair).unwrap_or(NEVER),
-            priority: pair.priority,
-        }
-    }
-}
-
-/// Equal for equal routes, and seldom for others.
-fn route(base: BaseId, to: TransportAddress) -> u32 {
-    to.low_bits() ^ u32::from(to.port()).rotate_left(16) ^ base.0.rotate_left(8)
-}
-
-/// The earliest of the timers of a pair.
-fn due(pair: &Pair) -> Option<Instant> {
-    let fresh = pair.fresh_at.filter(|_| pair.state == PairState::InProgress);
-    let Some(valid) = &pair.valid else { return fresh };
-    // Consent is kept on pairs that carry data or may come to: before selection all valid ones, since any of them may be
-    // the best; after it the selected one, and what is kept beside it. What has left the checklist runs out.
-    let consent = valid
-        .consent
-        .as_ref()
-        .and_then(|consent| if pair.listed { consent.next_timeout() } else { Some(consent.deadline()) });
-    [fresh, valid.keepalive, consent].into_iter().flatten().min()
-}
-
 /// All pairs of a set, in the order in which they were made.
 ///
-/// Whoever changes a pair gets it from here, so that it is known whose marks are out of date: those are brought up to
-/// date by [`refresh`](Self::refresh), and until then looked at as if everything held of them.
+/// Whoever changes a pair gets it from here, so that it is known whose marks are stale: those are brought up to date by
+/// [`refresh`](Self::refresh), and until then looked at as if everything held of them.
 #[derive(Debug)]
 pub(crate) struct PairTable {
     list: Vec<Pair>,
     /// One for each pair, in the same order.
     marks: Vec<Mark>,
+    /// Of how many marks each trait holds: of none, nothing is searched for; else no further than to the last.
+    counts: Counts,
     next: u32,
-    /// Marks from here on, up to `stale_to`, are out of date.
-    stale_from: u32,
-    stale_to: u32,
-    /// The earliest timer of all marks.
+    /// So many marks are stale, none of them before this one.
+    stale: u32,
+    stale_from: u16,
+    /// The earliest timer of all marks; the origin of time where it has to be found anew.
     earliest: Instant,
-    /// All traits that any mark has, or has had of late: of others nothing need be searched for.
-    seen: Traits,
     /// Which pairs are valid, open or listed has changed, or their order.
     reordered: bool,
+    /// One may be open that was not, or stand before one that stood before it.
+    risen: bool,
 }
 
 impl Default for PairTable {
@@ -141,12 +41,13 @@ impl Default for PairTable {
         Self {
             list: Vec::new(),
             marks: Vec::new(),
+            counts: Counts::default(),
             next: 0,
-            stale_from: u32::MAX,
-            stale_to: 0,
+            stale: 0,
+            stale_from: u16::MAX,
             earliest: NEVER,
-            seen: Traits(0),
             reordered: false,
+            risen: false,
         }
     }
 }
@@ -180,8 +81,8 @@ impl PairTable {
     pub(crate) fn push(&mut self, pair: Pair) {
         let mark = Mark::of(&pair);
         self.earliest = self.earliest.min(mark.due);
-        self.seen.0 |= mark.traits.0;
-        self.reordered = true;
+        self.counts.add(mark.traits);
+        self.reorder();
         push_lean(&mut self.marks, mark);
         push_lean(&mut self.list, pair);
     }
@@ -192,10 +93,21 @@ impl PairTable {
 
     pub(crate) fn get_mut(&mut self, id: PairId) -> Option<&mut Pair> {
         let index = self.position(id)?;
-        let place = u32::try_from(index).unwrap_or(u32::MAX);
-        self.stale_from = self.stale_from.min(place);
-        self.stale_to = self.stale_to.max(place.saturating_add(1));
+        self.stale_from = self.stale_from.min(u16::try_from(index).unwrap_or(u16::MAX));
+        self.marks.get_mut(index)?.make_stale(&mut self.stale);
         self.list.get_mut(index)
+    }
+
+    /// The pairs that fit, to be changed.
+    pub(crate) fn change(&mut self, fits: impl Fn(&Pair) -> bool) -> impl Iterator<Item = &mut Pair> {
+        self.reorder();
+        self.stale_from = 0;
+        let stale = &mut self.stale;
+        let both = self.list.iter_mut().zip(&mut self.marks);
+        both.filter(move |(pair, _)| fits(pair)).map(|(pair, mark)| {
+            mark.make_stale(stale);
+            pair
+        })
     }
 
     /// Counts a request that was sent, which changes nothing else.
@@ -216,7 +128,6 @@ impl PairTable {
     }
 
     /// The pair of this base and remote address. A base serves one component, so that there is at most one.
-    #[inline]
     pub(crate) fn find(&self, base: BaseId, to: TransportAddress) -> Option<&Pair> {
         let route = route(base, to);
         let alike = self.marks.iter().enumerate().filter(|(_, mark)| mark.route == route);
@@ -234,78 +145,113 @@ impl PairTable {
         core::mem::take(&mut self.reordered)
     }
 
+    /// Whether a pair may have risen above others since this was asked.
+    pub(crate) fn take_risen(&mut self) -> bool {
+        self.refresh();
+        core::mem::take(&mut self.risen)
+    }
+
     /// What is held of a pair is another now.
     pub(crate) fn reorder(&mut self) {
-        self.reordered = true;
+        (self.reordered, self.risen) = (true, true);
     }
 
     /// Brings the marks up to date.
-    pub(crate) fn refresh(&mut self) {
-        let from = usize::try_from(self.stale_from).unwrap_or(usize::MAX);
-        let count = usize::try_from(self.stale_to).unwrap_or(usize::MAX).saturating_sub(from);
-        if count == 0 {
-            return;
-        }
-        (self.stale_from, self.stale_to) = (u32::MAX, 0);
-        if count >= self.list.len() {
-            self.seen = Traits(0);
-        }
-        let mut gone = false;
-        for (mark, pair) in self.marks.iter_mut().zip(&self.list).skip(from).take(count) {
-            let before = core::mem::replace(mark, Mark::of(pair));
-            gone |= before.due == self.earliest && mark.due > before.due;
-            self.reordered |= before.traits.only(Traits::STANDING) != mark.traits.only(Traits::STANDING)
-                || before.priority != mark.priority;
-            self.earliest = self.earliest.min(mark.due);
-            self.seen.0 |= mark.traits.0;
-        }
-        if gone {
-            self.find_earliest();
-        }
-    }
-
-    fn find_earliest(&mut self) {
-        self.earliest = self.marks.iter().fold(NEVER, |earliest, mark| earliest.min(mark.due));
-    }
-
-    fn all_stale(&mut self) {
-        (self.stale_from, self.stale_to, self.reordered) = (0, u32::MAX, true);
-    }
-
     #[inline]
-    fn is_stale(&self, index: usize) -> bool {
-        u32::try_from(index).is_ok_and(|index| (self.stale_from..self.stale_to).contains(&index))
+    pub(crate) fn refresh(&mut self) {
+        if self.stale > 0 {
+            self.refresh_stale();
+        }
     }
 
-    /// The pairs that one of these traits holds of, in their order; and perhaps some that have just been changed: the
-    /// caller looks at the pair itself.
-    pub(crate) fn likely(&self, traits: Traits) -> impl Iterator<Item = &Pair> {
-        let clean = self.stale_from >= self.stale_to;
-        let all = 0..self.marks.len();
-        let stale = usize::try_from(self.stale_from).unwrap_or(usize::MAX)
-            ..usize::try_from(self.stale_to).unwrap_or(usize::MAX).min(all.end);
-        let range = if self.seen.meets(traits) { all } else { stale };
-        let marks = self.marks.get(range.clone()).unwrap_or_default().iter().zip(range);
-        let likely = move |mark: &Mark, index| mark.traits.meets(traits) || (!clean && self.is_stale(index));
-        marks.filter(move |(mark, index)| likely(mark, *index)).filter_map(|(_, index)| self.list.get(index))
+    fn refresh_stale(&mut self) {
+        let count = usize::try_from(self.stale).unwrap_or(usize::MAX);
+        let from = usize::from(self.stale_from);
+        (self.stale, self.stale_from) = (0, u16::MAX);
+        let (marks, pairs) = (self.marks.get_mut(from..), self.list.get(from..));
+        let mut both = marks.unwrap_or_default().iter_mut().zip(pairs.unwrap_or_default());
+        // Where many change, most of them change alike: those in a row are counted at once.
+        let (mut alike, mut change) = (0_u32, (Traits::NONE, Traits::NONE));
+        for _ in 0..count {
+            let Some((mark, pair)) = both.find(|(mark, _)| mark.is_stale()) else { break };
+            let before = mark.renew(pair);
+            if change != (before.traits, mark.traits) {
+                self.counts.change(alike, change.0, change.1);
+                (alike, change) = (0, (before.traits, mark.traits));
+                self.reordered |= mark.traits.stands_elsewhere(before.traits);
+                self.risen |= mark.traits.has_risen(before.traits);
+            }
+            alike = alike.saturating_add(1);
+            if before.priority != mark.priority {
+                (self.reordered, self.risen) = (true, true);
+            }
+            if before.due != mark.due {
+                let is_gone = before.due == self.earliest && mark.due > before.due;
+                self.earliest = if is_gone { Instant::ORIGIN } else { self.earliest.min(mark.due) };
+            }
+        }
+        self.counts.change(alike, change.0, change.1);
+    }
+
+    /// Makes all marks anew.
+    fn rebuild(&mut self) {
+        self.marks.clear();
+        self.marks.shrink_to(self.list.len());
+        self.marks.extend(self.list.iter().map(Mark::of));
+        self.counts = Counts::default();
+        for mark in &self.marks {
+            self.counts.add(mark.traits);
+        }
+        (self.stale, self.stale_from, self.earliest) = (0, u16::MAX, Instant::ORIGIN);
+        self.reorder();
+    }
+
+    /// Mark and pair of all that this one trait holds of, in their order; and of some that have just been changed.
+    #[inline]
+    fn marked(&self, one: Traits) -> Marked<'_> {
+        let stale = usize::try_from(self.stale).unwrap_or(usize::MAX);
+        let most = self.counts.of(one).saturating_add(stale);
+        Marked::new(&self.marks, &self.list, one.and(Traits::STALE), most)
+    }
+
+    /// The pairs that this one trait holds of, in their order; and perhaps some that have just been changed: the caller
+    /// looks at the pair itself.
+    #[inline]
+    pub(crate) fn likely(&self, one: Traits) -> impl Iterator<Item = &Pair> {
+        self.marked(one).map(|(_, pair)| pair)
+    }
+
+    /// Whether this one trait, which is counted, may hold of any pair.
+    #[inline]
+    pub(crate) fn may_have(&self, one: Traits) -> bool {
+        self.stale > 0 || self.counts.of(one) > 0
     }
 
     /// The first pair that fits, of those with a timer that is due.
     pub(crate) fn find_due(&self, now: Instant, fits: impl Fn(&Pair) -> bool) -> Option<&Pair> {
-        let mut both = self.marks.iter().zip(&self.list).enumerate();
-        both.find(|(index, (mark, pair))| (mark.due <= now || self.is_stale(*index)) && fits(pair))
-            .map(|(_, (_, pair))| pair)
+        let due = |mark: &Mark| mark.due <= now || mark.is_stale();
+        let mut timed = self.marked(Traits::TIMED);
+        timed.find(|(mark, pair)| due(mark) && fits(pair)).map(|(_, pair)| pair)
     }
 
-    /// How many pairs one of these traits holds of.
-    pub(crate) fn count(&mut self, traits: Traits) -> usize {
+    /// How many pairs are Waiting or In-Progress.
+    pub(crate) fn count_active(&mut self) -> usize {
         self.refresh();
-        self.marks.iter().filter(|mark| mark.traits.meets(traits)).count()
+        self.counts.of(Traits::OPEN).saturating_sub(self.counts.of(Traits::FROZEN))
+    }
+
+    /// How many pairs are in their checklists.
+    pub(crate) fn count_listed(&self) -> usize {
+        self.list.iter().filter(|pair| pair.listed).count()
     }
 
     /// The earliest of all timers of pairs.
     pub(crate) fn next_due(&mut self) -> Option<Instant> {
         self.refresh();
+        if self.earliest == Instant::ORIGIN {
+            let timed = self.marked(Traits::TIMED);
+            self.earliest = timed.fold(NEVER, |earliest, (mark, _)| earliest.min(mark.due));
+        }
         Some(self.earliest).filter(|due| *due < NEVER)
     }
 
@@ -326,15 +272,18 @@ impl PairTable {
     /// The pair whose ordinary check begins next in that checklist.
     pub(crate) fn next_ordinary(&mut self, order: u16) -> Option<PairId> {
         self.refresh();
-        let ready = || {
-            let marks = self.marks.iter().enumerate();
-            marks.filter(|(_, mark)| mark.traits.meets(Traits::READY) && mark.order == order)
-        };
-        if let Some(highest) = ready().map(|(_, mark)| mark.priority).max() {
+        let mut first: Option<(PairPriority, &Pair)> = None;
+        for (mark, pair) in self.marked(Traits::READY) {
             // As `Freezable::turn` has it; the pairs themselves are looked at only where priorities are equal.
-            let equal = ready().filter(|(_, mark)| mark.priority == highest);
-            let first = equal.filter_map(|(index, _)| self.list.get(index)).min_by_key(|pair| pair.turn());
-            return first.map(|pair| pair.id);
+            let is_before = |(highest, rival): (PairPriority, &Pair)| {
+                mark.priority > highest || (mark.priority == highest && pair.turn() < rival.turn())
+            };
+            if mark.order == order && first.is_none_or(is_before) {
+                first = Some((mark.priority, pair));
+            }
+        }
+        if let Some((_, pair)) = first {
+            return Some(pair.id);
         }
         if !self.has_frozen(order) {
             return None;
@@ -351,13 +300,12 @@ impl PairTable {
         self.list.iter()
     }
 
-    pub(crate) fn iter_mut(&mut self) -> core::slice::IterMut<'_, Pair> {
-        self.all_stale();
-        self.list.iter_mut()
-    }
-
     pub(crate) fn as_mut_slice(&mut self) -> &mut [Pair] {
-        self.all_stale();
+        self.reorder();
+        self.stale_from = 0;
+        for mark in &mut self.marks {
+            mark.make_stale(&mut self.stale);
+        }
         &mut self.list
     }
 
@@ -368,9 +316,7 @@ impl PairTable {
     pub(crate) fn remove(&mut self, id: PairId) {
         if let Some(index) = self.position(id) {
             self.list.remove(index);
-            self.marks.remove(index);
-            self.all_stale();
-            self.find_earliest();
+            self.rebuild();
         }
     }
 
@@ -378,10 +324,8 @@ impl PairTable {
         let before = self.list.len();
         self.list.retain(keep);
         if self.list.len() < before {
-            self.reordered = true;
             self.list.shrink_to_fit();
-            self.marks = self.list.iter().map(Mark::of).collect();
-            self.find_earliest();
+            self.rebuild();
         }
     }
 

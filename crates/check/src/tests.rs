@@ -20,6 +20,7 @@ mod script;
 mod sessions;
 mod standby;
 mod suspend;
+mod table;
 mod timing;
 mod trickle;
 mod world;

@@ -44,17 +44,12 @@ pub(crate) fn schedule(ta: Duration, active: usize) -> Schedule {
 }
 
 /// Open transactions in the order in which they began.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Transactions {
     list: Vec<Check>,
-    limit: usize,
 }
 
 impl Transactions {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { list: Vec::new(), limit }
-    }
-
     pub(crate) fn get(&self, id: TransactionId) -> Option<&Check> {
         self.list.iter().find(|check| check.transaction.id() == id)
     }
@@ -76,9 +71,9 @@ impl Transactions {
         self.list.iter_mut()
     }
 
-    /// Makes room for one more; false if all are in use.
-    pub(crate) fn make_room(&mut self) -> bool {
-        if self.list.len() < self.limit {
+    /// Makes room for one more than there are, of at most `limit`; false if all are in use.
+    pub(crate) fn make_room(&mut self, limit: usize) -> bool {
+        if self.list.len() < limit {
             return true;
         }
         let oldest = self.list.iter().position(|check| check.transaction.is_cancelled());
@@ -88,8 +83,8 @@ impl Transactions {
         oldest.is_some()
     }
 
-    pub(crate) fn has_room(&self) -> bool {
-        self.list.len() < self.limit || self.list.iter().any(|check| check.transaction.is_cancelled())
+    pub(crate) fn has_room(&self, limit: usize) -> bool {
+        self.list.len() < limit || self.list.iter().any(|check| check.transaction.is_cancelled())
     }
 
     pub(crate) fn push(&mut self, check: Check) {

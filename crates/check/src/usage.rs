@@ -32,7 +32,7 @@ impl ChecklistSet {
     pub fn usage(&self) -> Usage {
         let (remotes, learned) = self.candidates.remote_counts();
         Usage {
-            pairs: self.pairs.iter().filter(|pair| pair.listed).count(),
+            pairs: self.pairs.count_listed(),
             triggered: self.streams.iter().map(|checklist| checklist.triggered.len()).sum(),
             remotes,
             learned,
