@@ -60,14 +60,17 @@ impl Agent {
         }
     }
 
-    /// The next event. The state is told after all others, as the difference to what was told before: one change for
-    /// everything that happened meanwhile.
+    /// The next event. The states are told after all others, those of the data streams first, as the difference to what
+    /// was told before: one change for everything that happened meanwhile.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.catch_up();
         if let Some(event) = self.events.pop() {
             return Some(event);
         }
         let state = self.state();
+        if let Some(event) = self.stream_news(state) {
+            return Some(event);
+        }
         if core::mem::replace(&mut self.told.state, state) != state {
             if state == State::Failed {
                 self.emit(Event::Failed(self.failure()));
