@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use floe_agent::{Added, AgentKey, ApiError, Event, PairId, Report, State};
+use floe_agent::{Added, AgentKey, ApiError, ComponentState, Event, PairId, Report, State};
 use floe_check::{PairReport, SelectedPair};
 use floe_pair::{CandidateLine, ComponentId, Parameters, Role, StreamId, TransportAddress, Ufrag};
 
@@ -56,6 +56,29 @@ impl Handle {
 
     pub(crate) fn close(&self) {
         self.shared().close(self.key);
+    }
+
+    /// Waits until `look` finds something.
+    pub(crate) async fn until<T>(&self, look: impl Fn() -> Option<T>) -> T {
+        self.session.until(look).await
+    }
+
+    /// Whether every component that counts can send, or why that will not be; `None` while it may come to that.
+    fn connected(&self) -> Option<Result<(), ConnectError>> {
+        use ComponentState::{Absent, Closed, Connected, ConsentLost, Failed};
+        let states = |agent: &floe_agent::Agent| -> Vec<_> {
+            agent.components().filter_map(|(stream, id)| agent.component_state(stream, id)).collect()
+        };
+        let states = self.look(states).unwrap_or(vec![Closed]);
+        if states.contains(&Closed) {
+            Some(Err(ConnectError::Closed))
+        } else if states.contains(&Failed) {
+            Some(Err(ConnectError::Failed))
+        } else if states.contains(&ConsentLost) {
+            Some(Err(ConnectError::ConsentLost))
+        } else {
+            states.iter().all(|state| matches!(state, Connected | Absent)).then_some(Ok(()))
+        }
     }
 
     fn command<T>(
@@ -311,17 +334,20 @@ impl Agent {
         self.handle.session.gathered().await
     }
 
-    /// Waits until every component has a valid pair, and returns the connection of the first.
+    /// Waits until every component can send data, and returns the connection of the first. Components that the peer does
+    /// not have are not waited for, nor those that are removed meanwhile. It is asked how things stand, not what they have
+    /// been: after consent was lost this says so, and after a restart it waits for the new pairs, unless the ones before
+    /// still carry data.
     ///
     /// # Errors
-    /// [`ConnectError`].
+    /// [`ConnectError::Failed`] as soon as one data stream has failed, [`ConnectError::ConsentLost`] as soon as one
+    /// component has lost its path; the connections of the others ([`Agent::connection_of`]) work on.
+    /// [`ConnectError::Closed`].
     ///
     /// # Cancel safety
     /// Nothing is lost.
     pub async fn connected(&self) -> Result<Connection, ConnectError> {
-        for component in self.handle.session.components() {
-            Connection::new(Arc::clone(&self.handle), component).connected().await?;
-        }
+        self.handle.until(|| self.handle.connected()).await?;
         Ok(self.connection())
     }
 
@@ -339,6 +365,18 @@ impl Agent {
     /// The state now.
     pub fn state(&self) -> State {
         self.handle.look(floe_agent::Agent::state).unwrap_or(State::Closed)
+    }
+
+    /// The state of a data stream; `None` where there is no such stream, and after the agent has ended. One that has
+    /// failed shows in [`Agent::state`] only when all have ([`floe_agent::Agent::stream_state`]).
+    pub fn stream_state(&self, stream: StreamId) -> Option<State> {
+        self.handle.look(|agent| agent.stream_state(stream)).flatten()
+    }
+
+    /// Whether data of a component can be sent, and if not, why; `None` where there is no such component, and after the
+    /// agent has ended.
+    pub fn component_state(&self, stream: StreamId, component: ComponentId) -> Option<ComponentState> {
+        self.handle.look(|agent| agent.component_state(stream, component)).flatten()
     }
 
     /// The role now; `None` after the agent has ended.

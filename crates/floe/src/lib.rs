@@ -52,8 +52,8 @@ mod socket;
 mod tests;
 
 pub use floe_agent::{
-    Added, ApiError, CheckLimit, Demultiplexing, Dscp, Ecn, Event, GatherLimit, Ignored, MoveReason,
-    NominateError, PairFailure, PairId, PairPolicy, PairReport, PairState, RemoteRule, Report,
+    Added, ApiError, CheckLimit, ComponentState, Demultiplexing, Dscp, Ecn, Event, GatherLimit, Ignored,
+    MoveReason, NominateError, PairFailure, PairId, PairPolicy, PairReport, PairState, RemoteRule, Report,
     RequestFailure, RestartReason, SelectedPair, ServerError, SkipReason, State, Usage, Verdict, report,
 };
 

@@ -43,6 +43,8 @@ pub(crate) struct State {
     pub(crate) sockets: BTreeMap<SocketId, Arc<Socket>>,
     pub(crate) counts: EndpointStats,
     pub(crate) life: Life,
+    /// Agents that were told something since the driver looked.
+    pub(crate) commanded: BTreeSet<AgentKey>,
     interfaces: Interfaces,
 }
 
@@ -100,6 +102,7 @@ impl Shared {
                 sockets: BTreeMap::new(),
                 counts: EndpointStats::default(),
                 life: Life::Open,
+                commanded: BTreeSet::new(),
                 interfaces: Interfaces::default(),
             }),
         }
@@ -120,6 +123,7 @@ impl Shared {
             let mut state = self.state();
             // Read under the lock, so that the agents see time go forward only.
             let now = self.clock.now();
+            state.commanded.insert(key);
             state.hub.agent_mut(key).map(|agent| command(agent, now))
         };
         self.wake.notify_one();
