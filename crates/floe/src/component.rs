@@ -59,6 +59,7 @@ pub(crate) struct Counts {
 
 /// What went through a connection since it was made. Bytes are those of the application.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ConnectionStats {
     /// Datagrams given to the kernel.

@@ -2,9 +2,11 @@
 
 use std::{fmt, sync::Arc};
 
-use floe_agent::{Added, AgentKey, ApiError, ComponentState, Event, PairId, Report, State};
+use floe_agent::{
+    Added, AgentKey, ApiError, ComponentState, Event, PairId, Renomination, Report, State, Usage,
+};
 use floe_check::{PairReport, SelectedPair};
-use floe_pair::{CandidateLine, ComponentId, Parameters, Role, StreamId, TransportAddress, Ufrag};
+use floe_pair::{CandidateLine, ComponentId, Parameters, Pwd, Role, StreamId, TransportAddress, Ufrag};
 
 use crate::{
     connection::Connection,
@@ -119,6 +121,16 @@ impl Agent {
         self.handle.look(|agent| agent.parameters_of(generation).cloned()).flatten()
     }
 
+    /// What the peer has told of the generation in force, once it has.
+    pub fn remote_parameters(&self) -> Option<Parameters> {
+        self.handle.look(|agent| agent.remote_parameters().cloned()).flatten()
+    }
+
+    /// The components, in the order in which they were added; none after the agent has ended.
+    pub fn components(&self) -> Vec<(StreamId, ComponentId)> {
+        self.handle.look(|agent| agent.components().collect()).unwrap_or_default()
+    }
+
     /// Number of the generation in force: 0, and one more for each restart.
     pub fn generation(&self) -> u32 {
         self.handle.look(floe_agent::Agent::generation).unwrap_or_default()
@@ -140,6 +152,30 @@ impl Agent {
         })?;
         self.handle.shared().refresh_interfaces();
         Ok(local)
+    }
+
+    /// The same with credentials of the application, which must be as hard to guess as those drawn.
+    ///
+    /// # Errors
+    /// [`ApiError::SameCredentials`] where one of both is like before, [`ApiError::UfragTooLong`],
+    /// [`ApiError::UfragInUse`] where another agent of the endpoint has the user fragment, [`ApiError::RestartPending`]
+    /// while another restart is unanswered, [`ApiError::Closed`].
+    pub fn restart_with(&self, ufrag: Ufrag, pwd: Pwd) -> Result<Parameters, ApiError> {
+        let handle = &self.handle;
+        if handle.shared().state().is_ufrag_taken(&ufrag, Some(handle.key)) {
+            return Err(ApiError::UfragInUse);
+        }
+        let local = handle.command(|agent, now| {
+            agent.restart_with(now, ufrag, pwd)?;
+            Ok(agent.local_parameters().clone())
+        })?;
+        handle.shared().refresh_interfaces();
+        Ok(local)
+    }
+
+    /// Whether a restart of this agent is not answered yet.
+    pub fn is_restarting(&self) -> bool {
+        self.handle.look(floe_agent::Agent::is_restarting).unwrap_or_default()
     }
 
     /// Gives up a restart that the peer has not taken ([`floe_agent::Agent::rollback`]).
@@ -392,6 +428,16 @@ impl Agent {
     /// All pairs with their states and counts.
     pub fn pairs(&self) -> Vec<PairReport> {
         self.handle.look(|agent| agent.pairs().collect()).unwrap_or_default()
+    }
+
+    /// Which form of renomination both agents have agreed upon ([`floe_agent::Agent::renomination`]).
+    pub fn renomination(&self) -> Renomination {
+        self.handle.look(floe_agent::Agent::renomination).unwrap_or_default()
+    }
+
+    /// How full the tables of the checks are; `None` after the agent has ended.
+    pub fn usage(&self) -> Option<Usage> {
+        self.handle.look(floe_agent::Agent::usage)
     }
 
     /// What the agent has done so far, and what was in the way; `None` after the agent has ended.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use floe_check::ConsentConfig;
 
 use crate::{
-    Agent, ComponentState, Config, ConnectError, Endpoint, EndpointStats, Event, SendError, State,
+    Agent, ComponentState, Config, ConnectError, Dscp, Endpoint, EndpointStats, Event, SendError, State,
     socket::Socket,
 };
 
@@ -135,6 +135,21 @@ fn skip(agent: &Agent, time: Duration) {
     state.hub.handle_timeout(shared.clock.now());
     drop(state);
     shared.wake.notify_one();
+}
+
+#[tokio::test]
+async fn the_code_point_of_the_settings_is_that_of_the_path() {
+    let expedited = Dscp::new(46).unwrap();
+    for (config, expected) in
+        [(Config::controlling(), Dscp::BEST_EFFORT), (Config::controlling().dscp(expedited), expedited)]
+    {
+        let a = Endpoint::new().await.unwrap().agent(config.loopback()).unwrap();
+        let b = Endpoint::new().await.unwrap().agent(Config::controlled().loopback()).unwrap();
+        let (to_b, _) = connect(&a, &b).await;
+        let (stream, component) = to_b.id();
+        let path = a.handle.look(|agent| agent.path(stream, component)).flatten().unwrap();
+        assert_eq!(path.path().dscp, expected);
+    }
 }
 
 /// Whether it has come to an end by now.
