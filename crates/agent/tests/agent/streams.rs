@@ -3,6 +3,7 @@
 use floe_agent::{Added, ApiError, Event, Ignored, State};
 use floe_pair::{CandidateLine, CandidateType, ComponentId, Role, StreamId};
 
+use crate::restart::stream_states;
 use crate::world::{COMPONENT, Id, STREAM, World, asking, ms};
 
 const SECOND: StreamId = StreamId(1);
@@ -48,6 +49,10 @@ fn a_stream_joins_a_running_session_without_a_restart() {
             "the first was not touched"
         );
         assert_eq!(world.agent(*id).generation(), 0);
+        let told = stream_states(&world, *id, SECOND);
+        assert_eq!(told.last(), Some(&State::Completed), "{told:?}");
+        let first = stream_states(&world, *id, STREAM);
+        assert_eq!(first.iter().filter(|state| **state == State::Completed).count(), 1, "{first:?}");
         let ends = world.nodes[id.0].events_of(id.1);
         let ends: Vec<_> = ends.filter_map(end).collect();
         assert_eq!(ends, [STREAM, SECOND], "the new stream has an end of candidates of its own");
