@@ -9,6 +9,7 @@ use floe::{
 
 #[cfg(test)]
 mod support;
+use sides::{agent, failed, impatient, is_done, signal_some, streams, until};
 use support::{carry, connect, pair, soon};
 
 const FIRST: StreamId = StreamId(0);
@@ -18,40 +19,49 @@ const BOTH: [ComponentId; 2] = [ComponentId::RTP, ComponentId::RTCP];
 /// Long enough for nothing to be missed that arrives in one go, and short enough to be waited for.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-fn streams(config: Config, streams: &[(StreamId, &[ComponentId])]) -> Config {
-    config.loopback().streams(streams.iter().map(|(stream, ids)| (*stream, ids.to_vec())).collect())
-}
+#[cfg(test)]
+mod sides {
+    use super::*;
 
-fn impatient(mut config: Config) -> Config {
-    config.checks_mut().patience = PATIENCE;
-    config
-}
-
-async fn agent(config: Config) -> Agent {
-    Endpoint::new().await.unwrap().agent(config).unwrap()
-}
-
-/// Carries everything of `from` to `to` that the filter lets through, and the end of it, without a pause in between.
-async fn signal_some(from: &Agent, to: &Agent, wanted: impl Fn(StreamId, ComponentId) -> bool) {
-    let candidates = soon(from.gathered()).await;
-    to.set_remote_parameters(from.local_parameters()).unwrap();
-    for one in candidates.iter().filter(|one| wanted(one.stream, one.line.component())) {
-        let _ = to.add_remote_candidate_to(one.stream, &one.line).unwrap();
+    pub(crate) fn streams(config: Config, streams: &[(StreamId, &[ComponentId])]) -> Config {
+        config.loopback().streams(streams.iter().map(|(stream, ids)| (*stream, ids.to_vec())).collect())
     }
-    to.remote_gathering_complete().unwrap();
-}
 
-/// Whether it has come to an end by now.
-async fn is_done<F: Future>(future: &mut Pin<Box<F>>) -> bool {
-    std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_ready())).await
-}
+    pub(crate) fn impatient(mut config: Config) -> Config {
+        config.checks_mut().patience = PATIENCE;
+        config
+    }
 
-async fn until(agent: &Agent, wanted: impl Fn(&Event) -> bool) {
-    while !wanted(&soon(agent.event()).await.unwrap()) {}
-}
+    pub(crate) async fn agent(config: Config) -> Agent {
+        Endpoint::new().await.unwrap().agent(config).unwrap()
+    }
 
-async fn failed(agent: &Agent) {
-    until(agent, |event| matches!(event, Event::State(State::Failed))).await;
+    /// Carries everything of `from` to `to` that the filter lets through, and the end of it, without a pause in between.
+    pub(crate) async fn signal_some(
+        from: &Agent,
+        to: &Agent,
+        wanted: impl Fn(StreamId, ComponentId) -> bool,
+    ) {
+        let candidates = soon(from.gathered()).await;
+        to.set_remote_parameters(from.local_parameters()).unwrap();
+        for one in candidates.iter().filter(|one| wanted(one.stream, one.line.component())) {
+            let _ = to.add_remote_candidate_to(one.stream, &one.line).unwrap();
+        }
+        to.remote_gathering_complete().unwrap();
+    }
+
+    /// Whether it has come to an end by now.
+    pub(crate) async fn is_done<F: Future>(future: &mut Pin<Box<F>>) -> bool {
+        std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_ready())).await
+    }
+
+    pub(crate) async fn until(agent: &Agent, wanted: impl Fn(&Event) -> bool) {
+        while !wanted(&soon(agent.event()).await.unwrap()) {}
+    }
+
+    pub(crate) async fn failed(agent: &Agent) {
+        until(agent, |event| matches!(event, Event::State(State::Failed))).await;
+    }
 }
 
 #[tokio::test]

@@ -19,83 +19,91 @@ use floe::{
 
 #[cfg(test)]
 mod support;
-use support::{carry, connect, signal, soon};
+use hosts::{Host, agent, many_paths, moved, policy_moved, renominating, until};
+use support::{carry, connect, pair, signal, soon};
 
 const STREAM: StreamId = StreamId(0);
 const RTP: ComponentId = ComponentId::RTP;
 
-/// A host with addresses 127.0.0.1 and so on, as many as the number says.
-#[derive(Clone)]
-struct Host(Arc<AtomicU8>);
+#[cfg(test)]
+mod hosts {
+    use super::*;
 
-impl Host {
-    fn new(addresses: u8) -> Self {
-        Self(Arc::new(AtomicU8::new(addresses)))
-    }
+    /// A host with addresses 127.0.0.1 and so on, as many as the number says.
+    #[derive(Clone)]
+    pub(crate) struct Host(pub(crate) Arc<AtomicU8>);
 
-    async fn endpoint(&self) -> Endpoint {
-        Endpoint::builder().interfaces(self.clone()).build().await.unwrap()
-    }
-}
-
-impl ListInterfaces for Host {
-    fn list(&self) -> io::Result<Vec<Interface>> {
-        let count = self.0.load(Ordering::SeqCst);
-        if count == 0 {
-            return Err(io::Error::other("nobody knows"));
+    impl Host {
+        pub(crate) fn new(addresses: u8) -> Self {
+            Self(Arc::new(AtomicU8::new(addresses)))
         }
-        let interface = |last: u8| Interface {
-            name: format!("test{last}").into(),
-            index: last.into(),
-            ip: IpAddr::from([127, 0, 0, last]),
-            prefix_len: 32,
-            flags: InterfaceFlags::UP | InterfaceFlags::LOOPBACK,
+
+        pub(crate) async fn endpoint(&self) -> Endpoint {
+            Endpoint::builder().interfaces(self.clone()).build().await.unwrap()
+        }
+    }
+
+    impl ListInterfaces for Host {
+        fn list(&self) -> io::Result<Vec<Interface>> {
+            let count = self.0.load(Ordering::SeqCst);
+            if count == 0 {
+                return Err(io::Error::other("nobody knows"));
+            }
+            let interface = |last: u8| Interface {
+                name: format!("test{last}").into(),
+                index: last.into(),
+                ip: IpAddr::from([127, 0, 0, last]),
+                prefix_len: 32,
+                flags: InterfaceFlags::UP | InterfaceFlags::LOOPBACK,
+            };
+            Ok((1..=count).map(interface).collect())
+        }
+    }
+
+    /// Two agents on hosts with so many addresses, not connected yet.
+    pub(crate) async fn many_paths(addresses: u8, config: impl Fn(Config) -> Config) -> (Agent, Agent) {
+        let agent = async |role: Config| {
+            Host::new(addresses).endpoint().await.agent(config(role.loopback())).unwrap()
         };
-        Ok((1..=count).map(interface).collect())
+        (agent(Config::controlling()).await, agent(Config::controlled()).await)
     }
-}
 
-/// Two agents on hosts with so many addresses, not connected yet.
-async fn many_paths(addresses: u8, config: impl Fn(Config) -> Config) -> (Agent, Agent) {
-    let agent =
-        async |role: Config| Host::new(addresses).endpoint().await.agent(config(role.loopback())).unwrap();
-    (agent(Config::controlling()).await, agent(Config::controlled()).await)
-}
+    pub(crate) async fn agent(config: Config) -> Agent {
+        Host::new(1).endpoint().await.agent(config.loopback()).unwrap()
+    }
 
-async fn agent(config: Config) -> Agent {
-    Host::new(1).endpoint().await.agent(config.loopback()).unwrap()
-}
+    /// Waits for what no event may tell of.
+    pub(crate) async fn until(wanted: impl Fn() -> bool) {
+        let mut ticks = tokio::time::interval(Duration::from_millis(5));
+        soon(async {
+            while !wanted() {
+                ticks.tick().await;
+            }
+        })
+        .await;
+    }
 
-/// Waits for what no event may tell of.
-async fn until(wanted: impl Fn() -> bool) {
-    let mut ticks = tokio::time::interval(Duration::from_millis(5));
-    soon(async {
-        while !wanted() {
-            ticks.tick().await;
+    pub(crate) async fn moved(agent: &Agent, to: impl Fn(PairId) -> bool) {
+        let arrived = || agent.selected(STREAM, RTP).is_some_and(|pair| to(pair.id));
+        until(arrived).await;
+    }
+
+    /// Two agents that renominate and have several valid pairs: the selected one, and another.
+    pub(crate) async fn renominating() -> (Agent, Agent, PairId, PairId) {
+        let (a, b) = many_paths(2, |config| config.renomination(true)).await;
+        connect(&a, &b).await;
+        until(|| a.state() == State::Completed && b.state() == State::Completed).await;
+        let first = a.selected(STREAM, RTP).unwrap().id;
+        let other = || a.pairs().into_iter().find(|pair| pair.valid && !pair.selected && pair.listed);
+        until(|| other().is_some()).await;
+        let other = other().unwrap().id;
+        (a, b, first, other)
+    }
+
+    pub(crate) async fn policy_moved(agent: &Agent) {
+        while !matches!(soon(agent.event()).await.unwrap(), Event::Moved { reason: MoveReason::Policy, .. }) {
         }
-    })
-    .await;
-}
-
-async fn moved(agent: &Agent, to: impl Fn(PairId) -> bool) {
-    let arrived = || agent.selected(STREAM, RTP).is_some_and(|pair| to(pair.id));
-    until(arrived).await;
-}
-
-/// Two agents that renominate and have several valid pairs: the selected one, and another.
-async fn renominating() -> (Agent, Agent, PairId, PairId) {
-    let (a, b) = many_paths(2, |config| config.renomination(true)).await;
-    connect(&a, &b).await;
-    until(|| a.state() == State::Completed && b.state() == State::Completed).await;
-    let first = a.selected(STREAM, RTP).unwrap().id;
-    let other = || a.pairs().into_iter().find(|pair| pair.valid && !pair.selected && pair.listed);
-    until(|| other().is_some()).await;
-    let other = other().unwrap().id;
-    (a, b, first, other)
-}
-
-async fn policy_moved(agent: &Agent) {
-    while !matches!(soon(agent.event()).await.unwrap(), Event::Moved { reason: MoveReason::Policy, .. }) {}
+    }
 }
 
 #[tokio::test]
@@ -333,7 +341,7 @@ async fn an_address_that_is_gone_is_used_no_more() {
     host.0.store(1, Ordering::SeqCst);
     soon(endpoint.refresh_interfaces()).await.unwrap();
     until(|| sockets() == 1).await;
-    let b = agent(Config::controlled()).await;
+    let (_, b) = pair().await;
     let (to_b, to_a) = connect(&a, &b).await;
     carry(&to_b, &to_a, b"hello").await;
 }

@@ -106,8 +106,8 @@ fn p03_a_peer_that_answers_ten_minutes_later_connects() {
 #[test]
 fn p03_trk_10_an_end_waits_behind_candidates_whose_parameters_are_to_come() {
     let mut world = World::new(2);
-    let [a, b] = [(0, Role::Controlling), (1, Role::Controlled)]
-        .map(|(node, role)| world.add(node, World::config(role, node as u32)));
+    let a = world.add(0, World::config(Role::Controlling, 1));
+    let b = world.add(1, World::config(Role::Controlled, 2));
     world.gather(a);
     world.gather(b);
     for (from, to) in [(a, b), (b, a)] {
