@@ -134,6 +134,26 @@ async fn p08_a_component_that_the_peer_does_not_have_is_not_waited_for() {
     soon(a.connected()).await.unwrap();
 }
 
+/// What a command changes is seen by who waits, also where there is nothing to tell.
+#[tokio::test]
+async fn p08_who_waits_learns_at_once_that_the_peer_does_not_have_the_component() {
+    let a = agent(streams(Config::controlling(), &[(FIRST, &BOTH)])).await;
+    let b = agent(Config::controlled().loopback()).await;
+    soon(a.gathered()).await;
+    a.set_remote_parameters(b.local_parameters()).unwrap();
+    // It takes what comes, and answers nothing.
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let line = format!("candidate:1 1 udp 2130706431 127.0.0.1 {port} typ host").parse().unwrap();
+    let _ = a.add_remote_candidate(&line).unwrap();
+    until(&a, |event| matches!(event, Event::State(State::Checking))).await;
+    let rtcp = a.connection_of(FIRST, ComponentId::RTCP).unwrap();
+    let mut waiting = Box::pin(rtcp.connected());
+    assert!(!is_done(&mut waiting).await);
+    a.remote_gathering_complete().unwrap();
+    assert_eq!(soon(waiting).await, Err(ConnectError::Absent));
+}
+
 #[tokio::test]
 async fn a_component_that_is_removed_is_not_waited_for() {
     let two = [(FIRST, &[ComponentId::RTP][..]), (SECOND, &[ComponentId::RTP])];
