@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use floe_check::{ChecklistSet, PairReport, PairStanding, SelectedPair};
+use floe_check::{ChecklistSet, PairReport, PairStanding, Renomination, SelectedPair};
 use floe_gather::Gatherer;
 use floe_pair::{BaseId, ComponentId, IceOptions, Parameters, Place, Pwd, Role, StreamId, TieBreaker, Ufrag};
 use floe_stun::{Instant, Random};
@@ -58,6 +58,8 @@ pub(crate) struct Component {
     pub(crate) path: Option<PathHandle>,
     /// How many paths there have been.
     pub(crate) paths: u32,
+    /// The state of its data stream that was told last.
+    pub(crate) told: State,
     pub(crate) early: EarlyData,
 }
 
@@ -78,6 +80,12 @@ pub(crate) enum Life {
     Open,
     Closing,
     Closed,
+}
+
+impl Component {
+    pub(crate) fn new(stream: StreamId, id: ComponentId) -> Self {
+        Self { stream, id, path: None, paths: 0, told: State::New, early: EarlyData::default() }
+    }
 }
 
 impl Agent {
@@ -124,7 +132,7 @@ impl Agent {
         for (stream, ids) in config.streams {
             for id in ids {
                 checks.add_component(stream, id);
-                components.push(Component { stream, id, path: None, paths: 0, early: EarlyData::default() });
+                components.push(Component::new(stream, id));
             }
         }
         Ok(Self {
@@ -161,6 +169,13 @@ impl Agent {
         self.checks.remote_parameters()
     }
 
+    /// Which form of renomination both agents have agreed upon; [`Renomination::Off`] until the peer has told its
+    /// parameters. While a restart is unanswered it is that of the generation before.
+    pub fn renomination(&self) -> Renomination {
+        let told = self.all_checks().find(|checks| checks.remote_parameters().is_some());
+        told.map_or(Renomination::Off, ChecklistSet::renomination)
+    }
+
     /// The role now.
     pub fn role(&self) -> Role {
         self.checks.role()
@@ -174,13 +189,7 @@ impl Agent {
         if self.life != Life::Open {
             return State::Closed;
         }
-        match state(self.checks.state()) {
-            State::New | State::Checking if self.generations.had_peer() => {
-                let heard = |component: &Component| self.is_heard(component.stream, component.id);
-                if self.components.iter().all(heard) { State::Connected } else { State::Checking }
-            }
-            state => state,
-        }
+        self.fold(self.checks.state(), |_| true)
     }
 
     /// The way the component's data goes now, for senders; `None` while there is none, and while data has to
@@ -259,15 +268,4 @@ impl Agent {
 /// Credentials of 128 random bits and more (RFC 8445 §5.3).
 pub(crate) fn draw(random: &mut Random) -> (Ufrag, Pwd) {
     (Ufrag::random(|out| random.ice_chars(out)), Pwd::random(|out| random.ice_chars(out)))
-}
-
-pub(crate) fn state(state: floe_check::State) -> State {
-    match state {
-        floe_check::State::New => State::New,
-        floe_check::State::Checking => State::Checking,
-        floe_check::State::Connected => State::Connected,
-        floe_check::State::Completed => State::Completed,
-        floe_check::State::Disconnected => State::Disconnected,
-        floe_check::State::Failed => State::Failed,
-    }
 }

@@ -64,6 +64,8 @@ pub enum ApiError {
     SameCredentials,
     /// RFC 8839 §5.4 allows up to 32 characters to be sent; the number given.
     UfragTooLong(usize),
+    /// Another agent has this user fragment, so that checks could not be told apart; said by those who drive several.
+    UfragInUse,
     /// A restart waits for the peer's answer.
     RestartPending,
     /// No restart waits for the peer's answer.
@@ -331,6 +333,7 @@ impl fmt::Display for ApiError {
             Self::UfragTooLong(given) => {
                 write!(f, "a user fragment of {given} characters, at most 32 may be sent")
             }
+            Self::UfragInUse => f.write_str("another agent has this user fragment"),
             Self::RestartPending => f.write_str("a restart waits for the answer of the peer"),
             Self::NoRestart => f.write_str("no restart waits for the answer of the peer"),
             Self::NoSuchComponent(stream, component) => {

@@ -51,7 +51,17 @@ pub enum Event {
     /// The [`deadline`](floe_gather::Config::deadline) of gathering has passed, and some server has not answered yet.
     /// Who signals all candidates in one message does so now; others need not care.
     GatheringDeadline,
-    /// The state of the agent changed to this one.
+    /// The state of a data stream changed to this one ([`Agent::stream_state`](crate::Agent::stream_state)); also of the
+    /// only one there is. One that fails while others live is told of by this event alone. Nothing is told of the streams
+    /// of a closed agent.
+    StreamState {
+        /// The data stream.
+        stream: StreamId,
+        /// Its state; never [`State::Closed`].
+        state: State,
+    },
+    /// The state of the agent changed to this one. Data streams that have failed do not count while others live
+    /// (RFC 8445 §6.1.3): [`Event::StreamState`] tells of them.
     State(State),
     /// The agent has failed, after [`Event::State`] said so: what may be shown to anybody
     /// ([`Report::for_peer`](crate::Report::for_peer)). [`Agent::report`](crate::Agent::report) has the rest.

@@ -172,6 +172,11 @@ impl Generations {
         self.held.push_back(Held { ufrag, what });
     }
 
+    /// The user fragment of what was held last.
+    pub(crate) fn last_held(&self) -> Option<&Ufrag> {
+        self.held.back().map(|held| &held.ufrag)
+    }
+
     /// Everything that was held for these parameters, in its order.
     pub(crate) fn take_held(&mut self, ufrag: &Ufrag) -> Vec<Early> {
         if self.held.is_empty() {

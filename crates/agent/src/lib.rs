@@ -30,6 +30,7 @@ mod policy;
 mod pump;
 pub mod report;
 mod restart;
+mod states;
 mod streams;
 mod trickle;
 
@@ -55,3 +56,4 @@ pub use io::{DropReason, Dscp, Ecn, Handled, Received, Transmit, TransmitKind};
 pub use pacer::Pacer;
 pub use path::{Frame, Framing, Path, PathError, PathHandle};
 pub use report::{Report, Verdict};
+pub use states::ComponentState;

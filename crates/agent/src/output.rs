@@ -5,9 +5,10 @@ use floe_pair::{BaseId, ComponentId, StreamId, TransportAddress};
 use floe_stun::{Instant, channel};
 
 use crate::{
-    agent::{Agent, Life, state},
+    agent::{Agent, Life},
     event::{Event, State},
     io::{Ecn, Transmit, TransmitKind},
+    states::shown,
 };
 
 /// Room for a check before it is wrapped for a TURN server: the longest one, with two user fragments of 256
@@ -75,14 +76,13 @@ impl Agent {
         }
     }
 
-    /// The next event. The state is told after all others, as the difference to what was told before: one change for
-    /// everything that happened meanwhile.
+    /// The next event. The states are told after all others, those of the data streams first, as the difference to what
+    /// was told before: one change for everything that happened meanwhile.
     #[inline]
     pub fn poll_event(&mut self) -> Option<Event> {
         self.catch_up();
         // It is asked after every input, and mostly there is nothing to say.
-        let plain = self.life == Life::Open && self.generations.earlier.is_empty();
-        if plain && self.events.is_empty() && state(self.checks.state()) == self.told.state {
+        if self.is_quiet() {
             if self.told.state == State::Completed {
                 self.events.release_memory();
             }
@@ -91,11 +91,23 @@ impl Agent {
         self.next_event()
     }
 
+    /// Whether an agent with one component, that has no earlier generation, has told everything.
+    fn is_quiet(&self) -> bool {
+        let [only] = self.components.as_slice() else { return false };
+        self.life == Life::Open
+            && self.generations.earlier.is_empty()
+            && self.events.is_empty()
+            && [self.told.state, only.told] == [shown(self.checks.state()); 2]
+    }
+
     fn next_event(&mut self) -> Option<Event> {
         if let Some(event) = self.events.pop() {
             return Some(event);
         }
         let state = self.state();
+        if let Some(event) = self.stream_news(state) {
+            return Some(event);
+        }
         if core::mem::replace(&mut self.told.state, state) != state {
             if state == State::Failed {
                 self.emit(Event::Failed(self.failure()));

@@ -7,7 +7,6 @@ use crate::{
     agent::{Agent, Component},
     commands::ApiError,
     config::MOST_STREAMS,
-    early::EarlyData,
     event::Event,
 };
 
@@ -43,8 +42,9 @@ impl Agent {
         if below.is_some_and(|below| self.component(stream, below).is_none()) {
             return Err(ApiError::ComponentGap(stream, component));
         }
-        let early = EarlyData::default();
-        self.components.push(Component { stream, id: component, path: None, paths: 0, early });
+        let told = self.components.iter().find(|other| other.stream == stream).map(|other| other.told);
+        let part = Component::new(stream, component);
+        self.components.push(Component { told: told.unwrap_or(part.told), ..part });
         if let Some(standing) = self.generations.standing_mut() {
             standing.checks.add_component(stream, component);
             standing.ended.remove(stream);

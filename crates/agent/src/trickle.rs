@@ -56,16 +56,24 @@ impl Agent {
     }
 
     fn remote_end(&mut self, now: Instant, stream: Option<StreamId>, ufrag: Option<&Ufrag>) -> Added {
-        match (self.belongs(ufrag), ufrag) {
+        // Candidates of a generation wait for its parameters: their end, told without a name, waits behind them.
+        let ufrag = ufrag.cloned().or_else(|| self.awaited().cloned());
+        match (self.belongs(ufrag.as_ref()), ufrag) {
             (Belongs::Past, _) => return Added::Ignored(Ignored::Generation),
             (Belongs::Unknown, Some(ufrag)) => {
-                self.generations.hold(ufrag.clone(), Early::End(stream));
+                self.generations.hold(ufrag, Early::End(stream));
                 return Added::Held;
             }
             (belongs, _) => self.end_of_candidates(now, belongs, stream),
         }
         self.stale = true;
         Added::Added
+    }
+
+    /// The user fragment that the peer named last, as long as it has told no parameters at all.
+    fn awaited(&self) -> Option<&Ufrag> {
+        let told = self.all_checks().any(|checks| checks.remote_parameters().is_some());
+        if told { None } else { self.generations.last_held() }
     }
 
     /// The peer's end of candidates for a generation, of one data stream or of all there are.

@@ -6,6 +6,7 @@ use floe_pair::{BaseId, Candidate, ComponentId, PairPriority, StreamId, Transpor
 use floe_stun::Instant;
 
 use crate::ChecklistSet;
+use crate::checklist::Checklist;
 use crate::event::State;
 use crate::pairs::{Failure, Pair, PairId};
 use crate::state::PairState;
@@ -177,6 +178,25 @@ impl ChecklistSet {
         // RFC 8445 §12.1: once a pair was selected, data goes there or nowhere.
         let sending = if found.consent_lost { found.selected } else { found.selected.or(found.best) };
         self.pairs.get(sending?).filter(|pair| pair.valid.is_some())
+    }
+
+    /// Whether the peer, as far as it has told, has no such component (RFC 8445 §6.1.2.2): its candidates have ended, and
+    /// none is for this component or one above it.
+    pub fn is_absent(&self, stream: StreamId, component: ComponentId) -> bool {
+        let absent = |list: &Checklist| list.component(component).is_some_and(|found| !list.counts(found));
+        self.checklist(stream).is_some_and(absent)
+    }
+
+    /// Whether a component has failed: with its data stream (RFC 8445 §7.2.5.4), or by itself where it joined a running
+    /// one and came to nothing.
+    pub fn has_failed(&self, stream: StreamId, component: ComponentId) -> bool {
+        self.stream_state(stream) == Some(State::Failed)
+            || self.component(stream, component).is_some_and(|found| found.state == State::Failed)
+    }
+
+    /// Whether consent on the selected pair of a component has ended (RFC 7675 §5.1) and nothing has taken its place.
+    pub fn is_consent_lost(&self, stream: StreamId, component: ComponentId) -> bool {
+        self.component(stream, component).is_some_and(|found| found.consent_lost)
     }
 
     /// Whether data from this source on this base is accepted: there is a valid pair, selected or not.

@@ -6,11 +6,12 @@ use floe_stun::Instant;
 
 /// Reads the time as [`Instant`], counted from the making of the clock.
 ///
-/// On Linux and Android it is `CLOCK_BOOTTIME`: it goes on while the host sleeps, so that consent
-/// (RFC 7675 §5.1) and allocations that ended meanwhile are seen to have ended.
+/// On Linux and Android it is `CLOCK_BOOTTIME`, on Apple's systems `CLOCK_MONOTONIC`: they go on while the host sleeps,
+/// so that consent (RFC 7675 §5.1) and allocations that ended meanwhile are seen to have ended. Elsewhere it is the clock
+/// of the standard library, of which Windows's goes on as well, and that of the BSDs may not.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
     boot: Option<Duration>,
     start: std::time::Instant,
     /// Nanoseconds that tests have let pass in no time.
@@ -21,7 +22,7 @@ pub(crate) struct Clock {
 impl Clock {
     pub(crate) fn new() -> Self {
         Self {
-            #[cfg(any(target_os = "linux", target_os = "android"))]
+            #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
             boot: boot_time(),
             start: std::time::Instant::now(),
             #[cfg(test)]
@@ -45,7 +46,7 @@ impl Clock {
         now
     }
 
-    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
     fn elapsed(&self) -> Duration {
         match (self.boot, boot_time()) {
             (Some(origin), Some(now)) => now.saturating_sub(origin),
@@ -53,22 +54,30 @@ impl Clock {
         }
     }
 
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
     fn elapsed(&self) -> Duration {
         self.start.elapsed()
     }
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
+const COUNTS_SLEEP: nix::time::ClockId = nix::time::ClockId::CLOCK_BOOTTIME;
+/// What the standard library reads there is `CLOCK_UPTIME_RAW`, which stands still.
+#[cfg(target_vendor = "apple")]
+const COUNTS_SLEEP: nix::time::ClockId = nix::time::ClockId::CLOCK_MONOTONIC;
+
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 fn boot_time() -> Option<Duration> {
-    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).ok()?;
+    let time = nix::time::clock_gettime(COUNTS_SLEEP).ok()?;
     Some(Duration::new(u64::try_from(time.tv_sec()).ok()?, u32::try_from(time.tv_nsec()).ok()?))
 }
 
 /// One timer, set again and again.
 ///
 /// Where it can it is a `timerfd` on `CLOCK_BOOTTIME`: it fires at once when the host wakes after its
-/// deadline, and not up to a millisecond late as tokio's does, a fifth of a pacing interval.
+/// deadline, and not up to a millisecond late as tokio's does, a fifth of a pacing interval. Elsewhere it is
+/// tokio's, which may stand still while the host sleeps: what was due meanwhile is done when it fires or anything arrives.
+/// Data is judged by the clock, which every call reads.
 pub(crate) struct Timer {
     clock: Clock,
     #[cfg(any(target_os = "linux", target_os = "android"))]

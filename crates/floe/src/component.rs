@@ -3,14 +3,14 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
 };
 
 use floe_agent::{Ecn, PathHandle};
 use floe_pair::{ComponentId, StreamId};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use crate::{
     error::RecvError,
@@ -28,7 +28,7 @@ pub(crate) struct Component {
     inbox: Mutex<Waiting>,
     arrived: Notify,
     route: RwLock<Option<Arc<Route>>>,
-    progress: watch::Sender<Progress>,
+    closed: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -45,19 +45,6 @@ pub(crate) struct Route {
     pub(crate) socket: Arc<Socket>,
 }
 
-/// How far a component has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
-    /// No pair is valid yet.
-    Connecting,
-    /// A pair is valid.
-    Connected,
-    /// No pair can become valid any more.
-    Failed,
-    /// The agent is closed.
-    Closed,
-}
-
 /// What went through a component.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
@@ -72,6 +59,7 @@ pub(crate) struct Counts {
 
 /// What went through a connection since it was made. Bytes are those of the application.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ConnectionStats {
     /// Datagrams given to the kernel.
@@ -99,7 +87,7 @@ impl Component {
             inbox: Mutex::default(),
             arrived: Notify::new(),
             route: RwLock::new(None),
-            progress: watch::Sender::new(Progress::Connecting),
+            closed: AtomicBool::new(false),
         }
     }
 
@@ -160,32 +148,18 @@ impl Component {
     }
 
     pub(crate) fn set_route(&self, route: Option<Route>) {
-        let route = route.map(Arc::new).filter(|_| self.progress() != Progress::Closed);
+        let route = route.map(Arc::new).filter(|_| !self.is_closed());
         *self.route.write().unwrap_or_else(PoisonError::into_inner) = route;
     }
 
-    pub(crate) fn progress(&self) -> Progress {
-        *self.progress.borrow()
-    }
-
-    pub(crate) fn watch_progress(&self) -> watch::Receiver<Progress> {
-        self.progress.subscribe()
-    }
-
-    /// Notes how far it has come; what is closed stays so.
-    pub(crate) fn set_progress(&self, to: Progress) {
-        self.progress.send_if_modified(|progress| {
-            let changes = *progress != to && *progress != Progress::Closed;
-            if changes {
-                *progress = to;
-            }
-            changes
-        });
+    /// Whether data was stopped for good.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Stops data both ways, for good.
     pub(crate) fn close(&self) {
-        self.set_progress(Progress::Closed);
+        self.closed.store(true, Ordering::Release);
         self.set_route(None);
         let reader = {
             let mut waiting = self.waiting();

@@ -6,12 +6,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use floe_agent::{Ecn, Frame, PathError};
+use floe_agent::{ComponentState, Ecn, Frame, PathError};
 use floe_check::SelectedPair;
 use floe_pair::{ComponentId, Place, StreamId};
 
 use crate::{
-    component::{Component, ConnectionStats, Progress},
+    component::{Component, ConnectionStats},
     error::{ConnectError, RecvError, SendError},
     handle::Handle,
     inbox::Received,
@@ -50,21 +50,30 @@ impl Connection {
         (self.component.stream, self.component.id)
     }
 
-    /// Waits until data can be sent: a pair is valid, though perhaps none selected yet.
+    /// Waits until data can be sent: a pair is valid, though perhaps none selected yet. It is asked how things stand,
+    /// not what they have been: after the loss of a path this waits, or tells what is the matter, until there is another.
     ///
     /// # Errors
-    /// [`ConnectError`].
+    /// [`ConnectError`]; after [`Agent::restart`](crate::Agent::restart) the component may connect again.
     ///
     /// # Cancel safety
     /// Nothing is lost.
     pub async fn connected(&self) -> Result<(), ConnectError> {
-        let mut progress = self.component.watch_progress();
-        let end = progress.wait_for(|progress| *progress != Progress::Connecting).await;
-        match end.map(|progress| *progress) {
-            Ok(Progress::Connected | Progress::Connecting) => Ok(()),
-            Ok(Progress::Failed) => Err(ConnectError::Failed),
-            Ok(Progress::Closed) | Err(_) => Err(ConnectError::Closed),
-        }
+        let (stream, component) = self.id();
+        let state = || {
+            let state = self.handle.look(|agent| agent.component_state(stream, component)).flatten();
+            // Another component may have come in the place of one that was removed.
+            state.filter(|_| !self.component.is_closed()).unwrap_or(ComponentState::Closed)
+        };
+        let verdict = || match state() {
+            ComponentState::Connected => Some(Ok(())),
+            ComponentState::ConsentLost => Some(Err(ConnectError::ConsentLost)),
+            ComponentState::Failed => Some(Err(ConnectError::Failed)),
+            ComponentState::Absent => Some(Err(ConnectError::Absent)),
+            ComponentState::Closed => Some(Err(ConnectError::Closed)),
+            _ => None,
+        };
+        self.handle.until(verdict).await
     }
 
     /// Sends one datagram, and waits while the kernel's buffer is full.
@@ -226,7 +235,7 @@ impl Connection {
 
     /// Whether [`Connection::close`] was called, or the agent ended otherwise.
     pub fn is_closed(&self) -> bool {
-        self.component.progress() == Progress::Closed
+        self.component.is_closed()
     }
 
     fn attempt(&self, payload: &[u8], ecn: Ecn) -> Result<Sent, SendError> {
@@ -247,10 +256,8 @@ impl Connection {
 
     /// The slow way: through the agent, which also sends over a relay that has no channel yet.
     fn attempt_through_agent(&self, payload: &[u8], ecn: Ecn) -> Result<Sent, SendError> {
-        match self.component.progress() {
-            Progress::Closed => return Err(SendError::Closed),
-            Progress::Connecting => return Err(SendError::NotConnected),
-            Progress::Connected | Progress::Failed => {}
+        if self.component.is_closed() {
+            return Err(SendError::Closed);
         }
         if payload.len() > MOST_BYTES {
             return Err(SendError::TooLong);

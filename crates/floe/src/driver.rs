@@ -205,7 +205,13 @@ impl Driver {
                 }
             }
             if !answered {
-                return;
+                break;
+            }
+        }
+        // What commands have changed without an event.
+        for key in std::mem::take(&mut state.commanded) {
+            if let Some(session) = state.sessions.get(&key) {
+                session.note_change();
             }
         }
     }
@@ -223,7 +229,14 @@ impl Driver {
             shared.set_route(route);
         }
         let is_last = matches!(event, Event::Closed);
-        session.push(event);
+        let ufrag = match &event {
+            Event::LocalCandidate { generation, .. } => {
+                let agent = state.hub.agent(key);
+                agent.and_then(|agent| Some(agent.parameters_of(*generation)?.ufrag.clone()))
+            }
+            _ => None,
+        };
+        session.push(event, ufrag.as_ref());
         if is_last {
             state.hub.remove(key);
             self.forget(state, key);

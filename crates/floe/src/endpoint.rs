@@ -1,6 +1,6 @@
 //! Where agents live: sockets, clock, driver.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{fmt, io, net::SocketAddr, sync::Arc};
 
 use floe_agent::{AgentKey, ForkError};
 use floe_pair::TransportAddress;
@@ -83,7 +83,8 @@ impl Builder {
         }
         let addresses = sockets.iter().map(|socket| socket.local().socket_addr()).collect();
         let shared = Arc::new(Shared::new(runtime.clone(), self.lister));
-        shared.list_interfaces().await;
+        // Where nothing can be said of them yet, the first agent has them listed again.
+        let _ = shared.list_interfaces().await;
         let driver = Driver::new(&shared, sockets);
         runtime.spawn(driver.run());
         Ok(Endpoint { inner: Arc::new(Inner { shared, addresses }) })
@@ -144,7 +145,7 @@ impl Endpoint {
             let agent = floe_agent::Agent::new(config.clone()).map_err(AgentError::Config)?;
             let local = agent.local_parameters().clone();
             let session = Arc::new(Session::new(local.ufrag.as_str(), &streams));
-            match insert(shared, agent, &session)? {
+            match insert(shared, agent, &session, is_drawn)? {
                 Some((key, wants_list)) => {
                     if wants_list {
                         shared.list_soon();
@@ -157,6 +158,25 @@ impl Endpoint {
             }
         }
         Err(AgentError::UfragInUse)
+    }
+
+    /// Lists the addresses of this host now, and tells every agent which ones have come and which have gone. To be called
+    /// when the platform says that its network has changed; nothing here watches for that. Otherwise the addresses are
+    /// listed when an agent is made, forked or restarted.
+    ///
+    /// What is gone is used no more. What has come becomes candidates, which are told as events unless the end of
+    /// candidates was told before (RFC 8838 §13), and pairs: the peer learns of them by checks. An agent that has its
+    /// selected pairs takes up new addresses at once with [`Config::renomination`], otherwise with its next
+    /// [`Agent::restart`] (RFC 8445 §8.1.2).
+    ///
+    /// # Errors
+    /// What [`ListInterfaces::list`] says, or that it panicked or the runtime has ended: agents keep the addresses they
+    /// know.
+    ///
+    /// # Cancel safety
+    /// The agents are told all the same.
+    pub async fn refresh_interfaces(&self) -> io::Result<()> {
+        self.inner.shared.list_now().await
     }
 
     /// What the endpoint has seen.
@@ -249,12 +269,15 @@ fn insert(
     shared: &Shared,
     agent: floe_agent::Agent,
     session: &Arc<Session>,
+    is_drawn: bool,
 ) -> Result<Option<(AgentKey, bool)>, AgentError> {
     let mut state = shared.state();
     if state.life != Life::Open {
         return Err(AgentError::Closed);
     }
-    if !state.ufrags.insert(session.ufrag.clone()) {
+    // One that an agent was restarted with; what is drawn meets none in 2^48.
+    let is_taken = !is_drawn && state.is_ufrag_taken(&agent.local_parameters().ufrag, None);
+    if is_taken || !state.ufrags.insert(session.ufrag.clone()) {
         return Ok(None);
     }
     let key = state.hub.insert(agent);

@@ -181,9 +181,13 @@ impl Error for RecvError {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// No pair can become valid any more.
+    /// No pair can become valid any more, of this component or of another of its data stream (RFC 8445 §7.2.5.4).
     Failed,
-    /// The agent is closed.
+    /// The peer's consent has ended (RFC 7675 §5.1); a restart would ask for it anew.
+    ConsentLost,
+    /// The peer has no such component (RFC 8445 §6.1.2.2), as far as it has told.
+    Absent,
+    /// The agent is closed, or the component was removed from it.
     Closed,
 }
 
@@ -191,6 +195,8 @@ impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Failed => "no candidate pair works",
+            Self::ConsentLost => "the peer's consent has ended",
+            Self::Absent => "the peer has no such component",
             Self::Closed => "closed",
         })
     }

@@ -2,9 +2,11 @@
 
 use std::{fmt, sync::Arc};
 
-use floe_agent::{Added, AgentKey, ApiError, Event, PairId, Report, State};
+use floe_agent::{
+    Added, AgentKey, ApiError, ComponentState, Event, PairId, Renomination, Report, State, Usage,
+};
 use floe_check::{PairReport, SelectedPair};
-use floe_pair::{CandidateLine, ComponentId, Parameters, Role, StreamId, TransportAddress, Ufrag};
+use floe_pair::{CandidateLine, ComponentId, Parameters, Pwd, Role, StreamId, TransportAddress, Ufrag};
 
 use crate::{
     connection::Connection,
@@ -58,6 +60,29 @@ impl Handle {
         self.shared().close(self.key);
     }
 
+    /// Waits until `look` finds something.
+    pub(crate) async fn until<T>(&self, look: impl Fn() -> Option<T>) -> T {
+        self.session.until(look).await
+    }
+
+    /// Whether every component that counts can send, or why that will not be; `None` while it may come to that.
+    fn connected(&self) -> Option<Result<(), ConnectError>> {
+        use ComponentState::{Absent, Closed, Connected, ConsentLost, Failed};
+        let states = |agent: &floe_agent::Agent| -> Vec<_> {
+            agent.components().filter_map(|(stream, id)| agent.component_state(stream, id)).collect()
+        };
+        let states = self.look(states).unwrap_or(vec![Closed]);
+        if states.contains(&Closed) {
+            Some(Err(ConnectError::Closed))
+        } else if states.contains(&Failed) {
+            Some(Err(ConnectError::Failed))
+        } else if states.contains(&ConsentLost) {
+            Some(Err(ConnectError::ConsentLost))
+        } else {
+            states.iter().all(|state| matches!(state, Connected | Absent)).then_some(Ok(()))
+        }
+    }
+
     fn command<T>(
         &self,
         command: impl FnOnce(&mut floe_agent::Agent, floe_stun::Instant) -> Result<T, ApiError>,
@@ -96,6 +121,16 @@ impl Agent {
         self.handle.look(|agent| agent.parameters_of(generation).cloned()).flatten()
     }
 
+    /// What the peer has told of the generation in force, once it has.
+    pub fn remote_parameters(&self) -> Option<Parameters> {
+        self.handle.look(|agent| agent.remote_parameters().cloned()).flatten()
+    }
+
+    /// The components, in the order in which they were added; none after the agent has ended.
+    pub fn components(&self) -> Vec<(StreamId, ComponentId)> {
+        self.handle.look(|agent| agent.components().collect()).unwrap_or_default()
+    }
+
     /// Number of the generation in force: 0, and one more for each restart.
     pub fn generation(&self) -> u32 {
         self.handle.look(floe_agent::Agent::generation).unwrap_or_default()
@@ -117,6 +152,30 @@ impl Agent {
         })?;
         self.handle.shared().refresh_interfaces();
         Ok(local)
+    }
+
+    /// The same with credentials of the application, which must be as hard to guess as those drawn.
+    ///
+    /// # Errors
+    /// [`ApiError::SameCredentials`] where one of both is like before, [`ApiError::UfragTooLong`],
+    /// [`ApiError::UfragInUse`] where another agent of the endpoint has the user fragment, [`ApiError::RestartPending`]
+    /// while another restart is unanswered, [`ApiError::Closed`].
+    pub fn restart_with(&self, ufrag: Ufrag, pwd: Pwd) -> Result<Parameters, ApiError> {
+        let handle = &self.handle;
+        if handle.shared().state().is_ufrag_taken(&ufrag, Some(handle.key)) {
+            return Err(ApiError::UfragInUse);
+        }
+        let local = handle.command(|agent, now| {
+            agent.restart_with(now, ufrag, pwd)?;
+            Ok(agent.local_parameters().clone())
+        })?;
+        handle.shared().refresh_interfaces();
+        Ok(local)
+    }
+
+    /// Whether a restart of this agent is not answered yet.
+    pub fn is_restarting(&self) -> bool {
+        self.handle.look(floe_agent::Agent::is_restarting).unwrap_or_default()
     }
 
     /// Gives up a restart that the peer has not taken ([`floe_agent::Agent::rollback`]).
@@ -311,17 +370,20 @@ impl Agent {
         self.handle.session.gathered().await
     }
 
-    /// Waits until every component has a valid pair, and returns the connection of the first.
+    /// Waits until every component can send data, and returns the connection of the first. Components that the peer does
+    /// not have are not waited for, nor those that are removed meanwhile. It is asked how things stand, not what they have
+    /// been: after consent was lost this says so, and after a restart it waits for the new pairs, unless the ones before
+    /// still carry data.
     ///
     /// # Errors
-    /// [`ConnectError`].
+    /// [`ConnectError::Failed`] as soon as one data stream has failed, [`ConnectError::ConsentLost`] as soon as one
+    /// component has lost its path; the connections of the others ([`Agent::connection_of`]) work on.
+    /// [`ConnectError::Closed`].
     ///
     /// # Cancel safety
     /// Nothing is lost.
     pub async fn connected(&self) -> Result<Connection, ConnectError> {
-        for component in self.handle.session.components() {
-            Connection::new(Arc::clone(&self.handle), component).connected().await?;
-        }
+        self.handle.until(|| self.handle.connected()).await?;
         Ok(self.connection())
     }
 
@@ -341,6 +403,18 @@ impl Agent {
         self.handle.look(floe_agent::Agent::state).unwrap_or(State::Closed)
     }
 
+    /// The state of a data stream; `None` where there is no such stream, and after the agent has ended. One that has
+    /// failed shows in [`Agent::state`] only when all have ([`floe_agent::Agent::stream_state`]).
+    pub fn stream_state(&self, stream: StreamId) -> Option<State> {
+        self.handle.look(|agent| agent.stream_state(stream)).flatten()
+    }
+
+    /// Whether data of a component can be sent, and if not, why; `None` where there is no such component, and after the
+    /// agent has ended.
+    pub fn component_state(&self, stream: StreamId, component: ComponentId) -> Option<ComponentState> {
+        self.handle.look(|agent| agent.component_state(stream, component)).flatten()
+    }
+
     /// The role now; `None` after the agent has ended.
     pub fn role(&self) -> Option<Role> {
         self.handle.look(floe_agent::Agent::role)
@@ -354,6 +428,16 @@ impl Agent {
     /// All pairs with their states and counts.
     pub fn pairs(&self) -> Vec<PairReport> {
         self.handle.look(|agent| agent.pairs().collect()).unwrap_or_default()
+    }
+
+    /// Which form of renomination both agents have agreed upon ([`floe_agent::Agent::renomination`]).
+    pub fn renomination(&self) -> Renomination {
+        self.handle.look(floe_agent::Agent::renomination).unwrap_or_default()
+    }
+
+    /// How full the tables of the checks are; `None` after the agent has ended.
+    pub fn usage(&self) -> Option<Usage> {
+        self.handle.look(floe_agent::Agent::usage)
     }
 
     /// What the agent has done so far, and what was in the way; `None` after the agent has ended.

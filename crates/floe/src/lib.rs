@@ -27,6 +27,8 @@
 //! # }
 //! ```
 //!
+//! With the feature `serde` what applications send and store can be serialised: WebRTC's JSON candidates
+//! ([`pair::sdp::IceCandidateInit`]), [`Report`], [`ConnectionStats`] and [`EndpointStats`] among them.
 //! With the feature `webrtc-util` a [`Connection`] is a `Conn` of that crate: the transport of webrtc-rs's DTLS.
 
 #[cfg(test)]
@@ -52,9 +54,10 @@ mod socket;
 mod tests;
 
 pub use floe_agent::{
-    Added, ApiError, CheckLimit, Demultiplexing, Dscp, Ecn, Event, GatherLimit, Ignored, MoveReason,
-    NominateError, PairFailure, PairId, PairPolicy, PairReport, PairState, RemoteRule, Report,
-    RequestFailure, RestartReason, SelectedPair, ServerError, SkipReason, State, Usage, Verdict, report,
+    Added, ApiError, CheckLimit, ComponentState, Demultiplexing, Dscp, Ecn, Event, GatherLimit, Ignored,
+    MoveReason, NominateError, PairFailure, PairId, PairPolicy, PairReport, PairState, RemoteRule,
+    Renomination, Report, RequestFailure, RestartReason, SelectedPair, ServerError, SkipReason, State, Usage,
+    Verdict, report,
 };
 
 pub use self::{

@@ -6,11 +6,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
-use floe_agent::{Event, State};
-use floe_pair::{CandidateLine, ComponentId, StreamId};
+use floe_agent::Event;
+use floe_pair::{CandidateLine, ComponentId, StreamId, Ufrag};
 use tokio::sync::{Notify, watch};
 
-use crate::component::{Component, Progress};
+use crate::component::Component;
 
 /// Events of one agent that wait to be read. As many as the agent itself would keep; the oldest goes.
 pub const EVENT_QUEUE: usize = 1024;
@@ -20,7 +20,9 @@ pub const EVENT_QUEUE: usize = 1024;
 pub struct LocalCandidate {
     /// The data stream it is for.
     pub stream: StreamId,
-    /// The candidate as RFC 8839 §5.1 writes it.
+    /// The candidate as RFC 8839 §5.1 writes it, with the user fragment of its generation as the extension `ufrag`
+    /// (RFC 8838 §15): a line that arrives late is not taken for one of a later generation. Peers that know no such
+    /// extension ignore it.
     pub line: CandidateLine,
     /// The generation it belongs to: [`Agent::parameters_of`](crate::Agent::parameters_of) has its user fragment.
     pub generation: u32,
@@ -41,6 +43,8 @@ pub(crate) struct Session {
     news: Mutex<News>,
     event_arrived: Notify,
     gathered: watch::Sender<Gathered>,
+    /// Sent to where the agent may have changed: who waits for it to come to something looks again.
+    changed: watch::Sender<()>,
     /// Whether the agent has given everything back.
     ended: watch::Sender<bool>,
 }
@@ -80,6 +84,7 @@ impl Session {
             news: Mutex::default(),
             event_arrived: Notify::new(),
             gathered: watch::Sender::new(Gathered::default()),
+            changed: watch::Sender::new(()),
             ended: watch::Sender::new(false),
         }
     }
@@ -126,6 +131,7 @@ impl Session {
             !gone
         });
         drop(components);
+        self.note_change();
         self.news().local.retain(|candidate| !gone(candidate.stream, candidate.line.component()));
     }
 
@@ -138,20 +144,36 @@ impl Session {
             changes
         });
         self.news().local.retain(|candidate| lives(candidate.generation));
-        for component in self.components() {
-            if component.progress() == Progress::Failed {
-                component.set_progress(Progress::Connecting);
+    }
+
+    /// The agent may have changed.
+    pub(crate) fn note_change(&self) {
+        self.changed.send_replace(());
+    }
+
+    /// Waits until `look` finds something, and looks again whenever the agent may have changed.
+    pub(crate) async fn until<T>(&self, look: impl Fn() -> Option<T>) -> T {
+        // Made before the first look, so that no change in between is missed.
+        let mut changes = self.changed.subscribe();
+        loop {
+            if let Some(found) = look() {
+                return found;
             }
+            // The sender lives in `self`: it cannot be gone.
+            let _ = changes.changed().await;
         }
     }
 
-    /// An event of the agent. What follows from it for the handles is done here; then it waits to be read.
-    pub(crate) fn push(&self, event: Event) {
+    /// An event of the agent. What follows from it for the handles is done here; then it waits to be read. `ufrag` is
+    /// the user fragment of the generation a candidate is for, while that lives.
+    pub(crate) fn push(&self, event: Event, ufrag: Option<&Ufrag>) {
         match &event {
             Event::LocalCandidate { stream, candidate, generation } => {
                 let (stream, generation, line) = (*stream, *generation, CandidateLine::from(candidate));
-                // One of a component that was removed meanwhile is nobody's.
-                if self.component(stream, line.component()).is_some() {
+                // RFC 8838 §15: the peer is to know which generation a candidate belongs to, however late it arrives.
+                let line = ufrag.and_then(|ufrag| line.with_extension("ufrag", ufrag.as_str()).ok());
+                // One of a component or generation that is gone meanwhile is nobody's.
+                if let Some(line) = line.filter(|line| self.component(stream, line.component()).is_some()) {
                     self.news().keep(LocalCandidate { stream, line, generation });
                 }
             }
@@ -160,16 +182,6 @@ impl Session {
             }
             Event::GatheringComplete { generation } => {
                 self.gathered.send_modify(|gathered| gathered.end(*generation));
-            }
-            Event::PairValid { stream, component } | Event::Selected { stream, component, .. } => {
-                if let Some(component) = self.component(*stream, *component) {
-                    component.set_progress(Progress::Connected);
-                }
-            }
-            Event::State(State::Failed) => {
-                for component in self.components() {
-                    component.set_progress(Progress::Failed);
-                }
             }
             _ => {}
         }
@@ -180,6 +192,7 @@ impl Session {
         }
         news.events.push_back(event);
         drop(news);
+        self.note_change();
         self.event_arrived.notify_one();
     }
 
@@ -225,12 +238,14 @@ impl Session {
             component.close();
         }
         self.gathered.send_modify(|gathered| gathered.closed = true);
+        self.note_change();
     }
 
     /// Everything was given back: no event comes any more.
     pub(crate) fn end(&self) {
         self.close();
         self.ended.send_replace(true);
+        self.note_change();
         self.event_arrived.notify_waiters();
         self.event_arrived.notify_one();
     }
@@ -276,6 +291,8 @@ impl News {
 
 #[cfg(test)]
 mod tests {
+    use floe_agent::State;
+
     use super::*;
 
     fn session() -> Session {
@@ -285,8 +302,8 @@ mod tests {
     #[tokio::test]
     async fn events_come_in_order_and_end() {
         let session = session();
-        session.push(Event::State(State::Checking));
-        session.push(Event::Closed);
+        session.push(Event::State(State::Checking), None);
+        session.push(Event::Closed, None);
         session.end();
         assert!(matches!(session.event().await, Some(Event::State(State::Checking))));
         assert!(matches!(session.event().await, Some(Event::Closed)));
@@ -298,7 +315,7 @@ mod tests {
     async fn the_oldest_events_go_and_are_counted() {
         let session = session();
         for _ in 0..=EVENT_QUEUE {
-            session.push(Event::GatheringComplete { generation: 0 });
+            session.push(Event::GatheringComplete { generation: 0 }, None);
         }
         session.end();
         assert!(matches!(session.event().await, Some(Event::EventsLost(1))));

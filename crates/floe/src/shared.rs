@@ -10,7 +10,7 @@ use std::{
 
 use floe_agent::{Agent, AgentKey, Hub};
 use floe_gather::Interface;
-use floe_pair::SocketId;
+use floe_pair::{SocketId, Ufrag};
 use floe_stun::Instant;
 use tokio::sync::{Notify, watch};
 
@@ -43,11 +43,14 @@ pub(crate) struct State {
     pub(crate) sockets: BTreeMap<SocketId, Arc<Socket>>,
     pub(crate) counts: EndpointStats,
     pub(crate) life: Life,
+    /// Agents that were told something since the driver looked.
+    pub(crate) commanded: BTreeSet<AgentKey>,
     interfaces: Interfaces,
 }
 
 /// What an endpoint has seen since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct EndpointStats {
     /// Agents now, those that are closing included.
@@ -81,6 +84,9 @@ struct Interfaces {
     list: Vec<Interface>,
     listed_at: Option<Instant>,
     is_listing: bool,
+    /// How many times listing was begun, and which of them was the last to end.
+    begun: u64,
+    ended: u64,
     /// Agents that gather as soon as the list is there.
     waiting: BTreeSet<AgentKey>,
 }
@@ -100,6 +106,7 @@ impl Shared {
                 sockets: BTreeMap::new(),
                 counts: EndpointStats::default(),
                 life: Life::Open,
+                commanded: BTreeSet::new(),
                 interfaces: Interfaces::default(),
             }),
         }
@@ -120,6 +127,7 @@ impl Shared {
             let mut state = self.state();
             // Read under the lock, so that the agents see time go forward only.
             let now = self.clock.now();
+            state.commanded.insert(key);
             state.hub.agent_mut(key).map(|agent| command(agent, now))
         };
         self.wake.notify_one();
@@ -158,20 +166,34 @@ impl Shared {
     /// Lists the interfaces in a task of its own.
     pub(crate) fn list_soon(self: &Arc<Self>) {
         let shared = Arc::clone(self);
-        self.runtime.spawn(async move { shared.list_interfaces().await });
+        // What goes wrong is for nobody: agents keep the addresses they know.
+        self.runtime.spawn(async move { shared.list_interfaces().await.ok() });
     }
 
-    /// Lists the interfaces and tells all agents, or at least those that wait.
-    pub(crate) async fn list_interfaces(self: &Arc<Self>) {
+    /// Lists the interfaces, however fresh the list is, and tells all agents; goes on where nobody waits for it.
+    pub(crate) async fn list_now(self: &Arc<Self>) -> io::Result<()> {
+        let shared = Arc::clone(self);
+        let listed = self.runtime.spawn(async move { shared.list_interfaces().await });
+        listed.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
+
+    /// Lists the interfaces and tells all agents if there are others than before, or at least those that wait.
+    pub(crate) async fn list_interfaces(self: &Arc<Self>) -> io::Result<()> {
         let lister = Arc::clone(&self.lister);
+        let number = {
+            let interfaces = &mut self.state().interfaces;
+            interfaces.begun = interfaces.begun.saturating_add(1);
+            interfaces.begun
+        };
         // Code of the application may run in there: on a thread that may block, and panic.
         let done = self.runtime.spawn_blocking(move || lister.list()).await;
         let list = done.unwrap_or_else(|error| Err(io::Error::other(error)));
         let mut state = self.state();
         let now = self.clock.now();
-        state.interfaces_listed(now, list);
+        let result = state.interfaces_listed(now, number, list);
         drop(state);
         self.wake.notify_one();
+        result
     }
 }
 
@@ -192,22 +214,37 @@ impl State {
         !std::mem::replace(&mut interfaces.is_listing, true)
     }
 
-    fn interfaces_listed(&mut self, now: Instant, list: io::Result<Vec<Interface>>) {
+    fn interfaces_listed(
+        &mut self,
+        now: Instant,
+        number: u64,
+        list: io::Result<Vec<Interface>>,
+    ) -> io::Result<()> {
         let interfaces = &mut self.interfaces;
         interfaces.is_listing = false;
         let mut tell = std::mem::take(&mut interfaces.waiting);
-        if let Ok(list) = list {
-            interfaces.listed_at = Some(now);
-            if interfaces.list != list {
-                interfaces.list = list;
-                tell.extend(self.sessions.keys());
+        let result = list.map(|list| {
+            // One that was begun before may end later, and is older.
+            if interfaces.ended < number {
+                (interfaces.ended, interfaces.listed_at) = (number, Some(now));
+                if interfaces.list != list {
+                    interfaces.list = list;
+                    tell.extend(self.sessions.keys());
+                }
             }
-        }
+        });
         for key in tell {
             if let Some(agent) = self.hub.agent_mut(key) {
                 agent.handle_interfaces(now, &interfaces.list);
             }
         }
+        result
+    }
+
+    /// Whether another agent than this one uses a user fragment.
+    pub(crate) fn is_ufrag_taken(&self, ufrag: &Ufrag, except: Option<AgentKey>) -> bool {
+        let mut others = self.sessions.keys().filter(|key| Some(**key) != except);
+        others.any(|key| self.hub.agent(*key).is_some_and(|agent| agent.local_parameters().ufrag == *ufrag))
     }
 
     /// The socket that others share and that serves this address of the host.

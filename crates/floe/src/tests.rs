@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use floe_check::ConsentConfig;
 
-use crate::{Agent, Config, Endpoint, EndpointStats, SendError, State, socket::Socket};
+use crate::{
+    Agent, ComponentState, Config, ConnectError, Dscp, Endpoint, EndpointStats, Event, SendError, State,
+    socket::Socket,
+};
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -132,6 +135,54 @@ fn skip(agent: &Agent, time: Duration) {
     state.hub.handle_timeout(shared.clock.now());
     drop(state);
     shared.wake.notify_one();
+}
+
+#[tokio::test]
+async fn the_code_point_of_the_settings_is_that_of_the_path() {
+    let expedited = Dscp::new(46).unwrap();
+    for (config, expected) in
+        [(Config::controlling(), Dscp::BEST_EFFORT), (Config::controlling().dscp(expedited), expedited)]
+    {
+        let a = Endpoint::new().await.unwrap().agent(config.loopback()).unwrap();
+        let b = Endpoint::new().await.unwrap().agent(Config::controlled().loopback()).unwrap();
+        let (to_b, _) = connect(&a, &b).await;
+        let (stream, component) = to_b.id();
+        let path = a.handle.look(|agent| agent.path(stream, component)).flatten().unwrap();
+        assert_eq!(path.path().dscp, expected);
+    }
+}
+
+/// Whether it has come to an end by now.
+async fn is_done<F: Future>(future: &mut std::pin::Pin<Box<F>>) -> bool {
+    std::future::poll_fn(|cx| std::task::Poll::Ready(future.as_mut().poll(cx).is_ready())).await
+}
+
+#[tokio::test]
+async fn con_04_who_waits_for_a_path_learns_that_consent_was_lost_and_waits_again_after_a_restart() {
+    let (a, b) = pair().await;
+    let (to_b, _) = connect(&a, &b).await;
+    while a.state() != State::Completed {
+        assert!(soon(a.event()).await.is_some());
+    }
+    b.close();
+    soon(b.closed()).await;
+    // No answer to any request, until consent ends.
+    for _ in 0..7 {
+        skip(&a, Duration::from_secs(5));
+    }
+    while !matches!(soon(a.event()).await, Some(Event::ConsentLost { .. })) {}
+    assert_eq!(a.component_state(to_b.id().0, to_b.id().1), Some(ComponentState::ConsentLost));
+    assert_eq!(soon(a.connected()).await.unwrap_err(), ConnectError::ConsentLost);
+    assert_eq!(soon(to_b.connected()).await, Err(ConnectError::ConsentLost));
+    a.restart().unwrap();
+    let (mut agent, mut connection) = (Box::pin(a.connected()), Box::pin(to_b.connected()));
+    assert!(!is_done(&mut agent).await && !is_done(&mut connection).await, "there may be a path yet");
+    // The peer comes back as another agent.
+    let other = Endpoint::new().await.unwrap().agent(Config::controlled().loopback()).unwrap();
+    connect(&a, &other).await;
+    soon(agent).await.unwrap();
+    soon(connection).await.unwrap();
+    carry(&to_b, &other.connection(), b"hello").await;
 }
 
 #[tokio::test]

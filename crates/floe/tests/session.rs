@@ -3,7 +3,7 @@
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use floe::{
-    Agent, ApiError, Config, Endpoint, Event, State,
+    Added, Agent, ApiError, Config, Endpoint, Event, Ignored, State,
     pair::{CandidateLine, ComponentId, Role, StreamId},
 };
 
@@ -94,8 +94,14 @@ async fn each_generation_gathers_its_own_candidates() {
     assert_eq!(new.ufrag, a.restart().unwrap().ufrag, "one is under way");
     let after = soon(a.gathered()).await;
     assert!(!after.is_empty() && after.iter().all(|candidate| candidate.generation == 1));
-    let lines =
-        |candidates: &[floe::LocalCandidate]| candidates.iter().map(ToString::to_string).collect::<Vec<_>>();
+    // All of a candidate but the generation it is for.
+    let lines = |candidates: &[floe::LocalCandidate]| -> Vec<_> {
+        candidates.iter().map(|one| CandidateLine::from(&one.line.candidate().unwrap()).to_string()).collect()
+    };
+    for (of, candidates) in [(0, &before), (1, &after)] {
+        let ufrag = a.parameters_of(of).unwrap().ufrag;
+        assert!(candidates.iter().all(|one| one.line.ufrag() == Some(ufrag.as_str())), "{candidates:?}");
+    }
     assert_eq!(lines(&before), lines(&after), "the sockets are the same");
     a.rollback().unwrap();
     assert_eq!(a.rollback(), Err(ApiError::NoRestart));
@@ -111,6 +117,40 @@ async fn each_generation_gathers_its_own_candidates() {
     assert_eq!((a.generation(), b.generation()), (3, 1));
     completed(&a).await;
     carry(&a.connection(), &b.connection(), b"hello").await;
+}
+
+/// Signalling may delay a candidate until after a restart.
+#[tokio::test]
+async fn p17_a_late_candidate_of_an_old_generation_is_not_taken_for_a_new_one() {
+    let (a, b) = pair().await;
+    let late: Vec<_> = soon(b.gathered()).await.iter().map(ToString::to_string).collect();
+    connect(&a, &b).await;
+    let offer = b.restart().unwrap();
+    a.set_remote_parameters(offer).unwrap();
+    b.set_remote_parameters(a.local_parameters()).unwrap();
+    for line in late {
+        let added = a.add_remote_candidate(&line.parse().unwrap());
+        assert_eq!(added, Ok(Added::Ignored(Ignored::Generation)));
+    }
+    for candidate in soon(b.gathered()).await {
+        assert_eq!(a.add_remote_candidate(&candidate.line), Ok(Added::Added));
+    }
+}
+
+/// Signalling may overtake itself as well: what names a generation waits for its parameters, and so does its end.
+#[tokio::test]
+async fn candidates_and_their_end_may_come_before_the_parameters() {
+    let (a, b) = pair().await;
+    for (from, to) in [(&a, &b), (&b, &a)] {
+        for candidate in soon(from.gathered()).await {
+            assert_eq!(to.add_remote_candidate(&candidate.line), Ok(Added::Held));
+        }
+        to.remote_gathering_complete().unwrap();
+    }
+    a.set_remote_parameters(b.local_parameters()).unwrap();
+    b.set_remote_parameters(a.local_parameters()).unwrap();
+    let (to_b, to_a) = soon(async { tokio::join!(a.connected(), b.connected()) }).await;
+    carry(&to_b.unwrap(), &to_a.unwrap(), b"hello").await;
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use floe_agent::{Added, ApiError, Event, Ignored, Policy, State, TransmitKind};
-use floe_pair::{CandidateLine, CandidateType, ComponentId, Parameters, Role};
+use floe_pair::{CandidateLine, CandidateType, ComponentId, Parameters, Role, StreamId};
 use floe_stun::{Message, Method, attribute::Username};
 use proptest::prelude::*;
 
@@ -52,6 +52,14 @@ pub(crate) fn states(world: &World, (node, key): Id) -> Vec<State> {
     world.nodes[node].events_of(key).filter_map(state).collect()
 }
 
+pub(crate) fn stream_states(world: &World, (node, key): Id, of: StreamId) -> Vec<State> {
+    let state = |event: &Event| match event {
+        Event::StreamState { stream, state } if *stream == of => Some(*state),
+        _ => None,
+    };
+    world.nodes[node].events_of(key).filter_map(state).collect()
+}
+
 pub(crate) fn credentials(world: &World, id: Id) -> (String, String) {
     let Parameters { ufrag, pwd, .. } = world.agent(id).local_parameters();
     (ufrag.as_str().into(), pwd.expose().into())
@@ -91,6 +99,7 @@ fn ice_36_p17_a_restart_changes_both_credentials_keeps_roles_and_loses_no_datagr
         assert!(world.is_completed(&ids));
         let tail = &states(&world, ids[0])[..];
         assert!(tail.ends_with(&[State::Completed, State::Connected, State::Completed]), "{tail:?}");
+        assert_eq!(stream_states(&world, ids[0], STREAM), tail, "of its only stream");
         // After the old generation is gone nobody speaks of it.
         let later = world.sent.len();
         world.run_for(ms(20_000));

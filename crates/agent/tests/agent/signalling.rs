@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use floe_agent::{Added, Ignored};
 use floe_pair::{CandidateLine, Parameters, Role};
 
 use crate::world::{Id, STREAM, World, ms};
@@ -98,6 +99,31 @@ fn p03_a_peer_that_answers_ten_minutes_later_connects() {
     // Its candidate was told long ago.
     let line = CandidateLine::from(&world.candidate(a));
     let _ = world.command(b, |now, agent| agent.add_remote_candidate(now, STREAM, &line).unwrap());
+    world.connect(&[a, b], ms(2_000));
+}
+
+/// An end without a name means the generation that the candidates before it have named.
+#[test]
+fn p03_trk_10_an_end_waits_behind_candidates_whose_parameters_are_to_come() {
+    let mut world = World::new(2);
+    let a = world.add(0, World::config(Role::Controlling, 1));
+    let b = world.add(1, World::config(Role::Controlled, 2));
+    world.gather(a);
+    world.gather(b);
+    for (from, to) in [(a, b), (b, a)] {
+        let ufrag = world.agent(from).local_parameters().ufrag.clone();
+        let line = CandidateLine::from(&world.candidate(from));
+        let line = line.with_extension("ufrag", ufrag.as_str()).unwrap();
+        let added = world.command(to, |now, agent| agent.add_remote_candidate(now, STREAM, &line));
+        assert_eq!(added, Ok(Added::Held));
+        let end = world.command(to, |now, agent| agent.remote_gathering_complete_of(now, None));
+        assert_eq!(end, Ok(Added::Held));
+        world.tell_parameters(from, to);
+        // It has come to its end nevertheless.
+        let late = CandidateLine::from(&world.candidate(from));
+        let late = world.command(to, |now, agent| agent.add_remote_candidate(now, STREAM, &late));
+        assert_eq!(late, Ok(Added::Ignored(Ignored::Ended)));
+    }
     world.connect(&[a, b], ms(2_000));
 }
 

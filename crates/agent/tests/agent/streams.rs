@@ -1,8 +1,9 @@
 //! Data streams and components that come and go while the agent runs.
 
-use floe_agent::{Added, ApiError, Event, Ignored, State};
+use floe_agent::{Added, ApiError, ComponentState, Event, Ignored, State};
 use floe_pair::{CandidateLine, CandidateType, ComponentId, Role, StreamId};
 
+use crate::restart::stream_states;
 use crate::world::{COMPONENT, Id, STREAM, World, asking, ms};
 
 const SECOND: StreamId = StreamId(1);
@@ -48,6 +49,10 @@ fn a_stream_joins_a_running_session_without_a_restart() {
             "the first was not touched"
         );
         assert_eq!(world.agent(*id).generation(), 0);
+        let told = stream_states(&world, *id, SECOND);
+        assert_eq!(told.last(), Some(&State::Completed), "{told:?}");
+        let first = stream_states(&world, *id, STREAM);
+        assert_eq!(first.iter().filter(|state| **state == State::Completed).count(), 1, "{first:?}");
         let ends = world.nodes[id.0].events_of(id.1);
         let ends: Vec<_> = ends.filter_map(end).collect();
         assert_eq!(ends, [STREAM, SECOND], "the new stream has an end of candidates of its own");
@@ -71,6 +76,8 @@ fn a_component_that_joins_in_vain_leaves_its_stream_running() {
         }
         assert!(world.is_completed(&ids), "{:?}", ids.map(|id| world.agent(id).state()));
         assert!(!world.send_on(ids[0], STREAM, ComponentId::RTCP, b"\x80"));
+        let state = world.agent(ids[0]).component_state(STREAM, ComponentId::RTCP);
+        assert_eq!(state, Some(ComponentState::Failed));
         // The peer has it after all, and both tell their candidates.
         world.command(ids[1], |now, agent| agent.add_component(now, STREAM, ComponentId::RTCP).unwrap());
         world.tell_candidates(ids);
