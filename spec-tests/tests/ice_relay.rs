@@ -212,7 +212,7 @@ fn rfc8445_7_3_1_2_answers_of_the_peer_over_a_relay_are_read_as_any() {
     assert_eq!((valid.local.address, valid.remote.address), (relay, peer));
 }
 
-/// RFC 7675 §6, RFC 8445 §7.2.2: the mark is on the outer datagram, as a request that or a ChannelData message.
+/// RFC 7675 §6, RFC 8445 §7.2.2: the mark is on the outer datagram, whether that is a Send indication or ChannelData.
 #[test]
 fn con_07_what_goes_over_a_relay_is_marked_as_what_goes_straight() {
     let mark = Dscp::new(46).expect("a code point");
@@ -231,8 +231,14 @@ fn con_07_what_goes_over_a_relay_is_marked_as_what_goes_straight() {
         let sent = || world.sent_to(address(SERVER)).filter(|one| one.kind == Some(kind));
         assert!(sent().count() > 2 && sent().all(|one| one.dscp == mark), "{kind:?}");
     }
-    // Consent goes on the channel, the first checks go in Send indications.
+    // In both forms: the first checks in Send indications, consent on the channel.
+    let is = |one: &Datagram, kind| one.kind == Some(kind);
     let on_channel =
-        |one: &Datagram| one.kind == Some(TransmitKind::Consent) && ChannelData::parse(&one.bytes).is_ok();
+        |one: &Datagram| is(one, TransmitKind::Consent) && ChannelData::parse(&one.bytes).is_ok();
     assert!(world.sent_to(address(SERVER)).any(on_channel));
+    let indicated = |one: &Datagram| {
+        is(one, TransmitKind::Check)
+            && Message::parse(&one.bytes).is_ok_and(|message| message.method() == Method::SEND)
+    };
+    assert!(world.sent_to(address(SERVER)).any(indicated));
 }
