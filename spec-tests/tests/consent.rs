@@ -20,7 +20,7 @@ use spec_tests::{
     tools::{root, seeds},
     wire::{
         Answer, Arrival, Ask, Bench, Datagram, Fate, HOST, RTP, STREAM, Sent, THEIR_PWD, World, address,
-        answer, consents, ms, relay,
+        answer, consents, indication, ms, relay,
     },
 };
 
@@ -76,6 +76,8 @@ fn con_01_no_byte_goes_out_thirty_seconds_after_the_last_answer() {
             assert!(matches!(bench.receive(0, peer, b"\x80 data"), Arrival::Data(..)));
             let (answer, _) = bench.ask(peer, &Ask::of_peer(role));
             assert_eq!(answer.expect("an answer").code, None);
+            let keepalive = indication(bench.new_id());
+            assert_eq!(bench.receive(0, peer, &keepalive), Arrival::Taken);
         }
         let _ = bench.wait_until(nanosecond_before(end), |_| false);
         assert_eq!(bench.now, nanosecond_before(end));

@@ -1,13 +1,13 @@
 //! Checks over a relay (RFC 8445 §7.2.1, §7.3.1.2), with the TURN server of the simulator on the wire.
 
 use floe_agent::{
-    Event, TransmitKind,
+    Dscp, Event, Policy, TransmitKind,
     pair::TransportAddress,
     stun::{Instant, Message, Method, attribute::XorPeerAddress, channel::ChannelData},
 };
 use spec_tests::wire::{
     Answer, Ask, Datagram, RTP, STREAM, World, address, answer, ms,
-    relay::{SERVER, gather_relay, over_the_relay},
+    relay::{SERVER, gather_relay, over_the_relay, relayed},
 };
 
 /// Until the left side has its relayed candidate.
@@ -210,4 +210,35 @@ fn rfc8445_7_3_1_2_answers_of_the_peer_over_a_relay_are_read_as_any() {
     world.run(ms(100));
     let valid = world.sides[0].agent.pairs().find(|pair| pair.valid).expect("valid by that answer");
     assert_eq!((valid.local.address, valid.remote.address), (relay, peer));
+}
+
+/// RFC 7675 §6, RFC 8445 §7.2.2: the mark is on the outer datagram, whether that is a Send indication or ChannelData.
+#[test]
+fn con_07_what_goes_over_a_relay_is_marked_as_what_goes_straight() {
+    let mark = Dscp::new(46).expect("a code point");
+    let (mut world, _server) = relayed([true, true], ms(40), |_, config| {
+        config.gathering.policy = Policy::RelayOnly;
+        config.dscp = mark;
+    });
+    for side in 0..2 {
+        gather_relay(&mut world, side);
+    }
+    world.introduce();
+    world.complete_gathering();
+    assert!(world.run_to_selection(ms(5_000)));
+    world.run(ms(60_000));
+    for kind in [TransmitKind::Check, TransmitKind::Response, TransmitKind::Consent] {
+        let sent = || world.sent_to(address(SERVER)).filter(|one| one.kind == Some(kind));
+        assert!(sent().count() > 2 && sent().all(|one| one.dscp == mark), "{kind:?}");
+    }
+    // In both forms: the first checks in Send indications, consent on the channel.
+    let is = |one: &Datagram, kind| one.kind == Some(kind);
+    let on_channel =
+        |one: &Datagram| is(one, TransmitKind::Consent) && ChannelData::parse(&one.bytes).is_ok();
+    assert!(world.sent_to(address(SERVER)).any(on_channel));
+    let indicated = |one: &Datagram| {
+        is(one, TransmitKind::Check)
+            && Message::parse(&one.bytes).is_ok_and(|message| message.method() == Method::SEND)
+    };
+    assert!(world.sent_to(address(SERVER)).any(indicated));
 }

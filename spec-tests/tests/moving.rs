@@ -101,6 +101,41 @@ fn oth_05_every_nomination_has_a_value_that_rises_for_its_component() {
     assert_eq!(best.ip(), address("10.0.0.1:1").ip(), "and the best pair is in use");
 }
 
+/// The attributes of a STUN message by their numbers, read from its bytes and by nothing of floe.
+fn attributes(bytes: &[u8]) -> Vec<(u16, &[u8])> {
+    let number = |bytes: &[u8]| u16::from_be_bytes([bytes[0], bytes[1]]);
+    let (mut found, mut rest) = (Vec::new(), &bytes[20..]);
+    while !rest.is_empty() {
+        let len = usize::from(number(&rest[2..]));
+        found.push((number(rest), &rest[4..4 + len]));
+        rest = &rest[4 + len.next_multiple_of(4)..];
+    }
+    found
+}
+
+/// Renomination draft §3.3: NOMINATION is 0x0030 and has four bytes; USE-CANDIDATE is 0x0025 (RFC 8445 §16.1).
+#[test]
+fn oth_05_a_nomination_stands_on_the_wire_by_the_number_of_the_draft() {
+    let mut world = two_paths(|_, config| config.renomination = true);
+    let mut signalling = connect(&mut world, 20);
+    signalling.run(&mut world, ms(20_000));
+    let mut values = BTreeSet::new();
+    for one in world.log.iter().filter(|one| one.bytes.starts_with(&[0x00, 0x01])) {
+        let attributes = attributes(&one.bytes);
+        let of = |kind: u16| attributes.iter().find(|(found, _)| *found == kind).map(|(_, value)| *value);
+        assert_eq!(of(0x0025).is_some(), of(0x0030).is_some(), "one beside the other: {attributes:x?}");
+        if let Some(value) = of(0x0030) {
+            let value: [u8; 4] = value.try_into().expect("four bytes");
+            values.insert((one.from.port() % 2, u32::from_be_bytes(value)));
+        }
+    }
+    let decoded = nominations(&world, 0);
+    let decoded: BTreeSet<_> =
+        decoded.iter().map(|(from, _, value)| (from.port() % 2, value.expect("a value"))).collect();
+    assert!(values.len() >= 4, "two of each component: {values:?}");
+    assert_eq!(values, decoded);
+}
+
 #[test]
 fn oth_05_values_begin_anew_with_a_generation() {
     let mut world = two_paths(|_, config| config.renomination = true);

@@ -6,7 +6,8 @@ use floe_agent::{
     stun::{Class, Instant, Message},
 };
 use spec_tests::wire::{
-    Ask, Bench, Fate, HOST, RTP, STREAM, Sent, World, address, at, host_candidate, ms, remote_parameters,
+    Ask, Bench, Fate, HOST, RTP, STREAM, Sent, World, address, at, host_candidate, ms, next_parameters,
+    remote_parameters,
 };
 
 const ROLES: [Role; 2] = [Role::Controlling, Role::Controlled];
@@ -36,6 +37,28 @@ fn pac_01_the_timer_runs_from_the_moment_both_sides_have_their_parameters() {
             bench.wait(ms(3_600_000));
             assert_eq!(failed(&bench), Some(delay + 39_500), "{role:?}");
             assert_eq!(bench.events.iter().filter(|(_, event)| matches!(event, Event::Failed(_))).count(), 1);
+        }
+    }
+}
+
+/// RFC 8863 §4: each ICE session has the timer, so that it runs anew for the parameters of a restart.
+#[test]
+fn pac_01_the_timer_runs_anew_in_each_generation() {
+    for role in ROLES {
+        for delay in [0, 7_000, 600_000] {
+            let mut bench = Bench::new(role);
+            bench.select(PEER);
+            bench.wait(ms(31_000));
+            assert!(bench.first(|event| matches!(event, Event::ConsentLost { .. })).is_some());
+            bench.agent.restart(bench.now).expect("open");
+            bench.wait(ms(delay));
+            bench.agent.set_remote_parameters(bench.now, next_parameters()).expect("the answer");
+            bench.agent.remote_gathering_complete(bench.now);
+            let end = bench.now.after(ms(39_500));
+            bench.wait(ms(39_499));
+            assert_eq!(failed(&bench), None, "{role:?}, answered after {delay} ms");
+            bench.wait(ms(3_600_000));
+            assert_eq!(failed(&bench), Some(end.as_millis()), "{role:?}, answered after {delay} ms");
         }
     }
 }

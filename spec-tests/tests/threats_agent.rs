@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use floe_agent::{
     Added, Event, SendError, State, TransmitKind,
-    pair::{Role, TransportAddress},
+    pair::{IceOptions, Parameters, Role, TransportAddress},
     stun::TransactionId,
 };
 use spec_tests::wire::{
     Answer, Arrival, Ask, Bench, HOST, RTP, STREAM, Sent, THEIR_PWD, address, answer, at, host_candidate, ms,
+    remote_parameters,
 };
 
 /// Candidates that all name ports of one victim, the first of them the best.
@@ -200,6 +201,43 @@ fn t14_nominations_out_of_turn_move_nothing() {
         }
     }
     assert_eq!(selected.len(), 1, "{selected:?}");
+}
+
+/// RFC 8445 §8.1.1, §8.3.1: that of RFC 5245 may nominate several pairs, and has done so when the rest is freed: three
+/// seconds after the nomination, with consent answered (`docs/deviations.md`).
+#[test]
+fn t14_long_after_the_nomination_no_peer_moves_the_pair() {
+    let (used, better, unknown) = ("10.0.1.2:1000", "10.0.1.1:1000", "10.0.1.77:1000");
+    for (options, lite) in [
+        (IceOptions::ice2(), false),
+        (IceOptions::default(), false),
+        (IceOptions::ice2(), true),
+        (IceOptions::default(), true),
+    ] {
+        let name = format!("{options:?}, ours lite: {lite}");
+        let mut bench = Bench::bare(Role::Controlled, &[HOST], |config| config.lite = lite);
+        let parameters = Parameters { options, ..remote_parameters() };
+        bench.agent.set_remote_parameters(bench.now, parameters).expect("in time");
+        bench.add_remote(0, better);
+        bench.add_remote(1, used);
+        bench.converse(ms(300), Sent::is_request);
+        let nominate = |bench: &mut Bench, from: &str| {
+            let (answer, _) = bench.ask(address(from), &Ask::nominating());
+            let code = answer.expect("every request is answered").code;
+            bench.converse(ms(2_000), Sent::is_request);
+            (code, bench.agent.selected(STREAM, RTP).map(|pair| pair.remote))
+        };
+        assert_eq!(nominate(&mut bench, used), (None, Some(address(used))), "{name}");
+        for wait in [10_000, 600_000] {
+            bench.converse(ms(wait), Sent::is_request);
+            for from in [better, unknown] {
+                let expected = (Some(400), Some(address(used)));
+                assert_eq!(nominate(&mut bench, from), expected, "{name}: {from} after {wait} ms");
+            }
+            assert_eq!(nominate(&mut bench, used), (None, Some(address(used))), "{name}: told again");
+        }
+        assert_eq!(bench.agent.state(), State::Completed, "{name}");
+    }
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use floe_agent::{
     AgentConfig, Event, Server, State, TransmitKind,
     pair::{
-        Candidate, CandidateLine, CandidateType, Foundation, IceOptions, Parameters, Priority, Role,
-        TransportAddress,
+        Candidate, CandidateLine, CandidateType, ComponentId, Foundation, IceOptions, Parameters, Priority,
+        Role, TransportAddress,
     },
 };
 use floe_check::{Limit, PairState};
@@ -412,5 +412,46 @@ fn rfc8838_10_a_candidate_that_may_not_be_told_any_more_is_checked_all_the_same(
             "§13: not told"
         );
         assert!(sent.iter().any(|sent| sent.from == new && sent.kind == TransmitKind::Check), "and checked");
+    }
+}
+
+/// RFC 8838 §13: a component whose pair was nominated has no candidate told any more, although its stream still gathers
+/// and the other component, which has no pair yet, is told its own.
+#[test]
+fn trk_08_while_others_are_gathered_for_none_is_told_of_a_component_that_has_its_pair() {
+    let components = [RTP, ComponentId::RTCP];
+    let new = "10.0.2.1";
+    for nominated in [false, true] {
+        let mut bench = Bench::bare(Role::Controlled, &[HOST], |config| {
+            config.streams = vec![(STREAM, components.to_vec())];
+            // One that never answers.
+            config.gathering.servers = vec![Server::new("stun:192.0.2.1".parse().expect("a URI"), None)];
+            config.gathering.deadline = ms(30_000);
+        });
+        bench.meet();
+        bench.add_remote(0, PEER);
+        let check = bench.next_check();
+        assert_eq!(check.from, bench.place(0));
+        bench.succeed(&check);
+        if nominated {
+            let (answer, _) = bench.ask(address(PEER), &Ask::nominating());
+            assert_eq!(answer.expect("an answer").code, None);
+        }
+        assert_eq!(bench.agent.selected(STREAM, RTP).is_some(), nominated);
+        bench.gather(&[HOST, new]);
+        let mut told = Vec::new();
+        for (_, event) in &bench.events {
+            match event {
+                Event::LocalCandidate { candidate, .. }
+                    if candidate.address.ip() == address("10.0.2.1:1").ip() =>
+                {
+                    told.push(candidate.component);
+                }
+                Event::EndOfCandidates { .. } => panic!("the end was told: it alone would keep them back"),
+                _ => {}
+            }
+        }
+        told.sort_unstable();
+        assert_eq!(told, components[usize::from(nominated)..], "nominated: {nominated}");
     }
 }

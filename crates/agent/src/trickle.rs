@@ -176,7 +176,8 @@ impl Agent {
     }
 }
 
-/// RFC 8838 §13: no candidate is told after the end of candidates of its data stream, nor after nomination.
+/// RFC 8838 §13: no candidate is told after the end of candidates of its data stream, nor after nomination. RFC 8445
+/// §8.1.1: that is of a component; others of the stream still need theirs.
 fn may_tell(checks: &ChecklistSet, ended: &Ended, stream: StreamId, component: ComponentId) -> bool {
     // RFC 8445 §8.2: what two lite agents use before they have agreed is none.
     let is_nominated =

@@ -155,6 +155,14 @@ pub fn answer(id: TransactionId, answer: Answer, password: Option<&str>) -> Vec<
     buffer[..len].to_vec()
 }
 
+/// A keepalive of the peer: a Binding indication with FINGERPRINT and no more (RFC 8445 §11).
+pub fn indication(id: TransactionId) -> Vec<u8> {
+    let mut buffer = [0; 64];
+    let writer = MessageWriter::new(&mut buffer, Class::Indication, Method::BINDING, id).expect("room");
+    let len = finish(writer, None, true);
+    buffer[..len].to_vec()
+}
+
 /// What an answer of the agent says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadAnswer {

@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 use floe_agent::{
-    AgentConfig, Event, State, TransmitKind,
+    AgentConfig, Dscp, Event, State, TransmitKind,
     pair::{CandidateLine, Place, Role, TransportAddress},
     stun::Instant,
 };
@@ -26,6 +26,8 @@ pub struct Datagram {
     pub bytes: Vec<u8>,
     /// What its sender said it was for; `None` where no agent sent it.
     pub kind: Option<TransmitKind>,
+    /// How its sender wants it marked.
+    pub dscp: Dscp,
 }
 
 /// What the wire does with a datagram.
@@ -233,7 +235,8 @@ impl World {
 
     /// Puts a datagram on the wire that no agent has sent.
     pub fn inject(&mut self, from: TransportAddress, to: TransportAddress, bytes: Vec<u8>) {
-        self.put_datagram(Datagram { at: self.now, from, to, bytes, kind: None });
+        let dscp = Dscp::BEST_EFFORT;
+        self.put_datagram(Datagram { at: self.now, from, to, bytes, kind: None, dscp });
     }
 
     /// Hands a datagram to whom it is for at once: its sender is nearer than the other side.
@@ -303,11 +306,11 @@ impl World {
     }
 
     fn put(&mut self, sent: Vec<Sent>) {
-        for Sent { from, to, bytes, kind, .. } in sent {
+        for Sent { from, to, bytes, kind, dscp, .. } in sent {
             let Some(own) = self.address_of(from) else { continue };
             let seen = self.outside.iter().find(|(inside, _)| *inside == own);
             let from = seen.map_or(own, |(_, outside)| *outside);
-            self.put_datagram(Datagram { at: self.now, from, to, bytes, kind: Some(kind) });
+            self.put_datagram(Datagram { at: self.now, from, to, bytes, kind: Some(kind), dscp });
         }
     }
 

@@ -3,7 +3,7 @@
 use std::vec::Vec;
 
 use floe_pair::Role;
-use floe_stun::{Algorithm, Instant};
+use floe_stun::{Algorithm, Class, Instant, MessageWriter, Method, TransactionId};
 
 use super::script::*;
 use super::world::*;
@@ -25,6 +25,14 @@ fn selected(role: Role, config: Config) -> Script {
     assert_eq!(script.selected(), Some(remote()));
     let _ = script.events();
     script
+}
+
+/// A Binding indication of the peer, its keepalive.
+fn indication(id: TransactionId) -> Vec<u8> {
+    let mut buffer = [0; 64];
+    let writer = MessageWriter::new(&mut buffer, Class::Indication, Method::BINDING, id).expect("room");
+    let len = writer.fingerprint().expect("room");
+    buffer[..len].to_vec()
 }
 
 /// Runs to the next consent request; the instant is in `now`.
@@ -92,6 +100,8 @@ fn con_01_consent_ends_30_seconds_after_the_last_answer_and_nothing_else_extends
                 assert_eq!(script.refuse(&sent, 400), Outcome::Taken);
             }
             script.ask_well(remote(), &claim);
+            let keepalive = indication(script.new_id());
+            assert_eq!(script.answer_from(BASE, remote(), &keepalive), Outcome::Taken);
         }
         assert_eq!(valid_until(&script), Some(end));
         let rest = end.since(script.now);

@@ -1,6 +1,6 @@
 //! Nomination.
 
-use floe_pair::{Candidate, CandidateType, IceOptions, Role};
+use floe_pair::{Candidate, CandidateType, IceOptions, Parameters, Role};
 use floe_stun::Class;
 
 use super::script::*;
@@ -320,6 +320,40 @@ fn ice_33_of_several_nominations_of_an_rfc_5245_peer_the_best_is_used() {
         // Long after completion nothing moves any more.
         script.wait(4_000);
         assert_eq!(script.selected(), Some(remote()));
+    }
+}
+
+/// RFC 8445 §8.1.1, §8.3.1: once the losers are freed, three seconds after the nomination and with consent answered, an
+/// RFC 5245 peer moves the selected pair no more than any other.
+#[test]
+fn t14_after_the_losers_are_freed_no_nomination_moves_anything() {
+    for options in [IceOptions::default(), IceOptions::ice2()] {
+        let mut script = Script::bare(Role::Controlled, Config::default());
+        script.set.set_remote_parameters(ms(0), Parameters { options, ..parameters("right") });
+        script.add_remote(remote(), 0);
+        script.add_remote(address(OTHER), 1);
+        for check in [script.slot(), script.slot()] {
+            script.succeed(&check.expect("a check of each"));
+        }
+        script.ask_well(address(OTHER), &Ask::nominating());
+        for wait in [10_000, 600_000] {
+            let end = script.now.after(millis(wait));
+            while script.now < end {
+                for consent in script.wait(100) {
+                    script.succeed(&consent);
+                }
+            }
+            // A better pair that there was, and one of an address that nobody has seen.
+            for to in [remote(), address("10.0.1.77:1000")] {
+                let (_, answer) = script.ask(to, &Ask::nominating());
+                assert_eq!(answer.expect("an answer").code, Some(400), "{to} after {wait} ms");
+                while let Some(check) = script.slot() {
+                    script.succeed(&check);
+                }
+                assert_eq!(script.selected(), Some(address(OTHER)), "{to} after {wait} ms");
+            }
+            script.ask_well(address(OTHER), &Ask::nominating());
+        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! Candidates that come one by one, and peer-reflexive ones that are signalled later.
 
-use floe_pair::{CandidateType, Role};
+use floe_pair::{Candidate, CandidateType, Priority, Role};
 
 use super::script::*;
 use super::world::*;
-use crate::{Config, Failure, PairState, State};
+use crate::{Config, Failure, Outcome, PairState, State};
 
 #[test]
 fn trk_09_candidates_after_the_end_are_ignored() {
@@ -22,6 +22,67 @@ fn trk_04_a_late_reflexive_candidate_makes_no_second_pair() {
     let reflexive = candidate(CandidateType::ServerReflexive, RTP, 0, address("192.0.2.1:4000"));
     script.set.add_local_candidate(ms(0), STREAM, reflexive, BASE);
     assert_eq!(script.set.pairs().collect::<std::vec::Vec<_>>(), before);
+}
+
+/// A pair of [`remote`] that has come as far as this, and one that goes before it.
+fn reached(role: Role, state: PairState) -> Script {
+    let mut script = Script::new(role);
+    script.add_remote(address("10.0.1.9:1"), 0);
+    let mut second = host(RTP, 1, remote());
+    if state == PairState::Frozen {
+        second.foundation = host(RTP, 0, remote()).foundation;
+    }
+    script.set.add_remote_candidate(script.now, STREAM, second);
+    script.slot().expect("the check of the first");
+    if matches!(state, PairState::Frozen | PairState::Waiting) {
+        return script;
+    }
+    let check = script.slot().expect("the check of the second");
+    match state {
+        PairState::Succeeded => script.succeed(&check),
+        PairState::Failed => assert_eq!(script.refuse(&check, 400), Outcome::Taken),
+        _ => {}
+    }
+    script
+}
+
+/// RFC 8838 §10: a better candidate of a base takes the place of the other in pairs that were not checked yet. Those that
+/// are or were checked stay as they are.
+#[test]
+fn trk_04_only_pairs_that_are_not_checked_yet_change_to_a_better_candidate_of_their_base() {
+    let states = [
+        PairState::Frozen,
+        PairState::Waiting,
+        PairState::InProgress,
+        PairState::Succeeded,
+        PairState::Failed,
+    ];
+    let inside = |script: &Script| {
+        let pair = script.set.pairs.iter().find(|pair| pair.to == remote()).expect("a pair");
+        (pair.local, pair.local_priority, pair.check_priority, pair.foundation)
+    };
+    let priority = Priority::new(host(RTP, 0, local()).priority.get() + 256).expect("in range");
+    let better = candidate(CandidateType::ServerReflexive, RTP, 0, address("192.0.2.1:4000"));
+    let better = Candidate { priority, ..better };
+    for role in [Role::Controlling, Role::Controlled] {
+        for state in states {
+            let mut script = reached(role, state);
+            let (before, inside_before) = (script.pair(remote()), inside(&script));
+            assert_eq!(before.state, state);
+            script.set.add_local_candidate(script.now, STREAM, better.clone(), BASE);
+            script.set.catch_up();
+            let (after, inside_after) = (script.pair(remote()), inside(&script));
+            if matches!(state, PairState::Waiting | PairState::Frozen) {
+                assert_eq!(after.local.address, better.address, "{state:?}");
+                assert!(after.priority > before.priority, "{state:?}");
+                assert_ne!(inside_after.3, inside_before.3, "{state:?}: its foundation");
+                let kept = (after.id, after.state, after.base, after.remote);
+                assert_eq!(kept, (before.id, before.state, before.base, before.remote));
+            } else {
+                assert_eq!((after, inside_after), (before, inside_before), "{state:?}");
+            }
+        }
+    }
 }
 
 #[test]

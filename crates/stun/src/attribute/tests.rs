@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::format;
 
 use super::*;
-use crate::PasswordAlgorithm;
+use crate::binding::BindingRequest;
+use crate::{Class, Message, MessageWriter, Method, PasswordAlgorithm};
 
 const ID: TransactionId = TransactionId([3; 12]);
 
@@ -113,4 +114,20 @@ fn errors_say_what_is_wrong() {
     assert_eq!(format!("{}", AttributeError::UnknownFamily(7)), "address family 0x07 is unknown");
     let too_long = Username::new(&[b'u'; 509]).unwrap_err();
     assert_eq!(format!("{too_long}"), "509 bytes are too long for USERNAME");
+}
+
+/// Both drafts by the numbers that others read: what floe alone writes and reads would connect with any.
+#[test]
+fn oth_05_nominations_have_the_numbers_of_their_drafts() {
+    let mut buffer = [0; 64];
+    let mut writer = MessageWriter::new(&mut buffer, Class::Request, Method::BINDING, ID).unwrap();
+    writer.put(&UseCandidate).unwrap();
+    writer.put(&Nomination(0x0102_0304)).unwrap();
+    writer.put(&LegacyNomination(0x0506_0708)).unwrap();
+    let len = writer.finish();
+    let attributes = [0x00, 0x25, 0, 0, 0x00, 0x30, 0, 4, 1, 2, 3, 4, 0xC0, 0x01, 0, 4, 5, 6, 7, 8];
+    assert_eq!(buffer[20..len], attributes);
+    let message = Message::parse(&buffer[..len]).unwrap();
+    let request = BindingRequest::decode(&message).unwrap();
+    assert_eq!((request.nomination, request.legacy_nomination), (Some(0x0102_0304), Some(0x0506_0708)));
 }
