@@ -111,7 +111,7 @@ fn p06_five_seconds_after_gathering_the_better_of_two_direct_paths_is_in_use() {
 /// What was found is kept alive for ten minutes: mappings of NATs that forget in two, allocations that last for ten.
 #[test]
 fn p03_what_was_gathered_ten_minutes_ago_still_connects() {
-    for (kind, relay_only) in [(NatKind::EimApdf, false), (NatKind::None, true)] {
+    for (kind, relay_only) in [(NatKind::EimApdf, false), (NatKind::None, true), (NatKind::ApdmApdf, true)] {
         let mut scenario = Scenario::between(kind, kind);
         scenario.signalling.answer = ms(605_000);
         scenario.limit = ms(700_000);
