@@ -1,13 +1,16 @@
 //! Checks over a relay (RFC 8445 §7.2.1, §7.3.1.2), with the TURN server of the simulator on the wire.
 
+use std::{cell::Cell, rc::Rc};
+
 use floe_agent::{
     Dscp, Event, Policy, TransmitKind,
     pair::TransportAddress,
-    stun::{Instant, Message, Method, attribute::XorPeerAddress, channel::ChannelData},
+    stun::{Class, Instant, Message, Method, attribute::XorPeerAddress, channel::ChannelData},
 };
+use floe_check::ConsentConfig;
 use spec_tests::wire::{
-    Answer, Ask, Datagram, RTP, STREAM, World, address, answer, ms,
-    relay::{SERVER, gather_relay, over_the_relay, relayed},
+    Answer, Ask, Datagram, Fate, RTP, STREAM, World, address, answer, ms,
+    relay::{HOSTS, SERVER, gather_relay, over_the_relay, relayed},
 };
 
 /// Until the left side has its relayed candidate.
@@ -241,4 +244,69 @@ fn con_07_what_goes_over_a_relay_is_marked_as_what_goes_straight() {
             && Message::parse(&one.bytes).is_ok_and(|message| message.method() == Method::SEND)
     };
     assert!(world.sent_to(address(SERVER)).any(indicated));
+}
+
+/// Requests start 4 to 6 s apart, and thirty seconds after the last answer not one byte more goes to the relay. Nothing
+/// else that the relay brings counts: data, the peer's own requests, answers with another key.
+#[test]
+fn con_05_p15_over_a_relay_consent_ends_exactly_thirty_seconds_after_the_last_answer() {
+    let (mut world, _server) = over_the_relay(40);
+    let relay = gather_relay(&mut world, 0);
+    world.introduce();
+    assert!(world.run_to_selection(ms(5_000)));
+    let before = |at: Instant| Instant::from_nanos(at.as_nanos() - 1);
+    let lost = |world: &World| world.first(0, |event| matches!(event, Event::ConsentLost { .. }));
+    let [own, peer] = HOSTS.map(|ip| address(&format!("{ip}:1000")));
+    // From half a minute on the peer's answers are lost, and only they.
+    let came = Rc::new(Cell::new((world.now, None)));
+    let (note, delay, deaf) = (came.clone(), world.delay, world.now.after(ConsentConfig::EXPIRY));
+    let mut judge = std::mem::replace(&mut world.judge, Box::new(|_| Fate::Lost));
+    world.judge = Box::new(move |one| {
+        let parsed = Message::parse(&one.bytes).ok().filter(|_| one.from == peer && one.to == relay);
+        match parsed.map(|message| (message.class(), message.transaction_id())) {
+            Some((Class::Success, id)) if one.kind.is_some() => {
+                // To the relay, and on to the agent.
+                let arrival = if one.at < deaf { one.at.after(delay * 2) } else { note.get().0 };
+                note.set((arrival, Some(id)));
+                if one.at >= deaf {
+                    return Fate::Lost;
+                }
+            }
+            _ => {}
+        }
+        judge(one)
+    });
+    world.run_until(deaf.after(ms(200)), |_| false);
+    let (latest, _) = came.get();
+    let (end, asked) = (latest.after(ConsentConfig::EXPIRY), world.log.len());
+    let path = world.sides[0].agent.path(STREAM, RTP).expect("a path");
+    // Between the answers that do not come: data, and an answer that whoever reads along could write.
+    world.sides[0].data.clear();
+    while world.now.after(ms(500)) < end {
+        assert!(world.send(1, b"\x80 data"));
+        let (_, id) = came.get();
+        let id = id.expect("answered");
+        world.inject(peer, relay, answer(id, Answer::Success(relay), Some("another0password12345678")));
+        world.run(ms(500));
+    }
+    assert!(world.sides[0].data.len() > 40, "data comes in");
+    world.run_until(before(end), |_| false);
+    assert_eq!((world.now, lost(&world)), (before(end), None));
+    assert!(world.send(0, b"\x80") && path.frame(world.now, 1).is_ok());
+    world.now = end;
+    assert!(!world.send(0, b"\x80") && path.frame(end, 1).is_err());
+    world.run(ms(1_000));
+    assert_eq!(lost(&world), Some(end));
+    let kind = |one: &&Datagram, kind| one.kind == Some(kind);
+    let requests =
+        world.log.iter().skip(asked).filter(|one| one.from == peer && kind(one, TransmitKind::Consent));
+    assert!(requests.count() >= 4, "the peer went on asking");
+    let starts: Vec<Instant> = world
+        .log
+        .iter()
+        .filter(|one| one.from.ip() == own.ip() && kind(one, TransmitKind::Consent))
+        .map(|one| one.at)
+        .collect();
+    let waits: Vec<_> = starts.windows(2).map(|two| two[1].since(two[0]).as_millis()).collect();
+    assert!(waits.len() >= 9 && waits.iter().all(|wait| (4_000..=6_000).contains(wait)), "{waits:?}");
 }

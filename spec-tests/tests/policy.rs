@@ -1,16 +1,19 @@
 //! What the application decides: whether consent rests, which streams there are, which pairs are preferred.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use floe_agent::{
     ApiError, State, TransmitKind,
-    pair::{ComponentId, Role, StreamId},
+    pair::{ComponentId, Role, StreamId, TransportAddress},
     stun::{Class, Instant, Message, Method, Random},
 };
 use floe_check::{AddressPrefix, ConsentConfig, PairPolicy, RemoteRule, TypeRanks};
 use spec_tests::wire::{
-    Arrival, Ask, Bench, Fate, HOST, RTP, STREAM, Sent, World, address, consents, host_candidate, ms,
-    signal::Signalling,
+    Arrival, Ask, Bench, Datagram, Fate, HOST, RTP, STREAM, Sent, World, address, consents, host_candidate,
+    ms, signal::Signalling,
 };
 
 const ROLES: [Role; 2] = [Role::Controlling, Role::Controlled];
@@ -260,6 +263,66 @@ fn p39_commands_and_rules_of_no_sense_break_no_rule() {
                 assert!(starts.windows(2).all(|two| two[1].since(two[0]) >= ms(5)), "{name}");
             }
         }
+    }
+}
+
+/// Commands all the time, for a minute and until long after the peer's answers have ceased.
+#[test]
+fn p39_commands_of_no_sense_change_nothing_about_consent() {
+    for (seed, renomination) in (0..8).zip([true, false].into_iter().cycle()) {
+        let (mut world, mut signalling, mut random) = nonsense(seed, renomination);
+        assert!(signalling.run_to_selection(&mut world, ms(10_000)), "seed {seed}");
+        let (begun, name) = (world.now, format!("seed {seed}, renomination: {renomination}"));
+        let pair = |one: &Datagram| (one.from, one.to);
+        // By pair: since when it is the one in use, or when a request went out on it last.
+        let mut asked: [Option<((TransportAddress, TransportAddress), Instant)>; 2] = [None; 2];
+        let mut silent = None;
+        loop {
+            let ago = |at: Instant| world.now.since(at);
+            if silent.is_none() && ago(begun) >= ms(60_000) {
+                silent = Some(world.now);
+                world.judge = Box::new(|_| Fate::Lost);
+            }
+            if silent.is_some_and(|since| ago(since) > ms(32_000)) {
+                break;
+            }
+            command(&mut world, &mut random);
+            signalling.run(&mut world, ms(50));
+            for (side, asked) in asked.iter_mut().enumerate() {
+                // RFC 7675 §5.1: no byte thirty seconds after the last answer on this pair, whatever was commanded.
+                let sent = world.send(side, b"\x80");
+                let Some(used) = world.log.last().filter(|_| sent).map(pair) else {
+                    assert!(
+                        silent.is_some_and(|since| world.now.since(since) >= ms(23_900)),
+                        "{name}: too soon"
+                    );
+                    continue;
+                };
+                let answers = world.log.iter().rev().filter(|one| one.kind == Some(TransmitKind::Response));
+                let arrives = |one: &&Datagram| silent.is_none_or(|silent| one.at < silent);
+                let last =
+                    answers.filter(arrives).find(|one| (one.to, one.from) == used).expect("an answer").at;
+                assert!(world.now < last.after(world.delay).after(EXPIRY), "{name}");
+                // And a request on it each 4 to 6 s.
+                let requests = world.log.iter().rev().filter(|one| one.kind == Some(TransmitKind::Consent));
+                let request = requests.clone().find(|one| pair(one) == used).map(|one| one.at);
+                let since = asked.filter(|(known, _)| *known == used).map_or(world.now, |(_, at)| at);
+                let latest = request.map_or(since, |at| at.max(since));
+                assert!(world.now.since(latest) <= ms(6_050), "{name}: {:?}", world.now.since(latest));
+                *asked = Some((used, latest));
+            }
+        }
+        assert!(!world.send(0, b"\x80") && !world.send(1, b"\x80"), "{name}");
+        let mut last = BTreeMap::new();
+        for one in world.log.iter().filter(|one| one.kind == Some(TransmitKind::Consent)) {
+            let before = last.insert(pair(one), one.at);
+            assert!(
+                before.is_none_or(|at| one.at.since(at) >= ms(4_000)),
+                "{name}: {before:?} and {:?}",
+                one.at
+            );
+        }
+        assert!(last.len() >= 2, "{name}");
     }
 }
 

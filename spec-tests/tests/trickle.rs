@@ -6,6 +6,7 @@ use floe_agent::{
         Candidate, CandidateLine, CandidateType, ComponentId, Foundation, IceOptions, Parameters, Priority,
         Role, TransportAddress,
     },
+    stun::{Message, Method},
 };
 use floe_check::{Limit, PairState};
 use spec_tests::wire::{
@@ -54,10 +55,20 @@ fn forward(world: &mut World, from: usize, next: &mut usize) {
     }
 }
 
-/// Both sides behind a relay, so that some candidates come late; told as `mode` says. When both have selected.
-fn session(mode: Mode) -> (World, u64) {
+/// Both sides behind a relay, so that some candidates come late: each answer about an allocation takes this much longer.
+/// Told as `mode` says. When both have selected.
+fn session(mode: Mode, slow: [u64; 2]) -> (World, u64) {
     let (mut world, _server) = relay::relayed([true, true], ms(40), |_, config| {
         config.trickle = mode != Mode::None;
+    });
+    let mut judge = std::mem::replace(&mut world.judge, Box::new(|_| Fate::Lost));
+    world.judge = Box::new(move |one| {
+        let side = relay::HOSTS.iter().position(|ip| one.to.ip() == address(&format!("{ip}:1")).ip());
+        let allocates = |message: Message<'_>| message.method() == Method::ALLOCATE;
+        match side {
+            Some(side) if Message::parse(&one.bytes).is_ok_and(allocates) => Fate::Late(ms(slow[side])),
+            _ => judge(one),
+        }
     });
     let complete = |world: &World, side: usize| {
         world.first(side, |event| matches!(event, Event::GatheringComplete { .. })).is_some()
@@ -88,7 +99,8 @@ fn session(mode: Mode) -> (World, u64) {
 #[test]
 fn trk_01_full_half_and_no_trickle_connect() {
     for mode in [Mode::Full, Mode::Half, Mode::None] {
-        let (mut world, took) = session(mode);
+        // In half trickle the side that answers is the slow one; both are in full.
+        let (mut world, took) = session(mode, if mode == Mode::Half { [50, 380] } else { [700, 700] });
         assert!(world.is_completed(), "{mode:?} after {took} ms");
         world.assert_agreed();
         assert!(world.send(0, b"\x80") && world.send(1, b"\x80"), "{mode:?}");
@@ -102,6 +114,22 @@ fn trk_01_full_half_and_no_trickle_connect() {
             let told =
                 |(at, event): &(_, Event)| matches!(event, Event::LocalCandidate { .. }) && *at > complete;
             assert!(!side.events.iter().any(told), "{mode:?}");
+        }
+        // RFC 8838 §3: who trickles checks while candidates are still to come, and tells of them then.
+        for (index, trickles) in [(0, mode == Mode::Full), (1, mode != Mode::None)] {
+            let side = &world.sides[index];
+            let own = address(&format!("{}:1", relay::HOSTS[index])).ip();
+            let mut checks = world.log.iter().filter(|one| one.kind == Some(TransmitKind::Check));
+            let checked = checks.find(|one| one.from.ip() == own).expect("it checks").at;
+            let complete = side.first(|event| matches!(event, Event::GatheringComplete { .. }));
+            assert_eq!(
+                complete.is_some_and(|complete| checked < complete),
+                trickles,
+                "{mode:?}, side {index}"
+            );
+            let told =
+                |(at, event): &(_, Event)| matches!(event, Event::LocalCandidate { .. }) && *at > checked;
+            assert_eq!(side.events.iter().any(told), trickles, "{mode:?}, side {index}");
         }
     }
 }

@@ -185,6 +185,9 @@ impl Gatherer {
         let mut settings = ClientConfig::new(server.socket_addr(), credentials);
         settings.families = if local.is_ipv4() { Families::V4 } else { Families::V6 };
         settings.rto = self.rto();
+        // RFC 8445 §5.1.1.4: until ICE has concluded Refresh requests keep the relayed candidate, and the mapping of a NAT
+        // before the server with it: most forget one long before the allocation ends.
+        settings.keep = self.refreshing.then_some(self.config.refresh);
         let mut client = Client::new(settings);
         client.allocate(self.now);
         let base = BaseId(self.number());

@@ -242,6 +242,12 @@ impl Client {
         Ok(())
     }
 
+    /// From the next renewal on the allocation is renewed as its lifetime asks for, whatever
+    /// [`keep`](ClientConfig::keep) was.
+    pub fn stop_keeping(&mut self) {
+        self.config.keep = None;
+    }
+
     /// Gives the allocation back (Refresh with a lifetime of zero, RFC 8656 §8), over loss and stale nonces, for
     /// at most 3 s. From here on no data passes. [`Event::Released`] follows once; the socket may be closed then.
     ///

@@ -47,6 +47,9 @@ pub struct ClientConfig {
     pub lifetime: Option<u32>,
     /// First retransmission time-out, 500 ms by default and at least (RFC 8489 §6.2.1).
     pub rto: Duration,
+    /// The longest time from one renewal of the allocation to the next, at least 1 s; `None`, the default, leaves it to the
+    /// lifetime. What keeps the mapping of a NAT on the way to the server while nothing else is sent there.
+    pub keep: Option<Duration>,
 }
 
 impl ClientConfig {
@@ -58,6 +61,7 @@ impl ClientConfig {
             families: Families::V4,
             lifetime: Some(DEFAULT_LIFETIME),
             rto: Duration::from_millis(500),
+            keep: None,
         }
     }
 }

@@ -48,6 +48,12 @@ impl Lease {
         Self { until: started.after(lifetime), renew_at: Some(renew_at), failures: 0 }
     }
 
+    /// The same, renewed after this time if not sooner.
+    pub(crate) fn kept(self, now: Instant, keep: Option<Duration>) -> Self {
+        let soon = keep.map(|keep| now.after(keep.max(MIN_INTERVAL)));
+        Self { renew_at: self.renew_at.map(|at| soon.map_or(at, |soon| at.min(soon))), ..self }
+    }
+
     /// Takes the later of both: answers may overtake each other.
     pub(crate) fn extend(&mut self, other: Self) {
         if other.until >= self.until {

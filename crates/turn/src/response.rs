@@ -221,7 +221,8 @@ impl Client {
         }
         match Grant::read(message, self.config.families, self.config.server) {
             Ok(grant) => {
-                let allocation = grant.into_allocation(self.clock, started);
+                let mut allocation = grant.into_allocation(self.clock, started);
+                allocation.lease = allocation.lease.kept(self.clock, self.config.keep);
                 self.phase = Phase::Open(allocation);
                 self.push_event(Event::Allocated {
                     relayed: grant.relayed,
@@ -252,7 +253,8 @@ impl Client {
         };
         match (usable_lifetime(seconds), &mut self.phase) {
             (Some(lifetime), Phase::Open(allocation)) => {
-                allocation.lease = Lease::granted(self.clock, started, lifetime);
+                let lease = Lease::granted(self.clock, started, lifetime);
+                allocation.lease = lease.kept(self.clock, self.config.keep);
                 allocation.last_error = None;
             }
             (None, Phase::Open(_)) => self.lose(LostReason::UnusableLifetime(seconds)),

@@ -390,8 +390,30 @@ fn t40_allocations_wake_up_one_after_the_other() {
         let sent = &lab.sent[before..];
         assert!(sent.len() >= 16, "{} after {sleep} s", sent.len());
         let at_once = sent.iter().map(|one| sent.iter().filter(|other| other.at == one.at).count()).max();
-        assert!(at_once <= Some(2), "{at_once:?} at one instant after {sleep} s");
+        // What one has under way is sent again, and it and its permission are renewed.
+        assert!(at_once <= Some(3), "{at_once:?} at one instant after {sleep} s");
+        assert!(sent.windows(2).all(|two| two[0].at < two[1].at || two[0].from == two[1].from), "{sleep} s");
     }
+}
+
+/// RFC 8445 §5.1.1.4: also the mapping of a NAT before the server, which is forgotten long before the allocation ends.
+#[test]
+fn ice_06_until_ice_has_concluded_an_allocation_is_refreshed_as_often_as_a_mapping() {
+    let (_, mut lab) = with_turn(config(&["turn:198.51.100.2"]));
+    lab.start(&["10.0.0.7"]).run(SECOND);
+    let refreshes = |lab: &Lab| {
+        let sent = lab.sent.iter().filter(|sent| sent.bytes[..2] == [0, 4]);
+        sent.map(|sent| sent.at).collect::<Vec<_>>()
+    };
+    lab.run(SECOND * 600);
+    let times = refreshes(&lab);
+    assert!(times.len() >= 39 && times.windows(2).all(|two| two[1] - two[0] <= 15_100), "{times:?}");
+    lab.gatherer.conclude(lab.now);
+    lab.run(SECOND * 20);
+    let last = refreshes(&lab).len();
+    assert!(last <= times.len() + 1);
+    lab.run(SECOND * 350);
+    assert_eq!(refreshes(&lab).len(), last, "two thirds of its lifetime");
 }
 
 #[test]
