@@ -57,7 +57,7 @@ fn in_use(story: &Story, at: Instant) -> [Option<[CandidateType; 2]>; 2] {
             Event::Selected { local, remote, .. } => Some([local.kind, remote.kind]),
             _ => None,
         })
-        .last()
+        .next_back()
     })
 }
 
