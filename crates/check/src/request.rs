@@ -389,10 +389,12 @@ impl ChecklistSet {
         moves && !self.retired && !self.pairs.iter().any(|pair| pair.is_of(stream, component) && beside(pair))
     }
 
-    /// After a pair was selected: whether this address of the peer was known before. If there is no pair with it any more,
-    /// it was not worth keeping, and each agent would keep it only because the other does.
+    /// After what was not selected has been freed: whether this address of the peer was known before. If there is no pair
+    /// with it any more, it was not worth keeping, and each agent would keep it only because the other does.
     fn is_stale(&self, stream: StreamId, component: ComponentId, source: TransportAddress) -> bool {
-        self.component(stream, component).is_none_or(|found| found.concluded)
+        // Until then a pair that is not there was never there: it is the first check from that address on this base.
+        self.is_freed(stream)
+            && self.component(stream, component).is_none_or(|found| found.concluded)
             && !self.is_bereft(stream, component)
             && self.candidates.kind_at(stream, component, source).is_some()
     }

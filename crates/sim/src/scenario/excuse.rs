@@ -184,16 +184,18 @@ impl Trial<'_> {
 
     /// The last answer on a way of a side, if after it as many requests as leave in the time that consent lasts were lost,
     /// or their answers. Who lets consent rest may have regained it since it ended first (RFC 7675 §5.1): then it has to
-    /// have ended once more, while it was asked for.
+    /// have ended once more, with nothing but losses for what was asked before that.
     fn lost_after(&self, side: usize, deals: &[&Deal]) -> Option<Instant> {
-        let lost = |last: Instant| {
-            let asked = deals.iter().filter(|deal| last <= deal.begun && deal.begun < last.after(EXPIRY));
-            asked.filter(|deal| deal.lost().next().is_some()).count()
+        let asked = |last: Instant| {
+            deals.iter().filter(move |deal| last <= deal.begun && deal.begun < last.after(EXPIRY))
         };
-        let first = Some(last_answer(deals)).filter(|last| lost(*last) >= self.least_lost(side));
+        let is_lost = |deal: &&&Deal| deal.lost().next().is_some();
+        let first = Some(last_answer(deals))
+            .filter(|last| asked(*last).filter(is_lost).count() >= self.least_lost(side));
         let regained =
             || deals.iter().filter_map(|deal| deal.done).max().filter(|_| self.scenario.suspends(side));
-        first.or_else(|| regained().filter(|last| lost(*last) >= LOST_CONSENT))
+        let in_vain = |last: Instant| asked(last).next().is_some() && asked(last).all(|deal| is_lost(&deal));
+        first.or_else(|| regained().filter(|last| in_vain(*last)))
     }
 
     /// As many consent requests leave in the time that consent lasts; where they rest while nothing is sent, few or one.
