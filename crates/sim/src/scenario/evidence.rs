@@ -65,6 +65,8 @@ impl Deal {
 pub(super) struct Evidence<'a> {
     scenario: &'a Scenario,
     deals: BTreeMap<TransactionId, Deal>,
+    /// Relayed candidates that were told.
+    relays: BTreeSet<SocketAddr>,
     /// Which component a socket of an agent serves.
     parts: BTreeMap<SocketAddr, Part>,
     /// When something first crossed the public address space from here to there.
@@ -142,6 +144,7 @@ impl<'a> Evidence<'a> {
         let mut evidence = Self {
             scenario,
             deals,
+            relays: relays.keys().copied().collect(),
             parts,
             openings,
             gathered,
@@ -167,6 +170,11 @@ impl<'a> Evidence<'a> {
             !deal.to_server || deal.method == Method::BINDING || !given_back.iter().any(gone)
         });
         evidence
+    }
+
+    /// Whether an address is that of a relay that no candidate told of.
+    pub(super) fn is_untold_relay(&self, address: SocketAddr) -> bool {
+        self.is_server(address.ip()) && !self.relays.contains(&address)
     }
 
     /// When the last generation began.

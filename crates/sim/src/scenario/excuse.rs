@@ -21,6 +21,8 @@
 //!   itself (RFC 8445 §7.3.1.4), and from then on only the loss of its own tries is a reason.
 //! - or if consent on every direct path that was kept was lost, because for 30 s every request or its answer was: with
 //!   renomination the component goes on by another pair, and the credentials are spent for those (RFC 7675 §5.1);
+//! - or if, with renomination, a direct pair was left in silence for a relay of the other side that came too late to be
+//!   told, so that it can be told from no other peer-reflexive address (RFC 8838 §13);
 //! - or if a side had not yet tried the direct path of this component, because its pairs waited frozen for the check of
 //!   another component (RFC 8445 §6.1.2.6), and that one was held up by losses for one of the two reasons above.
 //!
@@ -156,8 +158,21 @@ impl Trial<'_> {
         if self.is_direct_lost(part, first.side, first.begun) {
             return Some(Excuse::Checks(first.side));
         }
+        if self.is_taken_for_direct(part, first) {
+            return Some(Excuse::Relay(1_usize.saturating_sub(first.side)));
+        }
         let held_up = self.either_held_up(part, first.begun);
         held_up.or_else(|| self.direct_consent_lost(part).map(Excuse::Consent))
+    }
+
+    /// With renomination a component has moved from a direct pair to the other side's relay, which came too late to be told
+    /// (RFC 8838 §13): known from a check only, it looks like any reflexive address of a mapping by destination, and
+    /// nobody can tell which of both is direct.
+    fn is_taken_for_direct(&self, part: Part, nomination: &Deal) -> bool {
+        let direct = |deal: &Deal| deal.nominates && is_direct(deal) && deal.done.is_some();
+        self.scenario.renominates()
+            && self.evidence.is_untold_relay(nomination.to)
+            && self.of(part).any(|deal| direct(deal) && deal.begun < nomination.begun)
     }
 
     /// Who has lost consent on a direct path of a component, if each direct path there was has ended like this: after the
