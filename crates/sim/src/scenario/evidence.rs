@@ -9,7 +9,7 @@ use floe_agent::Event;
 use floe_pair::CandidateType;
 use floe_stun::{
     AttributeType, Class, Instant, Message, Method, TransactionId,
-    attribute::{Lifetime, XorRelayedAddress},
+    attribute::{ErrorCode, Lifetime, XorRelayedAddress},
 };
 
 use super::{GateKind, Scenario, build::server_address, outcome::Part};
@@ -79,7 +79,7 @@ pub(super) struct Evidence<'a> {
     restarted: [Instant; 2],
     /// User names of checks before the last restart of either side.
     past: BTreeSet<Vec<u8>>,
-    /// Sockets whose allocation was given back (RFC 8656 §7), and when.
+    /// Sockets whose allocation was given back (RFC 8656 §7) or lost, and when.
     given_back: Vec<(SocketAddr, Instant)>,
 }
 
@@ -236,6 +236,12 @@ impl<'a> Evidence<'a> {
             let crossing = crosses.then_some((step.from, step.to));
             let refusal = message.class() == Class::Error;
             deal.tries.push(Try { at: step.at, answer, refusal, lost, crossing });
+        }
+        // RFC 8656 §5: to the server the mapping that it came from has no allocation, or another one.
+        let is_mismatch = |error: ErrorCode<'_>| error.code() == ErrorCode::ALLOCATION_MISMATCH;
+        let mismatched = matches!(message.get(), Ok(Some(error)) if is_mismatch(error));
+        if mismatched && step.fate == Fate::Delivered && step.to == deal.from {
+            self.given_back.push((deal.from, step.at));
         }
         if message.class() != Class::Success {
             return;
