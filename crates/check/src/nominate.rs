@@ -107,7 +107,7 @@ impl ChecklistSet {
             // What was selected may be tried anew as often as in the beginning.
             pair.fresh_used = 0;
         }
-        self.conclude(stream, component, ours);
+        self.conclude(stream, component, ours.then_some(id));
         if let Some(component) = self.component_mut(stream, component) {
             component.confirmed |= ours;
             if ours {
@@ -116,8 +116,8 @@ impl ChecklistSet {
         }
     }
 
-    /// RFC 8445 §8.1.2: a nominated pair concludes its component.
-    fn conclude(&mut self, stream: StreamId, component: ComponentId, ours: bool) {
+    /// RFC 8445 §8.1.2: a nominated pair concludes its component. `ours`: the pair whose nomination by us was answered.
+    fn conclude(&mut self, stream: StreamId, component: ComponentId, ours: Option<PairId>) {
         // RFC 8445 §8.1.1: of several nominated pairs the one of highest priority is used.
         let nominated = |pair: &Pair| pair.valid.as_ref().is_some_and(|valid| valid.nominated);
         let Some(selected) = self.pairs.best_valid(stream, component, nominated).map(|pair| pair.id) else {
@@ -128,17 +128,21 @@ impl ChecklistSet {
         let now = self.now;
         let Some(found) = self.component_mut(stream, component) else { return };
         let moved = found.concluded && found.selected != Some(selected);
+        // Renomination draft §3.3: the peer follows the greatest value. A nomination may be sent several times, and each be
+        // answered; where a newer one is under way meanwhile, that one counts, and is still to be answered.
+        let is_newer = |other: &PairId| renominates && ours.is_some_and(|answered| answered != *other);
+        let under_way = found.nomination.filter(is_newer);
+        let reason = found.moves.reason.take_if(|_| under_way.is_none());
         if moved {
-            let reason = found.moves.reason.filter(|_| ours).unwrap_or(MoveReason::Peer);
+            let reason = reason.filter(|_| ours.is_some()).unwrap_or(MoveReason::Peer);
             (found.moves.told, found.moves.at) = (Some(reason), Some(now));
         }
-        found.moves.reason = None;
         let left = found.selected.replace(selected).filter(|_| moved);
         if core::mem::take(&mut found.consent_lost) {
             found.moves.forget(RestartReason::Lost);
         }
         found.concluded = true;
-        (found.nomination, found.hold) = (None, None);
+        (found.nomination, found.hold) = (under_way, None);
         self.wake_consent(left);
         if renominates {
             // What else there is goes on and stays, until the linger time is over and it is known what is worth keeping;
