@@ -8,7 +8,7 @@ use floe_stun::attribute::{LegacyNomination, Nomination};
 
 use super::script::*;
 use super::world::*;
-use crate::{Config, Event, MoveReason, Outcome, Renomination, RestartReason, State};
+use crate::{Config, Event, MoveReason, NominateError, Outcome, Renomination, RestartReason, State};
 
 const OTHER: &str = "10.0.1.2:1000";
 
@@ -385,6 +385,37 @@ fn a_move_that_is_not_answered_leaves_the_selected_pair_and_tells_the_peer_again
     // The answer to the very first one once more would be an answer to nothing.
     let bytes = reply(first.id(), Reply::Success(local()), Some(THEIR_PASSWORD), floe_stun::Algorithm::Sha1);
     assert_eq!(script.answer_from(BASE, first.to, &bytes), Outcome::NotOurs);
+}
+
+/// A nomination that was sent twice is answered twice, the second time when a newer one is under way: that one is still to
+/// be answered, and none is begun beside it, since the peer follows the greatest value.
+#[test]
+fn oth_05_a_late_answer_to_an_older_nomination_does_not_end_the_newer_one() {
+    let mut script = script(Role::Controlling);
+    script.add_remote(remote(), 0);
+    script.add_remote(address(OTHER), 1);
+    let checks = [script.slot().expect("a check"), script.slot().expect("a check")];
+    script.succeed(&checks[1]);
+    script.set.nominate(script.now, script.pair(address(OTHER)).id).expect("valid");
+    let first = script.slot().expect("the nomination");
+    while wants(&mut script.set).is_none() {
+        script.wait(10);
+    }
+    let again = script.slot().expect("in a fresh transaction");
+    assert_eq!([&first, &again].map(|sent| (sent.to, sent.nominates())), [(address(OTHER), true); 2]);
+    script.succeed(&first);
+    assert_eq!(script.selected(), Some(address(OTHER)));
+    script.succeed(&checks[0]);
+    script.set.nominate(script.now, script.pair(remote()).id).expect("renominated");
+    let moving = script.slot().expect("the nomination");
+    assert_eq!((moving.to, moving.nominates()), (remote(), true));
+    script.succeed(&again);
+    assert_eq!(script.selected(), Some(address(OTHER)), "as far as it is known");
+    assert!(script.slot().is_none_or(|sent| !sent.nominates()), "no other beside the one under way");
+    let under_way = script.set.nominate(script.now, script.pair(address(OTHER)).id);
+    assert_eq!(under_way, Err(NominateError::UnderWay));
+    script.succeed(&moving);
+    assert_eq!(script.selected(), Some(remote()));
 }
 
 #[test]
