@@ -86,10 +86,9 @@ pub(super) fn find(
         }
         _ => None,
     });
-    // A component that never had a pair may have failed before.
-    if let Some((at, side)) = lost.next()
-        && trial.is_consent_lost(at, side, events)
-    {
+    // A component that never had a pair may have failed before. With renomination the last pair of one side may be one
+    // that the other had left, and end by what that one says, while its own ends by losses a little later.
+    if let Some((_, side)) = lost.find(|(at, side)| trial.is_consent_lost(*at, *side, events)) {
         return Some(Excuse::Consent(side));
     }
     let missing = |part: &Part| (0..2).any(|side| last_selected(events, side, *part).is_none());
