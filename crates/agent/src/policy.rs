@@ -45,13 +45,14 @@ impl Agent {
     /// [`ApiError::TooManyKept`] where [`KEPT_LIMIT`](floe_check::KEPT_LIMIT) others of the component are kept,
     /// [`ApiError::NoSuchPair`], [`ApiError::Closed`].
     pub fn keep(&mut self, now: Instant, pair: PairId, kept: bool) -> Result<(), ApiError> {
-        let mut room = Ok(());
-        self.on_pair(now, pair, |now, checks| {
-            let said = checks.keep(now, pair, kept);
-            room = said.map_err(|_| ApiError::TooManyKept(pair));
-            said != Err(KeepError::UnknownPair)
-        })?;
-        room
+        let now = self.open(now)?;
+        self.catch_up();
+        let said = self.checks.keep(now, pair, kept);
+        self.pump(now);
+        said.map_err(|error| match error {
+            KeepError::TooMany => ApiError::TooManyKept(pair),
+            _ => ApiError::NoSuchPair(pair),
+        })
     }
 
     /// Nominates a pair.
@@ -81,8 +82,8 @@ impl Agent {
     /// that leaves the pair of its [`Agent::selected`] (RFC 8445 §6.2, §8.2). The controlled one calls this with it, and
     /// the controlling one when that was answered, each with its own address first.
     /// [`Event::Selected`](crate::Event::Selected) follows where the pair is another, and
-    /// [`State::Completed`](crate::State::Completed) once no component is left. In SDP these are [`Media::concluded`](floe_pair::sdp::Media::concluded) and
-    /// [`announced`](floe_pair::sdp::announced).
+    /// [`State::Completed`](crate::State::Completed) once no component is left. In SDP these are
+    /// [`Media::concluded`](floe_pair::sdp::Media::concluded) and [`announced`](floe_pair::sdp::announced).
     ///
     /// False, and nothing changes, where there is no such pair or nothing to agree upon.
     ///

@@ -270,8 +270,8 @@ impl ChecklistSet {
         Some(id)
     }
 
-    /// Whether the pair of the candidates at these indexes could be used. Of those that come after nomination (`late`) with renomination any may be moved to or
-    /// kept; without, one that is better is a reason to suggest a restart.
+    /// Whether the pair of the candidates at these indexes could be used. Of those that come after nomination any may be
+    /// moved to or kept with renomination; without it, one that is better is a reason to suggest a restart.
     fn is_of_use(&self, near: usize, far: usize, place: Place) -> bool {
         !place.late || self.is_renominating() || self.is_better(near, far)
     }

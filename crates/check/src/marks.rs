@@ -53,7 +53,7 @@ impl Traits {
 
     #[inline]
     fn when(self, holds: bool) -> Self {
-        Self(self.0.wrapping_mul(u16::from(holds)))
+        if holds { self } else { Self::NONE }
     }
 
     #[inline]

@@ -13,7 +13,7 @@ use crate::{
     endpoint::Inner,
     error::{AgentError, ConnectError},
     session::{LocalCandidate, Session},
-    shared::Shared,
+    shared::{self, Shared},
 };
 
 /// A handle on one agent of an [`Endpoint`](crate::Endpoint).
@@ -87,15 +87,25 @@ impl Handle {
         &self,
         command: impl FnOnce(&mut floe_agent::Agent, floe_stun::Instant) -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
-        let act = |agent: &mut floe_agent::Agent, now| {
+        self.command_if(|_| Ok(()), command)
+    }
+
+    /// The same where all agents of the endpoint together allow it; nothing comes between the question and the command.
+    fn command_if<T>(
+        &self,
+        allowed: impl FnOnce(&shared::State) -> Result<(), ApiError>,
+        command: impl FnOnce(&mut floe_agent::Agent, floe_stun::Instant) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        self.shared().command(self.key, |state, now| {
+            allowed(state)?;
+            let agent = state.hub.agent_mut(self.key).ok_or(ApiError::Closed)?;
             let before = agent.generation();
             let result = command(agent, now);
             if agent.generation() != before {
                 self.session.renew(agent.generation(), |of| agent.parameters_of(of).is_some());
             }
             result
-        };
-        self.shared().command(self.key, act).unwrap_or(Err(ApiError::Closed))
+        })
     }
 }
 
@@ -162,10 +172,12 @@ impl Agent {
     /// while another restart is unanswered, [`ApiError::Closed`].
     pub fn restart_with(&self, ufrag: Ufrag, pwd: Pwd) -> Result<Parameters, ApiError> {
         let handle = &self.handle;
-        if handle.shared().state().is_ufrag_taken(&ufrag, Some(handle.key)) {
-            return Err(ApiError::UfragInUse);
-        }
-        let local = handle.command(|agent, now| {
+        let wanted = ufrag.clone();
+        let is_free = |state: &shared::State| {
+            let taken = state.is_ufrag_taken(&wanted, Some(handle.key));
+            if taken { Err(ApiError::UfragInUse) } else { Ok(()) }
+        };
+        let local = handle.command_if(is_free, |agent, now| {
             agent.restart_with(now, ufrag, pwd)?;
             Ok(agent.local_parameters().clone())
         })?;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use floe_agent::{Agent, AgentKey, Hub};
+use floe_agent::{AgentKey, Hub};
 use floe_gather::Interface;
 use floe_pair::{SocketId, Ufrag};
 use floe_stun::Instant;
@@ -117,18 +117,14 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs a command on an agent and sees to it that the driver does what follows; `None` without that agent.
-    pub(crate) fn command<T>(
-        &self,
-        key: AgentKey,
-        command: impl FnOnce(&mut Agent, Instant) -> T,
-    ) -> Option<T> {
+    /// Runs a command on an agent and sees to it that the driver does what follows.
+    pub(crate) fn command<T>(&self, key: AgentKey, command: impl FnOnce(&mut State, Instant) -> T) -> T {
         let done = {
             let mut state = self.state();
             // Read under the lock, so that the agents see time go forward only.
             let now = self.clock.now();
             state.commanded.insert(key);
-            state.hub.agent_mut(key).map(|agent| command(agent, now))
+            command(&mut state, now)
         };
         self.wake.notify_one();
         done

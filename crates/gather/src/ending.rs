@@ -61,7 +61,8 @@ impl Gatherer {
         self.settle();
     }
 
-    /// Server-reflexive candidates and mappings of allocations are no longer kept alive: RFC 8445 §8.3.1 frees them by that and nothing else.
+    /// Server-reflexive candidates and mappings of allocations are no longer kept alive: RFC 8445 §8.3.1 frees them by that
+    /// and nothing else.
     pub fn stop_refreshing(&mut self) {
         self.refreshing = false;
         // Those that go on are in use: consent or keepalives pass through them.

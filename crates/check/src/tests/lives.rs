@@ -148,13 +148,19 @@ fn con_06_without_renomination_the_peer_goes_on_where_consent_has_ended_here() {
     script.ask_well(remote(), &Ask::controlling());
 }
 
-#[test]
-fn a_pair_that_the_peer_still_has_is_taken_when_all_consent_was_lost() {
-    let mut script = selected(Role::Controlling, Config::default(), RENOMINATION);
+/// A third pair joins, and the peer refuses our check of it.
+fn refused_third(script: &mut Script) -> TransportAddress {
     let third = address("10.0.1.3:1000");
     script.add_remote(third, 2);
     let check = script.slot().expect("a check");
     assert_eq!(script.refuse(&check, ErrorCode::BAD_REQUEST), crate::Outcome::Taken);
+    third
+}
+
+#[test]
+fn a_pair_that_the_peer_still_has_is_taken_when_all_consent_was_lost() {
+    let mut script = selected(Role::Controlling, Config::default(), RENOMINATION);
+    let third = refused_third(&mut script);
     tenths(&mut script, 150, &[remote(), address(OTHER)]);
     assert!(script.find(third).is_none(), "not worth keeping");
     // With a selected pair, a check of the peer on it leads to nothing.
@@ -384,10 +390,7 @@ fn a_pair_that_was_selected_may_be_tried_as_often_again() {
 #[test]
 fn a_nomination_of_a_pair_that_may_be_tried_no_more_is_refused() {
     let mut script = selected(Role::Controlled, Config::default(), RENOMINATION);
-    let third = address("10.0.1.3:1000");
-    script.add_remote(third, 2);
-    let check = script.slot().expect("a check");
-    assert_eq!(script.refuse(&check, ErrorCode::BAD_REQUEST), crate::Outcome::Taken);
+    let third = refused_third(&mut script);
     let id = id_of(&script, third);
     script.set.pairs.get_mut(id).expect("a pair").fresh_used = FRESH_LIMIT;
     for ask in [Ask::renominating(2), Ask::controlling()] {

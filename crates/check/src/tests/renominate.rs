@@ -361,20 +361,35 @@ fn a_pair_that_answers_much_faster_is_moved_to_after_a_while_and_kept() {
     assert_eq!(moved, [MoveReason::Faster], "and not back, though the other has the higher priority");
 }
 
-#[test]
-fn a_move_that_is_not_answered_leaves_the_selected_pair_and_tells_the_peer_again() {
+/// Of two pairs the lower one has proved valid and is being nominated: the open check of the higher, and the nomination.
+fn nominating_the_lower() -> (Script, Sent, Sent) {
     let mut script = script(Role::Controlling);
     script.add_remote(remote(), 0);
     script.add_remote(address(OTHER), 1);
-    let checks = [script.slot().expect("a check"), script.slot().expect("a check")];
-    script.succeed(&checks[1]);
+    let [higher, lower] = [script.slot().expect("a check"), script.slot().expect("a check")];
+    script.succeed(&lower);
     script.set.nominate(script.now, script.pair(address(OTHER)).id).expect("valid");
-    let first = script.slot().expect("the nomination");
-    script.succeed(&first);
-    script.succeed(&checks[0]);
+    let nomination = script.slot().expect("the nomination");
+    assert_eq!((nomination.to, nomination.nominates()), (address(OTHER), true));
+    (script, higher, nomination)
+}
+
+/// The nomination is answered, the check of the higher pair as well, and that one is nominated now.
+fn move_to_the_higher(script: &mut Script, higher: &Sent, nomination: &Sent) -> Sent {
+    script.succeed(nomination);
+    assert_eq!(script.selected(), Some(address(OTHER)));
+    script.succeed(higher);
     script.set.nominate(script.now, script.pair(remote()).id).expect("renominated");
     let moving = script.slot().expect("the nomination");
-    assert_eq!((moving.to, value(&moving)), (remote(), Some(2)));
+    assert_eq!((moving.to, moving.nominates()), (remote(), true));
+    moving
+}
+
+#[test]
+fn a_move_that_is_not_answered_leaves_the_selected_pair_and_tells_the_peer_again() {
+    let (mut script, higher, first) = nominating_the_lower();
+    let moving = move_to_the_higher(&mut script, &higher, &first);
+    assert_eq!(value(&moving), Some(2));
     assert_eq!(script.refuse(&moving, 400), Outcome::Taken);
     assert_eq!(script.selected(), Some(address(OTHER)));
     let again = script.slot().expect("the selected pair is nominated again");
@@ -391,24 +406,13 @@ fn a_move_that_is_not_answered_leaves_the_selected_pair_and_tells_the_peer_again
 /// be answered, and none is begun beside it, since the peer follows the greatest value.
 #[test]
 fn oth_05_a_late_answer_to_an_older_nomination_does_not_end_the_newer_one() {
-    let mut script = script(Role::Controlling);
-    script.add_remote(remote(), 0);
-    script.add_remote(address(OTHER), 1);
-    let checks = [script.slot().expect("a check"), script.slot().expect("a check")];
-    script.succeed(&checks[1]);
-    script.set.nominate(script.now, script.pair(address(OTHER)).id).expect("valid");
-    let first = script.slot().expect("the nomination");
+    let (mut script, higher, first) = nominating_the_lower();
     while wants(&mut script.set).is_none() {
         script.wait(10);
     }
     let again = script.slot().expect("in a fresh transaction");
-    assert_eq!([&first, &again].map(|sent| (sent.to, sent.nominates())), [(address(OTHER), true); 2]);
-    script.succeed(&first);
-    assert_eq!(script.selected(), Some(address(OTHER)));
-    script.succeed(&checks[0]);
-    script.set.nominate(script.now, script.pair(remote()).id).expect("renominated");
-    let moving = script.slot().expect("the nomination");
-    assert_eq!((moving.to, moving.nominates()), (remote(), true));
+    assert_eq!((again.to, again.nominates()), (address(OTHER), true));
+    let moving = move_to_the_higher(&mut script, &higher, &first);
     script.succeed(&again);
     assert_eq!(script.selected(), Some(address(OTHER)), "as far as it is known");
     assert!(script.slot().is_none_or(|sent| !sent.nominates()), "no other beside the one under way");

@@ -93,8 +93,8 @@ impl Session {
         }
     }
 
-    /// One side restarts ICE, as its user would: not before it has begun, and while another offer of it is unanswered nothing happens. A first offer
-    /// that has not arrived is replaced; one that has arrived is answered first.
+    /// One side restarts ICE, as its user would: not before it has begun, and while another offer of it is unanswered
+    /// nothing happens. A first offer that has not arrived is replaced; one that has arrived is answered first.
     pub fn restart(&self, network: &mut Network, id: AgentId) {
         let Some(agent) = network.agent(id) else { return };
         if network.introductions.get(&id).is_some_and(|introduction| !introduction.begun) {
