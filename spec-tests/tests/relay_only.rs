@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use floe_agent::{
-    AgentConfig, Event, Policy, Server, State,
-    pair::{CandidateType, Role},
+    Added, AgentConfig, Event, Policy, Server, State,
+    pair::{CandidateLine, CandidateType, Role},
+    stun::Message,
     turn::Credentials,
 };
 use spec_tests::wire::{
-    Bench, Fate, RTP, STREAM, World, address, ms,
+    Ask, Bench, Datagram, Fate, RTP, STREAM, World, address, ms, read_answer_under,
     relay::{self, HOSTS, OnWire, SERVER},
     signal::Signalling,
 };
@@ -140,4 +141,102 @@ fn p40_p18_p14_an_hour_and_a_half_over_two_relays_passes_without_a_change() {
         assert!(side.first(|event| matches!(event, Event::RelayLost { .. })).is_none());
     }
     assert_hidden(&world, &HOSTS);
+}
+
+/// When each side can send, with relays gathered before the two are introduced; and how long a datagram takes from one
+/// host over both relays to the other and back.
+fn usable(roles: [Role; 2], hanging: bool, rtt: Duration) -> ([Duration; 2], Duration) {
+    let (mut world, _server) = relay::relayed([true, true], rtt, |side, config| {
+        (config.gathering.policy, config.role) = (Policy::RelayOnly, roles[side]);
+        let credentials = Credentials::new(b"ada", b"correct horse").expect("short");
+        let dead = Server::new("turn:192.0.2.9".parse().expect("a URI"), Some(credentials));
+        config.gathering.servers.splice(..0, Some(dead).filter(|_| hanging));
+    });
+    for side in 0..2 {
+        relay::gather_relay(&mut world, side);
+    }
+    world.introduce();
+    let (from, until) = (world.now, world.now.after(ms(5_000)));
+    let valid = |world: &World, side| world.first(side, |event| matches!(event, Event::PairValid { .. }));
+    assert!(world.run_until(until, |world| (0..2).all(|side| valid(world, side).is_some())), "{rtt:?}");
+    for (side, payload) in [b"\x80 to", b"\x80 of"].into_iter().enumerate() {
+        assert!(world.send(side, payload), "what is valid carries data");
+    }
+    world.run(3 * rtt);
+    assert_eq!(world.sides.each_ref().map(|side| side.data.len()), [1, 1]);
+    // From the host to its relay, from there to the other one, and down to the host; and back.
+    ([0, 1].map(|side| valid(&world, side).expect("valid").since(from)), 3 * rtt)
+}
+
+#[test]
+fn p40_p01_usable_two_round_trips_after_the_introduction_whoever_controls_and_whatever_hangs() {
+    let roles = [Role::Controlling, Role::Controlled];
+    for rtt in [9, 47, 203].map(ms) {
+        let (usual, path) = usable(roles, false, rtt);
+        // The one pair is the first in the order of checks.
+        assert!(usual.iter().all(|time| *time <= 2 * path + ms(5)), "{rtt:?}: {usual:?}");
+        for (roles, hanging) in [([roles[1], roles[0]], false), (roles, true), ([roles[1], roles[0]], true)] {
+            let (other, _) = usable(roles, hanging, rtt);
+            for (usual, other) in usual.into_iter().zip(other) {
+                assert!(
+                    other < usual + path + ms(5),
+                    "{roles:?}, hanging: {hanging}: {other:?}, not {usual:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn p40_p10_what_may_be_ignored_is_and_what_may_not_is_refused_over_a_relay() {
+    let (mut world, _server) = relays_only(|_, _| {});
+    let relays = [0, 1].map(|side| relay::gather_relay(&mut world, side));
+    world.introduce();
+    assert!(world.run_to_selection(ms(10_000)));
+    let [ours, theirs] = [0, 1].map(|side| world.sides[side].agent.local_parameters().clone());
+    for (others, code) in [
+        (vec![], None),
+        (vec![0x8000, 0xC001, 0xC057, 0xC059, 0xC060, 0xFFFF], None),
+        (vec![0xC057, 0x0031], Some(420)),
+    ] {
+        let before = world.log.len();
+        let id = world.sides[0].new_id();
+        let ask = Ask { others: others.clone(), ..Ask::controlled().between(&ours, &theirs) };
+        world.inject(relays[1], relays[0], ask.bytes(id));
+        world.run(ms(100));
+        // As it leaves the relay; what a relay receives of the other's is its own business.
+        let answered = |one: &&Datagram| {
+            (one.from, one.to) == (relays[0], relays[1])
+                && Message::parse(&one.bytes).is_ok_and(|message| message.transaction_id() == id)
+        };
+        let answers: Vec<_> = world.log[before..].iter().filter(answered).collect();
+        let [answer] = answers[..] else { panic!("{others:x?}: {} answers", answers.len()) };
+        let answer = read_answer_under(ours.pwd.expose(), &answer.bytes);
+        assert_eq!((answer.code, answer.unknown), (code, if code.is_some() { vec![0x0031] } else { vec![] }));
+    }
+    world.assert_agreed();
+    assert_hidden(&world, &HOSTS);
+}
+
+#[test]
+fn p40_p10_lines_of_browsers_are_paired_with_the_relay_alone() {
+    let (mut world, _server) = relays_only(|_, _| {});
+    let own = relay::gather_relay(&mut world, 0);
+    world.tell_parameters(0);
+    for line in [
+        "candidate:842163049 1 udp 1677729535 203.0.113.4 46154 typ srflx raddr 10.0.0.17 rport 46154 generation 0 network-cost 999",
+        "candidate:0 1 UDP 2122252543 10.0.1.7 49203 typ host",
+        "candidate:1467250027 1 udp 2122260223 10.0.1.196 56280 typ host generation 0 network-id 1 network-cost 10",
+    ] {
+        let parsed: CandidateLine = line.parse().expect(line);
+        let now = world.now;
+        let added = world.sides[0].agent.add_remote_candidate(now, STREAM, &parsed).expect("in time");
+        assert_eq!(added, Added::Added, "{line}");
+        world.collect(0);
+    }
+    let agent = &world.sides[0].agent;
+    assert_eq!(agent.pairs().count(), 3);
+    assert!(agent.pairs().all(|pair| pair.local.address == own));
+    world.run(ms(60_000));
+    assert_hidden(&world, &HOSTS[..1]);
 }

@@ -183,10 +183,16 @@ pub struct ReadAnswer {
 /// Reads an answer of the agent; ends the test where it is not what every answer must be.
 #[track_caller]
 pub fn read_answer(bytes: &[u8]) -> ReadAnswer {
+    read_answer_under(OUR_PWD, bytes)
+}
+
+/// Reads an answer of an agent with this password.
+#[track_caller]
+pub fn read_answer_under(password: &str, bytes: &[u8]) -> ReadAnswer {
     let message = Message::parse(bytes).expect("well-formed");
     assert!(message.class().is_response(), "an answer");
     assert_eq!(message.verify_fingerprint(), Ok(()), "every answer has a FINGERPRINT");
-    let ours = IntegrityKey::new(OUR_PWD.as_bytes());
+    let ours = IntegrityKey::new(password.as_bytes());
     let code = message.get::<ErrorCode<'_>>().expect("well-formed").map(|error| error.code());
     assert_eq!(code.is_none(), message.class() == Class::Success, "an error has a code");
     let unknown: Option<UnknownAttributes<'_>> = message.get().expect("well-formed");

@@ -10,7 +10,7 @@ mod world;
 pub use bench::{Arrival, Bench, HOST, Sent, consents, host_candidate, next_parameters, remote_parameters};
 pub use message::{
     Answer, Ask, NEXT_PWD, NEXT_UFRAG, OUR_PWD, OUR_UFRAG, THEIR_PWD, THEIR_UFRAG, answer, indication,
-    read_answer,
+    read_answer, read_answer_under,
 };
 pub use world::{Datagram, Fate, Node, World};
 
