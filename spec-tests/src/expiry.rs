@@ -124,8 +124,9 @@ const INTRODUCTION: &str = "\
 # Consent and liveness
 
 An agent asks its peer for consent every 4 to 6 s (RFC 7675 §5.1), once each time. 30 s after the last authenticated
-answer consent has ended: nothing is sent on the pair any more, whatever else arrives, and only a restart helps. That
-instant is fixed by the RFC.
+answer consent has ended: nothing is sent on the pair any more, whatever else arrives. A restart brings another pair, or
+with renomination the peer's nomination. That instant is fixed by the RFC. (Consent that only rested,
+`ConsentConfig::suspend`, is asked for again.)
 
 `ConsentConfig::liveness` is how long after the last answer the state becomes `Disconnected`; it goes back with the next
 answer. The default is 25 s, the least 10 s, twice the interval. A shorter time shows a dead peer sooner and takes a

@@ -36,7 +36,7 @@ pub enum Ignored {
     Transport,
     /// Nothing can be sent there: no port, an unspecified, multicast or broadcast address.
     Address,
-    /// It belongs to a generation of the past (RFC 8838 §15).
+    /// It belongs to a generation of the past (RFC 8838 §9).
     Generation,
     /// This agent has no such component (RFC 8445 §6.1.2.2).
     Component,
@@ -187,7 +187,7 @@ impl Agent {
 
     /// Whether a signalled candidate is of use.
     fn judge(&self, stream: StreamId, line: &CandidateLine, belongs: Belongs) -> Result<Candidate, Ignored> {
-        // RFC 8838 §15: a candidate of another generation belongs to no checklist of this one.
+        // RFC 8838 §9: a candidate of another generation belongs to no checklist of this one.
         if belongs == Belongs::Past {
             return Err(Ignored::Generation);
         }

@@ -31,7 +31,7 @@ pub struct AgentConfig {
     pub role: Role,
     /// How checks are made.
     pub checks: floe_check::Config,
-    /// Where candidates come from.
+    /// Where candidates come from. Its `ta` is that of `checks`, whatever it says.
     pub gathering: floe_gather::Config,
     /// The data streams and their components.
     pub streams: Vec<(StreamId, Vec<ComponentId>)>,
@@ -67,7 +67,8 @@ impl fmt::Debug for Seed {
 }
 
 impl AgentConfig {
-    /// One data stream with one component, no servers, and the defaults of the RFCs.
+    /// One data stream with one component, no servers, and the defaults of the RFCs, but for Ta: 5 ms are proposed where
+    /// RFC 8445 §14.2 has 50 ms.
     pub fn new(seed: [u8; 32], role: Role) -> Self {
         Self {
             seed: Seed(seed),

@@ -12,8 +12,9 @@ pub(crate) const MOST_EVENTS: usize = 1024;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// A candidate to send to the peer; never after [`Event::EndOfCandidates`] of its data stream: one that is found then
-    /// is used here nevertheless, but may not be signalled (RFC 8838 §13).
+    /// A candidate to send to the peer; never after [`Event::EndOfCandidates`] of its data stream, unless a component was
+    /// added to it since ([`Agent::add_component`](crate::Agent::add_component)): one that is found then is used here
+    /// nevertheless, but may not be signalled (RFC 8838 §13).
     LocalCandidate {
         /// The data stream it is for.
         stream: StreamId,
@@ -23,7 +24,8 @@ pub enum Event {
         generation: u32,
     },
     /// No more local candidates will come for this data stream in this generation: what to tell the peer as its end of
-    /// candidates (RFC 8838 §13, RFC 8840 §4.4). Told once for each stream and generation.
+    /// candidates (RFC 8838 §13, RFC 8840 §4.4). Told once for each stream and generation, and again after a
+    /// component was added to the stream ([`Agent::add_component`](crate::Agent::add_component)).
     EndOfCandidates {
         /// The data stream.
         stream: StreamId,
@@ -66,7 +68,8 @@ pub enum Event {
     /// The agent has failed, after [`Event::State`] said so: what may be shown to anybody
     /// ([`Report::for_peer`](crate::Report::for_peer)). [`Agent::report`](crate::Agent::report) has the rest.
     Failed(Box<crate::Report>),
-    /// The first pair of a component became valid: data may flow before nomination (RFC 8445 §12.1).
+    /// A pair of a component became valid. Told for each pair; with the first data may flow, before nomination (RFC 8445
+    /// §12.1).
     PairValid {
         /// The data stream.
         stream: StreamId,
@@ -95,7 +98,8 @@ pub enum Event {
         reason: floe_check::MoveReason,
     },
     /// A restart ([`Agent::restart`](crate::Agent::restart)) would bring a better pair, or one at all: without
-    /// `renomination2` nothing else moves a selected pair (RFC 8445 §8.1.1). Told once for each reason.
+    /// `renomination2` nothing else moves a selected pair (RFC 8445 §8.1.1). Told once for each reason, component and
+    /// generation; [`RestartReason::Lost`](floe_check::RestartReason::Lost) once for each loss.
     RestartSuggested {
         /// The data stream.
         stream: StreamId,
@@ -192,7 +196,8 @@ pub enum State {
     /// Each component has a selected pair.
     Completed,
     /// The peer has not been heard for a while; the pair is kept. Or consent has ended (RFC 7675 §5.1), as
-    /// [`Event::ConsentLost`] tells: then nothing is sent until a restart has brought another pair.
+    /// [`Event::ConsentLost`] tells: then nothing is sent until there is another pair: by a restart, or with
+    /// renomination by a nomination of the peer or a new base.
     Disconnected,
     /// No pair can become valid any more.
     Failed,

@@ -91,7 +91,7 @@ pub(crate) enum Belongs {
     InForce,
     /// The one before an unanswered restart.
     Standing,
-    /// One of the past (RFC 8838 §15).
+    /// One of the past (RFC 8838 §9).
     Past,
     /// None that is known yet.
     Unknown,

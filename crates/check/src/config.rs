@@ -6,7 +6,8 @@ use floe_pair::DEFAULT_PAIR_LIMIT;
 
 use crate::policy::PairPolicy;
 
-/// Settings, fixed when the set is made. Values outside their range are taken as the nearest one inside.
+/// Settings, fixed when the set is made. Values outside their range are taken as the nearest one inside; an
+/// agent refuses a `ta` outside its range instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Our proposal for Ta, 5 to 500 ms (RFC 8445 §14.2). In force is the higher one of both proposals.

@@ -80,7 +80,8 @@ pub(crate) struct Prospect<'a> {
 /// - where the valid pair needs a relay and the better one does not, a filter may stand in the way that opens only when
 ///   both have sent. The better one has a transmission of ours after the peer has had its turn, one of the peer's after
 ///   ours, and the time for its answer: at most until P + 4 (RTO + RTT + Ta), RTO being 1 s, counted from when the
-///   peer's checks began if that was later, or another component got its direct pair. That is the bound, however many black holes there are;
+///   peer's checks began, another component got its direct pair, or 250 ms after the latest local candidate that came once
+///   checks had begun, if that was later. That is the bound, however many black holes there are;
 /// - one that is Frozen has for as long as those that would unfreeze it.
 #[derive(Clone, Copy, Debug)]
 struct Waits {

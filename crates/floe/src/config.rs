@@ -108,15 +108,16 @@ impl Config {
         self
     }
 
-    /// Proposes Ta, the time between two new transactions: 5 to 500 ms (RFC 8445 §14.2). In force is the
-    /// longer one of both sides' proposals.
+    /// Proposes Ta, the time between two new transactions: 5 to 500 ms, 5 ms unless told otherwise (RFC 8445
+    /// §14.2). In force is the longer one of both sides' proposals. Another time is an
+    /// [`AgentError`](crate::AgentError) when the agent is made.
     pub fn pacing(mut self, ta: Duration) -> Self {
         self.agent.checks.ta = ta;
         self.agent.gathering.ta = ta;
         self
     }
 
-    /// Sets the components of the first data stream.
+    /// Has one data stream, with these components; it takes the place of all that were set before.
     pub fn components(mut self, components: &[ComponentId]) -> Self {
         self.agent.streams = vec![(StreamId(0), components.to_vec())];
         self
@@ -179,7 +180,7 @@ impl Config {
         self
     }
 
-    /// Every setting of gathering.
+    /// Every setting of gathering; its Ta is that of [`Config::pacing`], whatever is set here.
     pub fn gathering_mut(&mut self) -> &mut floe_gather::Config {
         &mut self.agent.gathering
     }

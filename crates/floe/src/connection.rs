@@ -217,7 +217,8 @@ impl Connection {
         self.component.poll_receive(cx, buffer)
     }
 
-    /// The selected pair that data takes now; `None` before there is one and after the end.
+    /// The selected pair; `None` before there is one, though data may flow already, and after the end. After a restart it
+    /// is the new one, while data stays on the one before until every component of the stream has its own.
     pub fn path(&self) -> Option<SelectedPair> {
         let (stream, component) = self.id();
         self.handle.selected(stream, component)
@@ -233,7 +234,7 @@ impl Connection {
         self.handle.close();
     }
 
-    /// Whether [`Connection::close`] was called, or the agent ended otherwise.
+    /// Whether [`Connection::close`] was called, the agent ended otherwise, or the component was removed.
     pub fn is_closed(&self) -> bool {
         self.component.is_closed()
     }

@@ -166,8 +166,9 @@ impl Endpoint {
     ///
     /// What is gone is used no more. What has come becomes candidates, which are told as events unless the end of
     /// candidates was told before (RFC 8838 §13), and pairs: the peer learns of them by checks. An agent that has its
-    /// selected pairs takes up new addresses at once with [`Config::renomination`], otherwise with its next
-    /// [`Agent::restart`] (RFC 8445 §8.1.2).
+    /// selected pairs moves to a better new address by itself with [`Config::renomination`] only. Without, it checks host
+    /// candidates that would be better, and [`Event::RestartSuggested`](crate::Event::RestartSuggested) tells of those that
+    /// work; [`Agent::restart`] moves to them, and asks servers from the new addresses (RFC 8445 §8.1.1).
     ///
     /// # Errors
     /// What [`ListInterfaces::list`] says, or that it panicked or the runtime has ended: agents keep the addresses they

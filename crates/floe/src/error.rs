@@ -123,7 +123,7 @@ pub enum SendError {
     Socket(io::Error),
     /// The kernel's buffer is full. Only [`Connection::try_send`](crate::Connection::try_send) says this.
     WouldBlock,
-    /// The agent is closed.
+    /// The agent is closed, or the component was removed from it.
     Closed,
 }
 
@@ -160,7 +160,7 @@ pub enum RecvError {
         /// Its length in bytes.
         needed: usize,
     },
-    /// The agent is closed.
+    /// The agent is closed, or the component was removed from it.
     Closed,
 }
 

@@ -388,8 +388,9 @@ impl Agent {
     /// still carry data.
     ///
     /// # Errors
-    /// [`ConnectError::Failed`] as soon as one data stream has failed, [`ConnectError::ConsentLost`] as soon as one
-    /// component has lost its path; the connections of the others ([`Agent::connection_of`]) work on.
+    /// [`ConnectError::Failed`] as soon as one data stream has failed, or a component that joined a running one has come to
+    /// nothing; [`ConnectError::ConsentLost`] as soon as one component has lost its path; the connections of the others
+    /// ([`Agent::connection_of`]) work on.
     /// [`ConnectError::Closed`].
     ///
     /// # Cancel safety

@@ -21,7 +21,7 @@ pub struct LocalCandidate {
     /// The data stream it is for.
     pub stream: StreamId,
     /// The candidate as RFC 8839 §5.1 writes it, with the user fragment of its generation as the extension `ufrag`
-    /// (RFC 8838 §15): a line that arrives late is not taken for one of a later generation. Peers that know no such
+    /// (RFC 8838 §9): a line that arrives late is not taken for one of a later generation. Peers that know no such
     /// extension ignore it.
     pub line: CandidateLine,
     /// The generation it belongs to: [`Agent::parameters_of`](crate::Agent::parameters_of) has its user fragment.
@@ -170,7 +170,7 @@ impl Session {
         match &event {
             Event::LocalCandidate { stream, candidate, generation } => {
                 let (stream, generation, line) = (*stream, *generation, CandidateLine::from(candidate));
-                // RFC 8838 §15: the peer is to know which generation a candidate belongs to, however late it arrives.
+                // RFC 8838 §9: the peer is to know which generation a candidate belongs to, however late it arrives.
                 let line = ufrag.and_then(|ufrag| line.with_extension("ufrag", ufrag.as_str()).ok());
                 // One of a component or generation that is gone meanwhile is nobody's.
                 if let Some(line) = line.filter(|line| self.component(stream, line.component()).is_some()) {

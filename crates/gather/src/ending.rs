@@ -17,7 +17,8 @@ use crate::{
 };
 
 impl Gatherer {
-    /// ICE has its pairs: nothing more is asked for or begun, and gathering is complete. What is being asked ends,
+    /// ICE has its pairs: no server is asked any more, and gathering is complete; of addresses that come later
+    /// there are host candidates only. What is being asked ends,
     /// allocations in the making are given back, server-reflexive candidates are no longer kept alive (RFC 8445
     /// §8.3.1). Allocations that stand are kept alive until [`Self::release_unused`] or [`Self::close`].
     ///

@@ -42,7 +42,7 @@ pub(crate) enum Stage {
     Gathering { deadline: Option<Instant>, end: Instant },
     /// Said to be complete; jobs may still go on.
     Complete,
-    /// Complete, and what is found is what there will be: nothing is begun any more.
+    /// Complete; no server is asked any more, and of new addresses there are host candidates only.
     Concluded,
     /// Nothing is gathered any more; allocations are being released.
     Closed,

@@ -177,7 +177,7 @@ impl Gatherer {
             Ok(bound) => bound,
             Err(failure) => return self.relay_failed(key, server, ServerError::Bind(failure)),
         };
-        // The 5-tuple names the allocation: nobody else may use the socket (RFC 8656 §2.2).
+        // The 5-tuple names the allocation: nobody else may use the socket (RFC 8656 §3.2).
         if self.places.keys().any(|other| other.socket == place.socket) {
             return self.relay_failed(key, server, ServerError::Bind(RequestFailure::AddressInUse));
         }

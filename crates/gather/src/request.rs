@@ -21,7 +21,7 @@ pub enum Request {
         /// The address to bind, with port 0: any.
         local: TransportAddress,
         /// Whether a socket that other agents use too will do. Never for the socket of an allocation: its
-        /// 5-tuple names the allocation (RFC 8656 §2.2).
+        /// 5-tuple names the allocation (RFC 8656 §3.2).
         shareable: bool,
     },
     /// Look up the addresses of a name, A and AAAA. Answered by [`Answer::Resolved`].

@@ -24,8 +24,8 @@ use crate::request::{Asking, Attempts};
 pub(crate) const CHANNEL_LIFETIME: Duration = Duration::from_secs(600);
 /// RFC 8656 §12: how long after its end neither number nor peer is bound otherwise.
 const COOL_DOWN: Duration = Duration::from_secs(300);
-/// Channels kept, those that cool down among them. One is bound for each selected or standby pair over this
-/// allocation, so that this is far more than a session has; peers without one are reached by Send indications.
+/// Channels kept, those that cool down among them. One is bound for each selected pair over this allocation,
+/// so that this is far more than a session has; peers without one are reached by Send indications.
 /// When it is full, nothing is dropped (the cool-down forbids it) and the new binding is refused.
 pub const MAX_CHANNELS: usize = 64;
 /// RFC 8656 §12: the first and the last number a client may use.

@@ -75,7 +75,7 @@ fn each_answer_to_one_offer_is_a_session_of_its_own() {
         assert_eq!(world.carries_data([*side, *answerer]), [true, true]);
     }
     assert!(addresses.windows(2).all(|two| two[0] == two[1]), "one socket: {addresses:?}");
-    // RFC 8656 §2.2: an allocation is one agent's, and no 5-tuple has two.
+    // RFC 8656 §3.2: an allocation is one agent's, and no 5-tuple has two.
     assert_eq!(world.server.allocations(), 3);
     assert_eq!(world.nodes[0].ports.len(), 1 + 3);
     // Sessions of their own: each has its own tiebreaker.

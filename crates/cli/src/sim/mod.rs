@@ -25,11 +25,13 @@ use workers::{Broken, Sweep};
 /// What `floe sim` may be told.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SimArguments {
-    /// Seeds to run; each names one session, and 1372 successive ones go once through everything
+    /// Seeds to run; each names one session, and 1372 successive ones go once through all pairs of
+    /// NATs with every loss, with and without TURN, with one and two components; the rest is drawn
     #[arg(long, value_name = "A..B", default_value = "0..21952")]
     seeds: Seeds,
     /// What a seed stands for: `sessions` that are over once both sides are at rest, or `lives` of half a minute to ten
-    /// minutes (a third of them) with restarts, lite agents, renomination, consent that rests, and every way to trickle
+    /// minutes (a third of them last the full ten), with restarts, lite agents, renomination, consent that rests, and every
+    /// way to trickle
     #[arg(long, value_name = "FAMILY", default_value_t)]
     cases: Family,
     /// Runs the I-th of N parts of the seeds, I from 1; with --json its output can be merged
