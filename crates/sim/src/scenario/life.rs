@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 
 use floe_stun::Instant;
 
-use super::{Scenario, outcome::Part, run::Run};
+use super::{
+    Scenario,
+    outcome::Part,
+    run::{QUIET_MOVES, Run},
+};
 use crate::{
     invariants::{Breach, Invariant},
     net::Network,
@@ -91,10 +95,11 @@ impl Run<'_> {
         Some(())
     }
 
-    /// Until when both are given time to settle, in the calm after the end.
+    /// Until when both are given time to settle, in the calm after the end. What was left because losses made it silent
+    /// has only now the answers it needs to be gone back to.
     pub(super) fn earliest_rest(&self) -> Instant {
-        let life =
-            self.scenario.life.map(|life| life.lasts.saturating_add(ARRIVAL).saturating_add(CONSENTED));
+        let settling = if self.scenario.renominates() { QUIET_MOVES } else { CONSENTED };
+        let life = self.scenario.life.map(|life| life.lasts.saturating_add(ARRIVAL).saturating_add(settling));
         life.map_or(Instant::ORIGIN, |after| Instant::ORIGIN.after(after))
     }
 

@@ -23,7 +23,7 @@ use crate::{
 const QUIET: Duration = Duration::from_secs(4);
 const QUIET_IN_DOUBT: Duration = Duration::from_secs(13);
 /// With renomination: until a pair that was left because it was silent has answered often enough to be gone back to.
-const QUIET_MOVES: Duration = Duration::from_secs(30);
+pub(super) const QUIET_MOVES: Duration = Duration::from_secs(30);
 /// After a change of the network: until consent has ended, if it has to (RFC 7675 §5.1).
 const QUIET_AFTER_CHANGE: Duration = Duration::from_secs(35);
 /// Changes after the conclusion that are waited for at most.
