@@ -238,6 +238,9 @@ impl ChecklistSet {
         self.peer_began.get_or_insert(self.now);
         let ready = self.bases.owner(base).is_some() && self.peer.is_some();
         let accepted = match ufrag {
+            // RFC 8445 §9: a generation that was replaced keeps the pairs that it has. Its peer may still move to another one
+            // (renomination draft §3.1), and is told that it is not kept available.
+            _ if self.retired && pair.is_none() => nominate.is_none(),
             // RFC 8445 §7.3: answered at once; the remaining steps follow when the peer's parameters are known.
             Some(ufrag) if !ready => {
                 self.remember(Early { base, source, ufrag, priority, nominate });

@@ -91,6 +91,36 @@ fn p17_a_generation_that_is_retired_while_it_checks_keeps_its_best_valid_pair() 
     assert_eq!(script.set.pairs().count(), 1, "twice is once");
 }
 
+/// Renomination draft §3.1: only what is kept available is answered with success. The peer, whose restart offer has been
+/// followed here and whose own generation stands until it knows, moves to a pair that was thrown away.
+#[test]
+fn oth_05_a_generation_that_was_replaced_takes_a_newer_nomination_of_its_own_pair_alone() {
+    for tags in [&["ice2", "renomination2"][..], &["ice2"], &[]] {
+        let (ours, theirs) = (with_options("left", tags), with_options("right", tags));
+        let mut script = Script::between(Role::Controlled, Config::default(), ours, theirs);
+        let standby = address("10.0.1.2:1000");
+        for (index, at) in (0..).zip([remote(), standby]) {
+            script.add_remote(at, index);
+        }
+        for check in (0..2).filter_map(|_| script.slot()).collect::<std::vec::Vec<_>>() {
+            script.succeed(&check);
+        }
+        script.ask_well(remote(), &Ask::renominating(1));
+        assert_eq!(script.selected(), Some(remote()));
+        script.set.retire(script.now);
+        assert_eq!(script.set.pairs().count(), 1);
+        for source in [standby, address("10.0.1.3:1000")] {
+            let (outcome, answer) = script.ask(source, &Ask::renominating(2));
+            assert_eq!(outcome, crate::Outcome::Dropped(crate::DropReason::Refused), "{tags:?}");
+            assert_eq!(answer.expect("an answer").code, Some(400), "{tags:?} {source}");
+            script.ask_well(source, &Ask::controlling());
+        }
+        assert_eq!((script.set.pairs().count(), script.set.usage().remotes), (1, 1), "nothing new is kept");
+        script.ask_well(remote(), &Ask::renominating(3));
+        assert_eq!(script.selected(), Some(remote()), "on which data goes on");
+    }
+}
+
 #[test]
 fn p17_a_generation_that_never_knew_its_peer_is_retired_without_a_trace() {
     let mut script = Script::bare(Role::Controlling, Config::default());
