@@ -205,24 +205,14 @@ impl Generations {
         }
     }
 
-    /// What follows once the generation in force has all its pairs: the earlier ones go, a little later. Returns whether
-    /// one has gone, which is at once where it has no pair left.
-    #[inline]
-    pub(crate) fn settle(&mut self, now: Instant, completed: bool) -> bool {
-        // Most agents never restart.
-        if self.earlier.is_empty() {
-            self.over_at = None;
-            return false;
-        }
-        self.settle_earlier(now, completed)
-    }
-
-    fn settle_earlier(&mut self, now: Instant, completed: bool) -> bool {
+    /// What follows once the earlier generations are replaced: they go, a little later. Returns whether one has gone,
+    /// which is at once where it has no pair left.
+    pub(crate) fn settle(&mut self, now: Instant, replaced: bool) -> bool {
         let count = self.earlier.len();
         self.earlier.retain(|earlier| earlier.phase == Phase::Standing || earlier.has_pair());
         if self.earlier.is_empty() || self.standing().is_some() {
             self.over_at = None;
-        } else if completed && self.over_at.is_none() {
+        } else if replaced && self.over_at.is_none() {
             self.over_at = Some(now.after(LINGER));
         }
         let gone = self.earlier.len() != count;
@@ -418,6 +408,30 @@ impl Agent {
         use floe_check::State::{Checking, Connected, New};
         self.generations.over_at.is_none()
             && matches!(self.checks.stream_state(stream), Some(New | Checking | Connected))
+    }
+
+    /// What follows once the generation in force carries the data of all components. Returns whether an earlier one has gone.
+    #[inline]
+    pub(crate) fn settle_generations(&mut self, now: Instant) -> bool {
+        // Most agents never restart.
+        if self.generations.earlier.is_empty() {
+            return false;
+        }
+        let replaced = self.is_replaced();
+        self.generations.settle(now, replaced)
+    }
+
+    /// Whether nothing needs the earlier generations: what they carry has a selected pair of the one in force, or is no more
+    /// part of its data stream. One that has come to nothing there (RFC 8445 §6.1.3: the others are Completed without it)
+    /// has its data on the previous pair, for as long as consent on that lasts.
+    fn is_replaced(&self) -> bool {
+        self.checks.state() == floe_check::State::Completed
+            && self.components.iter().all(|part| {
+                let (stream, id) = (part.stream, part.id);
+                self.checks.selected_route(stream, id).is_some()
+                    || self.checks.is_absent(stream, id)
+                    || self.generations.earlier.iter().all(|earlier| earlier.route(stream, id).is_none())
+            })
     }
 
     /// Lets the channels run out that no generation has its data on: those of pairs that were left by a move, and of

@@ -31,7 +31,7 @@ impl Agent {
                 self.on_gathering(now, event);
             } else if let Some((generation, event)) = self.poll_checks(now) {
                 self.on_checks(now, generation, event);
-            } else if self.generations.settle(now, self.checks.state() == floe_check::State::Completed) {
+            } else if self.settle_generations(now) {
                 // What was kept for a generation that is gone.
                 self.free_again(now);
             } else {

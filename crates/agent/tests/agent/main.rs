@@ -18,6 +18,7 @@ mod deadlines;
 mod ending;
 mod forge;
 mod fork;
+mod generations;
 mod hostile;
 mod hub;
 mod lite;
