@@ -383,7 +383,7 @@ impl Agent {
         if self.generations.earlier.is_empty() {
             return self.checks.route(stream, component);
         }
-        if !self.is_running(stream)
+        if !self.checks.is_running(stream)
             && let Some(selected) = self.checks.selected_route(stream, component)
         {
             return Some(selected);
@@ -400,14 +400,6 @@ impl Agent {
             .find(|route| self.now < route.valid_until)
             .or_else(|| self.checks.route(stream, component))
             .or_else(|| earlier().find_map(route))
-    }
-
-    /// Whether the checklist of a data stream, of the generation in force, has components to which no pair was nominated
-    /// (RFC 8445 §6.1.2.1). Once all have one there is no way back: a component that is added then is none that was moved.
-    fn is_running(&self, stream: StreamId) -> bool {
-        use floe_check::State::{Checking, Connected, New};
-        self.generations.over_at.is_none()
-            && matches!(self.checks.stream_state(stream), Some(New | Checking | Connected))
     }
 
     /// What follows once the generation in force carries the data of all components. Returns whether an earlier one has gone.

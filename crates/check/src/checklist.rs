@@ -135,8 +135,14 @@ impl Checklist {
         self.components.iter_mut().find(|component| component.id == id)
     }
 
-    /// Candidates may be told again by both sides: a component was added.
+    /// Candidates may be told again by both sides: a component was added. One that the peer did not have may come with it,
+    /// and takes as little from those that work.
     pub(crate) fn reopen(&mut self) {
+        let begun = self.components.iter().any(|component| component.concluded);
+        let highest = self.remote_components.filter(|_| begun && self.remote_complete);
+        for component in self.components.iter_mut().filter(|component| !component.concluded) {
+            component.later |= highest.is_some_and(|highest| component.id > highest);
+        }
         (self.local_complete, self.remote_complete, self.remote_components) = (false, false, None);
         self.completed = false;
     }

@@ -187,6 +187,16 @@ impl ChecklistSet {
         self.checklist(stream).is_some_and(absent)
     }
 
+    /// Whether a component of a data stream waits for its first nominated pair, so that the checklist is Running
+    /// (RFC 8445 §6.1.2.1). One that joins when others have theirs does not make it Running again for them.
+    pub fn is_running(&self, stream: StreamId) -> bool {
+        let waits = |list: &Checklist| {
+            let mut counted = list.components.iter().filter(|found| list.counts(found) && !found.later);
+            counted.any(|found| !found.concluded)
+        };
+        self.checklist(stream).is_some_and(waits)
+    }
+
     /// Whether a component has failed: with its data stream (RFC 8445 §7.2.5.4), or by itself where it joined a running
     /// one and came to nothing.
     pub fn has_failed(&self, stream: StreamId, component: ComponentId) -> bool {

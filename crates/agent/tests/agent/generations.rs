@@ -3,32 +3,38 @@
 use std::net::SocketAddr;
 
 use floe_agent::{AgentConfig, Event, State};
-use floe_pair::{ComponentId, StreamId};
+use floe_pair::{ComponentId, Role, StreamId};
 use floe_stun::{Message, attribute::Username};
 
 use crate::{
     restart::{credentials, restart, states, stream_states},
-    world::{COMPONENT, Id, Loss, STREAM, World, ms},
+    world::{COMPONENT, Id, STREAM, World, ms},
 };
 
 const SECOND: StreamId = StreamId(1);
+/// An address that a host has later.
+const ASIDE: &str = "198.51.100.77";
 
 fn two_streams(mut config: AgentConfig) -> AgentConfig {
     config.streams = vec![(STREAM, vec![COMPONENT]), (SECOND, vec![COMPONENT])];
     config
 }
 
-/// Loses the requests between two addresses whose user fragments are others than these.
-fn newer_lost(between: [SocketAddr; 2], known: [String; 2]) -> Loss {
-    Box::new(move |from, to, bytes| {
-        let name = Message::parse(bytes).ok().and_then(|message| {
-            let name = message.get::<Username<'_>>().ok()??.as_str()?.to_owned();
-            Some(name)
-        });
-        let is_new =
-            name.is_some_and(|name| name.split(':').any(|part| !known.iter().any(|own| own == part)));
-        is_new && between.contains(&from) && between.contains(&to)
-    })
+/// The user fragments in a request.
+fn fragments(bytes: &[u8]) -> Option<[String; 2]> {
+    let message = Message::parse(bytes).ok()?;
+    let name = message.get::<Username<'_>>().ok()??;
+    let (to, from) = name.as_str()?.split_once(':')?;
+    Some([to, from].map(str::to_owned))
+}
+
+/// Loses the requests with other user fragments than those of now, where `on` says so of their two addresses.
+fn lose_newer(world: &mut World, ids: [Id; 2], on: impl Fn(SocketAddr, SocketAddr) -> bool + 'static) {
+    let known = ids.map(|id| credentials(world, id).0);
+    world.lost = Box::new(move |from, to, bytes| {
+        let is_new = fragments(bytes).is_some_and(|names| names.iter().any(|name| !known.contains(name)));
+        is_new && on(from, to)
+    });
 }
 
 /// Where the host candidate of a data stream is.
@@ -60,7 +66,7 @@ fn p17_a_stream_that_finds_nothing_after_a_restart_keeps_its_previous_pair() {
     let ids = world.pair_with([0, 1], 1, two_streams);
     world.connect(&ids, ms(5_000));
     let between = ids.map(|id| address(&world, id, SECOND));
-    world.lost = newer_lost(between, ids.map(|id| credentials(&world, id).0));
+    lose_newer(&mut world, ids, move |from, to| between.contains(&from) && between.contains(&to));
     let old = world.agent(ids[0]).path(SECOND, COMPONENT).unwrap();
     restart(&mut world, ids[0]);
     for _ in 0..120 {
@@ -86,6 +92,37 @@ fn p17_a_stream_that_finds_nothing_after_a_restart_keeps_its_previous_pair() {
     }
 }
 
+/// A component that joins one stream, while another has no pair yet, takes nothing back that has moved (RFC 8445 §12.1: the
+/// previous pairs are those of a checklist that is Running).
+#[test]
+fn rfc8445_12_1_a_component_that_joins_after_a_restart_takes_the_others_nowhere() {
+    let mut world = World::new(2);
+    let ids = world.pair_with([0, 1], 1, two_streams);
+    world.connect(&ids, ms(5_000));
+    // The first stream has another way from here on, the second has none.
+    let (first, second) = (address(&world, ids[0], STREAM), address(&world, ids[1], SECOND));
+    world.add_address(ids[0], ASIDE);
+    lose_newer(&mut world, ids, move |from, to| [from, to].iter().any(|at| [first, second].contains(at)));
+    restart(&mut world, ids[0]);
+    world.run_for(ms(5_000));
+    let paths = ids.map(|id| world.agent(id).path(STREAM, COMPONENT).unwrap());
+    assert_eq!(paths[1].path().to.socket_addr().ip().to_string(), ASIDE, "the first has moved");
+    assert_eq!(world.agent(ids[0]).stream_state(STREAM), Some(State::Completed));
+    assert_eq!(world.agent(ids[0]).state(), State::Connected, "the second is still checked");
+    for id in ids {
+        world.command(id, |now, agent| agent.add_component(now, STREAM, ComponentId::RTCP).unwrap());
+    }
+    for (id, path) in ids.iter().zip(&paths) {
+        assert!(world.agent(*id).path(STREAM, COMPONENT).unwrap().is_same(path));
+    }
+    world.tell_candidates(ids);
+    world.run_for(ms(2_000));
+    assert_eq!(carries(&mut world, ids, STREAM, ComponentId::RTCP), [true, true]);
+    for (id, path) in ids.iter().zip(&paths) {
+        assert!(world.agent(*id).path(STREAM, COMPONENT).unwrap().is_same(path));
+    }
+}
+
 /// RFC 7675 §5.1: that pair ends with its consent, and then the old generation has nothing left.
 #[test]
 fn con_05_the_previous_pair_of_a_stream_that_finds_nothing_ends_with_its_consent() {
@@ -93,7 +130,7 @@ fn con_05_the_previous_pair_of_a_stream_that_finds_nothing_ends_with_its_consent
     let ids = world.pair_with([0, 1], 1, two_streams);
     world.connect(&ids, ms(5_000));
     let between = ids.map(|id| address(&world, id, SECOND));
-    world.lost = newer_lost(between, ids.map(|id| credentials(&world, id).0));
+    lose_newer(&mut world, ids, move |from, to| between.contains(&from) && between.contains(&to));
     restart(&mut world, ids[0]);
     world.run_for(ms(60_000));
     assert!(world.agent(ids[0]).path(SECOND, COMPONENT).is_some());
@@ -107,4 +144,28 @@ fn con_05_the_previous_pair_of_a_stream_that_finds_nothing_ends_with_its_consent
     }
     assert_eq!(carries(&mut world, ids, STREAM, COMPONENT), [true, true]);
     assert!(states(&world, ids[0]).ends_with(&[State::Completed]));
+}
+
+/// RFC 8445 §6.1.2.2: a component that the peer does not have is no part of its stream, and stays so when another joins.
+#[test]
+fn a_component_the_peer_has_not_takes_nothing_from_the_others_when_a_further_one_joins() {
+    let mut world = World::new(2);
+    let ids = rtcp_here_alone(&mut world);
+    world.connect(&ids, ms(5_000));
+    let third = ComponentId::new(3).unwrap();
+    world.command(ids[0], |now, agent| agent.add_component(now, STREAM, third).unwrap());
+    for _ in 0..12 {
+        world.run_for(ms(10_000));
+        assert_eq!(carries(&mut world, ids, STREAM, COMPONENT), [true, true], "at {:?}", world.now);
+    }
+    assert!(world.is_completed(&ids));
+}
+
+/// Two components here, one at the peer.
+fn rtcp_here_alone(world: &mut World) -> [Id; 2] {
+    let mut config = World::config(Role::Controlling, 1);
+    config.streams = vec![(STREAM, vec![COMPONENT, ComponentId::RTCP])];
+    let ids = [world.add(0, config), world.add(1, World::config(Role::Controlled, 2))];
+    world.introduce(ids);
+    ids
 }
