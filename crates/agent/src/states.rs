@@ -63,12 +63,16 @@ impl Agent {
         })
     }
 
-    /// The state of some components as the user sees it. A generation without pairs has that of what carries data.
+    /// The state of some components as the user sees it. A generation without pairs has that of what carries data,
+    /// where a component does not count that the peer has not, or had not before.
     pub(crate) fn fold(&self, state: floe_check::State, of: impl Fn(&Component) -> bool) -> State {
         match shown(state) {
             State::New | State::Checking if self.generations.had_peer() => {
                 let heard = |component: &Component| self.is_heard(component.stream, component.id);
-                let mut counted = self.components.iter().filter(|component| of(component));
+                // RFC 8445 §6.1.2.2: what the peer had not is not missed before it is known whether it has it now.
+                let absent =
+                    |part: &Component| self.all_checks().any(|checks| checks.is_absent(part.stream, part.id));
+                let mut counted = self.components.iter().filter(|part| of(part) && !absent(part));
                 if counted.all(heard) { State::Connected } else { State::Checking }
             }
             state => state,

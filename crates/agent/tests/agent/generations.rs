@@ -169,3 +169,22 @@ fn rtcp_here_alone(world: &mut World) -> [Id; 2] {
     world.introduce(ids);
     ids
 }
+
+/// A restart is no flap there either: what the peer has not is missed in no generation.
+#[test]
+fn p14_a_restart_is_no_flap_where_the_peer_has_not_every_component() {
+    for by in [0, 1] {
+        let mut world = World::new(2);
+        world.signalling = ms(50);
+        let ids = rtcp_here_alone(&mut world);
+        world.connect(&ids, ms(5_000));
+        let told = states(&world, ids[0]).len();
+        restart(&mut world, ids[by]);
+        world.run_for(ms(10));
+        let restarted = world.now.after(ms(5_000));
+        assert!(world.run_until(restarted, |world| world.agent(ids[0]).generation() == 1));
+        world.connect(&ids, ms(5_000));
+        assert_eq!(states(&world, ids[0])[told..], [State::Connected, State::Completed], "restart by {by}");
+        assert_eq!(stream_states(&world, ids[0], STREAM), states(&world, ids[0]));
+    }
+}
