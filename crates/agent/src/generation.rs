@@ -19,7 +19,7 @@ use floe_stun::Instant;
 use crate::agent::Agent;
 
 /// Generations kept beside the one in force: the one that carries data, one that was answered before it had a pair,
-/// and one that waits for an answer, with one to spare. The oldest goes.
+/// and one that waits for an answer, with one to spare. The oldest goes, one of less use first.
 const MOST_EARLIER: usize = 4;
 /// User fragments of the peer's past that are known as such: signalling does not delay a candidate by more restarts.
 const MOST_PAST: usize = 8;
@@ -133,11 +133,14 @@ impl Generations {
         self.earlier.last_mut().filter(|earlier| earlier.phase == Phase::Standing)
     }
 
-    /// A generation is not in force any more. Where there is no room the oldest goes, one without a pair first.
+    /// A generation is not in force any more. Where there is no room the oldest goes, one without a pair first, then one
+    /// whose pairs were not nominated.
     pub(crate) fn shelve(&mut self, earlier: Earlier) {
         if self.earlier.len() >= MOST_EARLIER {
-            let useless = self.earlier.iter().position(|earlier| !earlier.has_pair());
-            self.earlier.remove(useless.unwrap_or(0));
+            let first = |fits: fn(&Earlier) -> bool| self.earlier.iter().position(fits);
+            let useless = first(|earlier| !earlier.has_pair());
+            let index = useless.or_else(|| first(|earlier| !earlier.has_nominated())).unwrap_or(0);
+            self.earlier.remove(index);
         }
         self.earlier.push(earlier);
         self.over_at = None;
@@ -267,6 +270,12 @@ impl Earlier {
         self.checks.pairs().any(|pair| pair.valid)
     }
 
+    /// Whether any of its pairs can carry data on which both sides have agreed.
+    fn has_nominated(&self) -> bool {
+        let agreed = |pair: &PairReport| self.checks.has_nominated(pair.stream, pair.component);
+        self.checks.pairs().any(|pair| pair.valid && agreed(&pair))
+    }
+
     /// Where a component's data goes, while this generation carries it (RFC 8445 §12.1).
     pub(crate) fn route(&self, stream: StreamId, component: ComponentId) -> Option<Route> {
         self.checks.route(stream, component)
@@ -391,15 +400,23 @@ impl Agent {
         let silent = |earlier: &&Earlier| {
             earlier.checks.component_state(stream, component) == Some(floe_check::State::Disconnected)
         };
-        let earlier = || self.generations.earlier.iter().rev();
         let route = |earlier: &Earlier| earlier.route(stream, component);
-        earlier()
+        self.previous(stream, component)
             .filter(|earlier| !silent(earlier))
             .filter_map(route)
             // Consent that rested until it ended (RFC 7675 §5.1) makes a pair no good without its peer being silent.
             .find(|route| self.now < route.valid_until)
             .or_else(|| self.checks.route(stream, component))
-            .or_else(|| earlier().find_map(route))
+            .or_else(|| self.previous(stream, component).find_map(route))
+    }
+
+    /// The earlier generations in the order in which a component's data goes on over their pairs. RFC 8445 §12.1: the previous
+    /// selected pair is one that was nominated, the latest of them. Without one, what was first to be valid: data goes over
+    /// it already, and no later one has been agreed upon.
+    fn previous(&self, stream: StreamId, component: ComponentId) -> impl Iterator<Item = &Earlier> {
+        let nominated = move |earlier: &&Earlier| earlier.checks.has_nominated(stream, component);
+        let all = self.generations.earlier.iter();
+        all.clone().rev().filter(nominated).chain(all.filter(move |earlier| !nominated(earlier)))
     }
 
     /// What follows once the generation in force carries the data of all components. Returns whether an earlier one has gone.

@@ -34,6 +34,8 @@ pub(crate) struct Component {
     pub best: Option<PairId>,
     /// A pair was selected: the component's other pairs have left the checklist or, with renomination, stand beside it.
     pub concluded: bool,
+    /// The generation was replaced before that: what it keeps as selected is the best valid pair of then.
+    pub makeshift: bool,
     /// A nomination of ours of the selected pair was answered with success, in the present tenure of our role.
     pub confirmed: bool,
     /// Tiebreaker of the peer when it nominated the pair we accepted last; `None` if it was ours.
@@ -68,6 +70,7 @@ impl Component {
             selected: None,
             best: None,
             concluded: false,
+            makeshift: false,
             confirmed: false,
             nominator: None,
             overruled: Vec::new(),

@@ -3,6 +3,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use floe_pair::{ComponentId, StreamId};
 use floe_stun::Instant;
 
 use crate::ChecklistSet;
@@ -36,6 +37,7 @@ impl ChecklistSet {
             (checklist.triggered, checklist.patient_until) = (VecDeque::new(), None);
             for component in &mut checklist.components {
                 (component.nomination, component.hold) = (None, None);
+                component.makeshift = !component.concluded;
                 // Whether nominated or not: data stays on it, and its loss is told.
                 let own = |pair: &&Pair| pair.is_of(checklist.stream, component.id);
                 component.selected = self.pairs.iter().find(own).map(|pair| pair.id);
@@ -54,6 +56,12 @@ impl ChecklistSet {
     /// Whether [`retire`](Self::retire) was called.
     pub fn is_retired(&self) -> bool {
         self.retired
+    }
+
+    /// Whether a pair of a component was nominated, be it before the set was retired: one that is kept without that may be
+    /// another than the peer keeps.
+    pub fn has_nominated(&self, stream: StreamId, component: ComponentId) -> bool {
+        self.component(stream, component).is_some_and(|found| found.concluded && !found.makeshift)
     }
 
     fn pairs_carrying_data(&self) -> Vec<PairId> {

@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 
 use floe_agent::{AgentConfig, Event, State};
 use floe_pair::{ComponentId, Role, StreamId};
-use floe_stun::{Message, attribute::Username};
+use floe_stun::{
+    Message,
+    attribute::{UseCandidate, Username},
+};
 
 use crate::{
     restart::{credentials, restart, states, stream_states},
@@ -28,12 +31,12 @@ fn fragments(bytes: &[u8]) -> Option<[String; 2]> {
     Some([to, from].map(str::to_owned))
 }
 
-/// Loses the requests with other user fragments than those of now, where `on` says so of their two addresses.
-fn lose_newer(world: &mut World, ids: [Id; 2], on: impl Fn(SocketAddr, SocketAddr) -> bool + 'static) {
+/// Loses the requests with other user fragments than those of now, where `on` says so.
+fn lose_newer(world: &mut World, ids: [Id; 2], on: impl Fn(SocketAddr, SocketAddr, &[u8]) -> bool + 'static) {
     let known = ids.map(|id| credentials(world, id).0);
     world.lost = Box::new(move |from, to, bytes| {
         let is_new = fragments(bytes).is_some_and(|names| names.iter().any(|name| !known.contains(name)));
-        is_new && on(from, to)
+        is_new && on(from, to, bytes)
     });
 }
 
@@ -66,7 +69,7 @@ fn p17_a_stream_that_finds_nothing_after_a_restart_keeps_its_previous_pair() {
     let ids = world.pair_with([0, 1], 1, two_streams);
     world.connect(&ids, ms(5_000));
     let between = ids.map(|id| address(&world, id, SECOND));
-    lose_newer(&mut world, ids, move |from, to| between.contains(&from) && between.contains(&to));
+    lose_newer(&mut world, ids, move |from, to, _| between.contains(&from) && between.contains(&to));
     let old = world.agent(ids[0]).path(SECOND, COMPONENT).unwrap();
     restart(&mut world, ids[0]);
     for _ in 0..120 {
@@ -102,7 +105,7 @@ fn rfc8445_12_1_a_component_that_joins_after_a_restart_takes_the_others_nowhere(
     // The first stream has another way from here on, the second has none.
     let (first, second) = (address(&world, ids[0], STREAM), address(&world, ids[1], SECOND));
     world.add_address(ids[0], ASIDE);
-    lose_newer(&mut world, ids, move |from, to| [from, to].iter().any(|at| [first, second].contains(at)));
+    lose_newer(&mut world, ids, move |from, to, _| [from, to].iter().any(|at| [first, second].contains(at)));
     restart(&mut world, ids[0]);
     world.run_for(ms(5_000));
     let paths = ids.map(|id| world.agent(id).path(STREAM, COMPONENT).unwrap());
@@ -123,6 +126,39 @@ fn rfc8445_12_1_a_component_that_joins_after_a_restart_takes_the_others_nowhere(
     }
 }
 
+/// RFC 8445 §12.1: the previous selected pair is one that was nominated. A generation that is replaced before has but a
+/// valid pair, and the peer may keep another: data does not go there, however many such generations there are.
+#[test]
+fn rfc8445_12_1_restarts_before_a_selection_leave_data_on_the_pair_that_was_selected() {
+    let mut world = World::new(2);
+    let ids = world.pair([0, 1], 1);
+    world.connect(&ids, ms(5_000));
+    let first = ids.map(|id| address(&world, id, STREAM));
+    world.add_address(ids[0], ASIDE);
+    // The new generations find another way alone, and nominations get lost.
+    lose_newer(&mut world, ids, move |from, to, bytes| {
+        let message = Message::parse(bytes).unwrap();
+        (first.contains(&from) && first.contains(&to)) || message.get::<UseCandidate>().unwrap().is_some()
+    });
+    let paths = ids.map(|id| world.agent(id).path(STREAM, COMPONENT).unwrap());
+    for round in 0..8 {
+        restart(&mut world, ids[round % 2]);
+        for _ in 0..4 {
+            assert_eq!(carries(&mut world, ids, STREAM, COMPONENT), [true, true], "round {round}");
+            for (id, path) in ids.iter().zip(&paths) {
+                assert!(world.agent(*id).path(STREAM, COMPONENT).unwrap().is_same(path), "round {round}");
+            }
+            world.run_for(ms(200));
+        }
+        for id in ids {
+            assert!(world.agent(id).pairs().any(|pair| pair.valid && !pair.nominated), "round {round}");
+        }
+    }
+    world.lost = Box::new(|_, _, _| false);
+    world.connect(&ids, ms(10_000));
+    assert_eq!(carries(&mut world, ids, STREAM, COMPONENT), [true, true]);
+}
+
 /// RFC 7675 §5.1: that pair ends with its consent, and then the old generation has nothing left.
 #[test]
 fn con_05_the_previous_pair_of_a_stream_that_finds_nothing_ends_with_its_consent() {
@@ -130,7 +166,7 @@ fn con_05_the_previous_pair_of_a_stream_that_finds_nothing_ends_with_its_consent
     let ids = world.pair_with([0, 1], 1, two_streams);
     world.connect(&ids, ms(5_000));
     let between = ids.map(|id| address(&world, id, SECOND));
-    lose_newer(&mut world, ids, move |from, to| between.contains(&from) && between.contains(&to));
+    lose_newer(&mut world, ids, move |from, to, _| between.contains(&from) && between.contains(&to));
     restart(&mut world, ids[0]);
     world.run_for(ms(60_000));
     assert!(world.agent(ids[0]).path(SECOND, COMPONENT).is_some());

@@ -36,6 +36,7 @@ fn ice_36_the_old_generation_keeps_its_pair_and_its_consent() {
     let after = left.set.best_valid(STREAM, RTP).expect("after ten minutes");
     assert_eq!((after.id, after.base, after.remote), (pair.id, pair.base, pair.remote));
     assert!(after.valid_until > world.now, "consent is kept");
+    assert!(left.set.has_nominated(STREAM, RTP));
     assert!(right.set.selected(STREAM, RTP).is_some(), "the peer is answered");
     assert!(left.events.is_empty(), "{:?}", left.events);
     let kinds = |kind| matches!(kind, TransmitKind::Consent | TransmitKind::Response);
@@ -69,6 +70,7 @@ fn p17_a_generation_that_is_retired_while_it_checks_keeps_its_best_valid_pair() 
     script.set.retire(script.now);
     assert_eq!(script.set.pairs().count(), 1);
     assert_eq!(script.set.best_valid(STREAM, RTP).map(|pair| pair.remote), Some(remote()));
+    assert!(!script.set.has_nominated(STREAM, RTP), "the peer may keep another");
     assert!(script.slot().is_none() && script.events().is_empty());
     // What answers now, and what is told now, is of no generation that lives.
     let late =
