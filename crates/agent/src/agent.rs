@@ -131,7 +131,7 @@ impl Agent {
         let mut components = Vec::with_capacity(count);
         for (stream, ids) in config.streams {
             for id in ids {
-                checks.add_component(stream, id);
+                checks.add_component(Instant::ORIGIN, stream, id);
                 components.push(Component::new(stream, id));
             }
         }

@@ -180,7 +180,7 @@ impl Agent {
         let (role, tiebreaker) = (self.checks.role(), self.checks.tiebreaker());
         let mut checks = ChecklistSet::new(self.checks.config().clone(), role, tiebreaker, local);
         for component in &self.components {
-            checks.add_component(component.stream, component.id);
+            checks.add_component(now, component.stream, component.id);
         }
         // The one before goes on making pairs, and may be in force again.
         let first = self.checks.next_pair_id().0.saturating_add(PAIR_IDS_AHEAD);

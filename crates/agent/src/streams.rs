@@ -46,10 +46,10 @@ impl Agent {
         let part = Component::new(stream, component);
         self.components.push(Component { told: told.unwrap_or(part.told), ..part });
         if let Some(standing) = self.generations.standing_mut() {
-            standing.checks.add_component(stream, component);
+            standing.checks.add_component(now, stream, component);
             standing.ended.remove(stream);
         }
-        self.checks.add_component(stream, component);
+        self.checks.add_component(now, stream, component);
         self.generations.ended.remove(stream);
         if self.gatherer.is_started() {
             self.gatherer.start(now, &[(stream, component)]);

@@ -149,14 +149,17 @@ impl ChecklistSet {
     }
 
     /// Adds a component, and its data stream if it is the first. Known ones are left as they are; more streams than
-    /// [`STREAM_LIMIT`](crate::STREAM_LIMIT) are not taken.
+    /// [`STREAM_LIMIT`](crate::STREAM_LIMIT) are not taken. Once the peer's parameters are known, patience for what is
+    /// added runs from `now` (RFC 8863 §4).
     ///
     /// Both sides' ends of candidates for that stream are taken back: those of the component are still to be told.
-    pub fn add_component(&mut self, stream: StreamId, component: ComponentId) {
+    pub fn add_component(&mut self, now: Instant, stream: StreamId, component: ComponentId) {
+        let now = self.advance(now);
         if self.retired || self.component(stream, component).is_some() {
             return;
         }
-        let patient_until = self.peer.is_some().then(|| self.now.after(self.config.patience));
+        // RFC 8863 §4: the peer has as long for what is added later. A set that rests has not seen the time pass.
+        let patient_until = self.peer.is_some().then(|| now.after(self.config.patience));
         if self.checklist(stream).is_none() {
             if self.streams.len() >= crate::limits::STREAM_LIMIT {
                 return;
@@ -173,7 +176,6 @@ impl ChecklistSet {
             joining.later = checklist.components.iter().any(|other| other.concluded);
             checklist.components.insert(place, joining);
             checklist.reopen();
-            // RFC 8863 §4: the peer has as long for what is added later.
             checklist.patient_until = patient_until;
         }
         self.unsettled = true;

@@ -87,6 +87,37 @@ fn a_component_that_joins_in_vain_leaves_its_stream_running() {
     }
 }
 
+/// RFC 8863 §4: however long nothing has happened, the peer has as long for a stream that is added as it had for the
+/// first.
+#[test]
+fn rfc8863_4_a_stream_that_joins_a_session_at_rest_is_waited_for() {
+    for connects in [true, false] {
+        let mut world = World::new(2);
+        let ids = world.pair([0, 1], 1);
+        if connects {
+            world.connect(&ids, ms(5_000));
+        }
+        world.lost = Box::new(|_, _, _| true);
+        world.run_for(ms(60_000));
+        let rests = if connects { State::Disconnected } else { State::Failed };
+        assert_eq!(ids.map(|id| world.agent(id).state()), [rests; 2]);
+        world.run_for(ms(600_000));
+        world.lost = Box::new(|_, _, _| false);
+        world.command(ids[0], |now, agent| agent.add_component(now, SECOND, COMPONENT).unwrap());
+        world.run_for(ms(35_000));
+        assert_eq!(stream_states(&world, ids[0], SECOND), [State::Checking], "connected before: {connects}");
+        world.command(ids[1], |now, agent| agent.add_component(now, SECOND, COMPONENT).unwrap());
+        world.tell_candidates(ids);
+        world.run_for(ms(4_000));
+        assert_eq!(carries(&mut world, ids, SECOND, COMPONENT), [true, true]);
+        for id in ids {
+            let told = stream_states(&world, id, SECOND);
+            assert_eq!(told.last(), Some(&State::Completed), "{told:?}");
+            assert!(!told.contains(&State::Failed), "{told:?}");
+        }
+    }
+}
+
 /// The stream is opened again for its candidates, on both sides, and what it had is not touched.
 #[test]
 fn a_component_joins_a_stream_that_has_ended_without_a_restart() {

@@ -359,7 +359,7 @@ fn con_04_credentials_stay_spent_when_the_component_is_removed_and_added_again()
     script.wait(30_000);
     assert_eq!(script.pair(remote()).failure, Some(Failure::ConsentExpired));
     script.set.remove_component(script.now, STREAM, RTP);
-    script.set.add_component(STREAM, RTP);
+    script.set.add_component(script.now, STREAM, RTP);
     script.set.add_local_candidate(script.now, STREAM, host(RTP, 0, local()), BASE);
     script.add_remote(remote(), 0);
     assert!(script.find(remote()).is_none() && script.slot().is_none());

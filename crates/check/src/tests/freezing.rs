@@ -30,7 +30,7 @@ impl Grid {
     fn between(places: &[(StreamId, ComponentId)], [ours, theirs]: [Parameters; 2]) -> Self {
         let mut set = ChecklistSet::new(Config::default(), Role::Controlling, floe_pair::TieBreaker(1), ours);
         for (stream, component) in places {
-            set.add_component(*stream, *component);
+            set.add_component(ms(0), *stream, *component);
             let id = BaseId(u32::from(stream.0) * 10 + u32::from(component.get()));
             set.add_base(id, Admission::Open);
             let at = address(&std::format!("10.0.0.{}:1", id.0 + 1));

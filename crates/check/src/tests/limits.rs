@@ -54,7 +54,7 @@ fn ice_13_the_cut_is_even_over_the_checklists() {
     let config = Config { pair_limit: 10, ..Config::default() };
     let mut script = Script::with(Role::Controlling, config);
     let video = StreamId(1);
-    script.set.add_component(video, RTP);
+    script.set.add_component(script.now, video, RTP);
     let base = floe_pair::BaseId(8);
     script.set.add_base(base, Admission::Open);
     script.set.add_local_candidate(ms(0), video, host(RTP, 1, address("10.0.0.2:2")), base);
@@ -168,7 +168,7 @@ fn learned_candidates_are_bounded_by_the_number_of_components() {
         for component in 1..=components {
             let id = ComponentId::new(component).expect("in range");
             let (stream, number) = (StreamId(stream), 100 + stream * components + component);
-            script.set.add_component(stream, id);
+            script.set.add_component(script.now, stream, id);
             let base = floe_pair::BaseId(number.into());
             script.set.add_base(base, Admission::Open);
             let at = TransportAddress::new(local().ip(), number);

@@ -16,7 +16,7 @@ fn full_and_lite(asked: [Role; 2]) -> World {
         for index in 0..2_u16 {
             let port = 1_000 * component.get();
             for side in 0..2 {
-                world.sides[side].set.add_component(STREAM, component);
+                world.sides[side].set.add_component(world.now, STREAM, component);
                 let at = std::format!("10.0.{side}.{}:{port}", index + 1);
                 // RFC 8445 §5.2: a lite agent has one IPv4 candidate for each component.
                 if side == 1 || index == 0 {
@@ -104,7 +104,7 @@ fn p08_a_lite_agent_selects_what_the_peer_nominates_whatever_its_priority() {
 fn ice_10_a_lite_agent_sends_no_data_before_every_component_has_a_pair() {
     let mut script = Script::early(Role::Controlled, Config::default(), lite("left"));
     let rtcp = BaseId(8);
-    script.set.add_component(STREAM, ComponentId::RTCP);
+    script.set.add_component(script.now, STREAM, ComponentId::RTCP);
     script.set.add_base(rtcp, Admission::Open);
     let candidate = host(ComponentId::RTCP, 0, address("10.0.0.1:1001"));
     script.set.add_local_candidate(ms(0), STREAM, candidate, rtcp);

@@ -65,7 +65,7 @@ fn what_is_frozen_behind_a_component_that_has_a_selected_pair_is_checked() {
     let mut world = World::between(roles, new_draft(), millis(50), 7, Config::default());
     for (index, side) in world.sides.iter_mut().enumerate() {
         for (component, port) in [(RTP, 1000), (RTCP, 1001)] {
-            side.set.add_component(STREAM, component);
+            side.set.add_component(ms(0), STREAM, component);
             side.add_host(STREAM, component, 0, &std::format!("10.0.{index}.1:{port}"));
         }
     }
@@ -87,7 +87,7 @@ fn what_is_frozen_behind_a_component_that_has_a_selected_pair_is_checked() {
 fn what_is_frozen_thaws_while_checks_rest() {
     let mut script = Script::new(Role::Controlling);
     let base = BaseId(8);
-    script.set.add_component(STREAM, RTCP);
+    script.set.add_component(script.now, STREAM, RTCP);
     script.set.add_base(base, Admission::Open);
     script.set.add_local_candidate(ms(0), STREAM, host(RTCP, 0, address("10.0.0.1:1001")), base);
     for (index, at) in (0..).zip(["10.0.1.1", "10.0.1.2"]) {

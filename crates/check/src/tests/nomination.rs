@@ -175,7 +175,7 @@ fn however_many_black_holes_there_are_a_relay_is_nominated_within_the_bound() {
                 side.add_host(STREAM, RTP, host, &std::format!("10.0.{index}.{host}:1000"));
             }
             if two {
-                side.set.add_component(STREAM, floe_pair::ComponentId::RTCP);
+                side.set.add_component(ms(0), STREAM, floe_pair::ComponentId::RTCP);
                 side.add_host(STREAM, floe_pair::ComponentId::RTCP, 0, &std::format!("10.0.{index}.1:2000"));
                 side.add_host(STREAM, floe_pair::ComponentId::RTCP, 1, &std::format!("10.9.{index}.1:2000"));
                 let relay = &mut side.candidates.last_mut().expect("there are some").1;

@@ -157,7 +157,7 @@ fn a_stream_that_is_added_later_is_checked_and_has_patience_of_its_own() {
     world.run(ms(100_000));
     let now = world.now;
     for side in &mut world.sides {
-        side.set.add_component(SECOND, RTP);
+        side.set.add_component(now, SECOND, RTP);
     }
     for index in 0..2 {
         let base = world.sides[index].add_host(SECOND, RTP, 0, &std::format!("10.0.{index}.1:3000"));
@@ -182,7 +182,7 @@ fn p04_a_stream_added_late_that_nobody_answers_fails_after_its_own_patience() {
     let mut script = Script::new(Role::Controlling);
     script.wait(100_000);
     script.set.local_gathering_complete(script.now, STREAM);
-    script.set.add_component(SECOND, RTP);
+    script.set.add_component(script.now, SECOND, RTP);
     script.set.local_gathering_complete(script.now, SECOND);
     script.set.remote_gathering_complete(script.now, SECOND);
     script.wait(39_499);
@@ -195,7 +195,7 @@ fn p04_a_stream_added_late_that_nobody_answers_fails_after_its_own_patience() {
 fn removing_a_component_frees_everything_of_it() {
     let mut script = Script::new(Role::Controlling);
     let rtcp = floe_pair::BaseId(8);
-    script.set.add_component(STREAM, ComponentId::RTCP);
+    script.set.add_component(script.now, STREAM, ComponentId::RTCP);
     script.set.add_base(rtcp, Admission::PerPeer);
     script.set.add_local_candidate(ms(0), STREAM, host(ComponentId::RTCP, 0, address("10.0.0.1:1001")), rtcp);
     script.add_remote(remote(), 0);
@@ -227,7 +227,7 @@ fn a_component_that_comes_back_begins_from_nothing() {
     script.add_remote(remote(), 0);
     let check = script.slot().expect("a check");
     script.set.remove_component(script.now, STREAM, RTP);
-    script.set.add_component(STREAM, RTP);
+    script.set.add_component(script.now, STREAM, RTP);
     let late = reply(check.id(), Reply::Success(local()), Some(THEIR_PASSWORD), floe_stun::Algorithm::Sha1);
     assert_eq!(script.answer_from(BASE, remote(), &late), crate::Outcome::NotOurs);
     script.set.add_local_candidate(script.now, STREAM, host(RTP, 0, local()), BASE);
@@ -269,7 +269,7 @@ fn p17_a_retired_generation_asks_for_no_admission_and_rests_without_a_pair() {
     script.set.admit(script.now, relay, remote().ip());
     script.set.refuse(script.now, BASE, remote().ip());
     script.set.remove_base(script.now, relay);
-    script.set.add_component(SECOND, RTP);
+    script.set.add_component(script.now, SECOND, RTP);
     assert!(script.slot().is_none() && script.events().is_empty());
     assert_eq!((script.set.poll_timeout(), script.set.stream_state(SECOND)), (None, None));
 }
@@ -278,7 +278,7 @@ fn p17_a_retired_generation_asks_for_no_admission_and_rests_without_a_pair() {
 fn p17_a_component_that_was_added_late_does_not_fail_a_retired_generation() {
     let mut script = Script::new(Role::Controlling);
     script.wait(100);
-    script.set.add_component(STREAM, ComponentId::RTCP);
+    script.set.add_component(script.now, STREAM, ComponentId::RTCP);
     script.add_remote(remote(), 0);
     let check = script.slot().expect("a check");
     script.succeed(&check);

@@ -29,7 +29,7 @@ fn multi_between(hosts: u16, parameters: [Parameters; 2], config: Config) -> Wor
     let places = [(STREAM, RTP), (STREAM, RTCP), (VIDEO, RTP), (VIDEO, RTCP)];
     for (side, net) in world.sides.iter_mut().zip(0..) {
         for (place, (stream, component)) in places.into_iter().enumerate() {
-            side.set.add_component(stream, component);
+            side.set.add_component(ms(0), stream, component);
             for index in 0..hosts {
                 let at = std::format!("10.0.{net}.{}:{}", index + 1, 1_000 + place);
                 side.add_host(stream, component, index, &at);
@@ -360,7 +360,7 @@ fn p37_random_operations_do_no_harm() {
                     }
                 }
                 10 => world.sides[side].set.data_sent(at, STREAM, RTP),
-                11 => world.sides[side].set.add_component(VIDEO, RTCP),
+                11 => world.sides[side].set.add_component(at, VIDEO, RTCP),
                 12 => {
                     let set = &mut world.sides[side].set;
                     let pair = crate::PairId(u32::try_from(rng.below(40)).expect("few"));

@@ -132,7 +132,7 @@ fn a_permission_that_is_long_in_coming_keeps_no_frozen_pair_from_its_turn() {
     script.set.add_local_candidate(ms(0), STREAM, relayed, relay);
     // Two components of one foundation: the second is Frozen behind the first.
     let second = floe_pair::BaseId(9);
-    script.set.add_component(STREAM, ComponentId::RTCP);
+    script.set.add_component(script.now, STREAM, ComponentId::RTCP);
     script.set.add_base(second, Admission::Open);
     let rtcp = host(ComponentId::RTCP, 0, address("10.0.0.1:1001"));
     script.set.add_local_candidate(ms(0), STREAM, rtcp, second);

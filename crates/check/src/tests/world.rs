@@ -76,7 +76,7 @@ pub(super) fn lite(name: &str) -> Parameters {
 pub(super) fn new_set(role: Role, config: Config, parameters: Parameters) -> ChecklistSet {
     let tiebreaker = TieBreaker(if role == Role::Controlling { 2 } else { 1 });
     let mut set = ChecklistSet::new(config, role, tiebreaker, parameters);
-    set.add_component(STREAM, RTP);
+    set.add_component(Instant::ORIGIN, STREAM, RTP);
     set
 }
 
