@@ -226,11 +226,11 @@ impl ChecklistSet {
         self.fail_where(Failure::BaseRemoved, |pair| pair.base == base);
         self.early.retain(|early| early.base != base);
         self.spent.retain(|(spent, _)| *spent != base);
-        // What stood on it and can be seen no more.
-        let (pairs, candidates) = (&self.pairs, &mut self.candidates);
-        candidates
+        // What stood on it, or on one that went before, and can be seen no more.
+        let (pairs, bases) = (&self.pairs, &self.bases);
+        self.candidates
             .locals
-            .retain(|local| local.base != base || pairs.iter().any(|pair| pair.stands_on(local.id)));
+            .retain(|local| bases.contains(local.base) || pairs.iter().any(|pair| pair.stands_on(local.id)));
         self.settle(now);
     }
 

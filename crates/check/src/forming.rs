@@ -289,8 +289,8 @@ impl ChecklistSet {
         (false, rank, !(is_relayed(near) || is_relayed(far)), priority) > selected.worth()
     }
 
-    /// RFC 8445 §6.1.2.5, RFC 8838 §10: where the set is full, a failed pair goes, else the lowest of the longest
-    /// checklist. False if that would be the new pair.
+    /// RFC 8445 §6.1.2.5, RFC 8838 §10: where the set is full, a failed pair goes, one whose base was removed first; else
+    /// the lowest of the longest checklist. False if that would be the new pair.
     #[inline]
     fn make_room(&mut self, order: u16, priority: PairPriority) -> bool {
         let limit = self.config.pair_limit;
@@ -303,8 +303,8 @@ impl ChecklistSet {
         let failed = self
             .pairs
             .iter()
-            .filter(|pair| pair.listed && pair.state == PairState::Failed && !pair.revoked)
-            .min_by_key(|pair| pair.priority)
+            .filter(|pair| pair.listed && pair.state == PairState::Failed && !self.is_spent(pair))
+            .min_by_key(|pair| (self.bases.contains(pair.base), pair.priority))
             .map(|pair| pair.id);
         if let Some(id) = failed {
             self.drop_pair(id);
@@ -340,6 +340,12 @@ impl ChecklistSet {
         self.drop_pair(id);
         self.events.push(Event::LimitReached { limit: Limit::Pairs, stream, remote });
         true
+    }
+
+    /// RFC 7675 §5.1: whether the credentials of this generation are never used on the pair again, which is remembered
+    /// for as long as its base lives.
+    pub(crate) fn is_spent(&self, pair: &Pair) -> bool {
+        pair.revoked && self.bases.contains(pair.base)
     }
 
     /// Takes a pair out of the set with all that belongs to it.

@@ -104,7 +104,8 @@ impl ChecklistSet {
     }
 
     /// Takes out the lowest remote candidate that nothing is under way with, to make place for a better one: of those
-    /// that `accept` takes the ones whose pairs have all failed first. False if the new one is not better.
+    /// that `accept` takes the ones whose pairs have all failed first, and of those the ones that nothing has to be
+    /// remembered of. False if the new one is not better.
     pub(crate) fn evict_remote(
         &mut self,
         limit: Limit,
@@ -116,16 +117,14 @@ impl ChecklistSet {
             pair.queued
                 || pair.nominating
                 || pair.valid.is_some()
-                || pair.revoked
                 || matches!(pair.state, PairState::InProgress | PairState::Succeeded)
         };
         let pairs = &self.pairs;
         let of = |id: RemoteId| pairs.iter().filter(move |pair| pair.remote == id);
-        let failed = |id: RemoteId| {
-            of(id).next().is_some() && of(id).all(|pair| pair.state == PairState::Failed && !pair.revoked)
-        };
-        let dead =
-            self.candidates.remotes.iter().filter(|remote| accept(remote)).find(|remote| failed(remote.id));
+        let failed =
+            |id: RemoteId| of(id).next().is_some() && of(id).all(|pair| pair.state == PairState::Failed);
+        let dead = self.candidates.remotes.iter().filter(|remote| accept(remote) && failed(remote.id));
+        let dead = dead.min_by_key(|remote| of(remote.id).any(|pair| self.is_spent(pair)));
         let victim = dead.or_else(|| {
             self.candidates
                 .remotes
@@ -140,6 +139,7 @@ impl ChecklistSet {
         };
         self.events.push(Event::LimitReached { limit, stream, remote: address });
         let gone: Vec<PairId> = of(id).map(|pair| pair.id).collect();
+        self.remember_spent(|pair| pair.remote == id);
         for pair in gone {
             self.drop_pair(pair);
         }

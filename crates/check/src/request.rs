@@ -417,6 +417,9 @@ impl ChecklistSet {
         component: ComponentId,
         priority: Priority,
     ) -> Option<PairId> {
+        if self.spent.contains(&(base, source)) {
+            return None;
+        }
         let (local, transport) = self.transport_of(base)?;
         let remote = self.remote_seen(stream, component, transport, source, priority)?;
         self.insert_pair(local, remote, base)

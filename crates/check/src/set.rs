@@ -193,11 +193,8 @@ impl ChecklistSet {
             checklist.components.retain(|known| known.id != component);
         }
         streams.retain(|checklist| !checklist.components.is_empty());
-        self.spent
-            .extend(pairs.iter().filter(|pair| gone(pair) && pair.revoked).map(|pair| (pair.base, pair.to)));
-        let excess = self.spent.len().saturating_sub(SPENT_LIMIT);
-        self.spent.drain(..excess);
-        pairs.retain(|pair| !gone(pair));
+        self.remember_spent(gone);
+        self.pairs.retain(|pair| !gone(pair));
         self.candidates
             .locals
             .retain(|local| local.stream != stream || local.candidate.component != component);
@@ -211,6 +208,15 @@ impl ChecklistSet {
         }
         self.release_memory();
         self.settle(now);
+    }
+
+    /// Pairs that go for good, and whose credentials are spent all the same.
+    pub(crate) fn remember_spent(&mut self, gone: impl Fn(&Pair) -> bool) {
+        let going = self.pairs.iter().filter(|pair| gone(pair) && self.is_spent(pair));
+        let spent: Vec<_> = going.map(|pair| (pair.base, pair.to)).collect();
+        self.spent.extend(spent);
+        let excess = self.spent.len().saturating_sub(SPENT_LIMIT);
+        self.spent.drain(..excess);
     }
 
     /// Removes a data stream: all its components, as [`remove_component`](Self::remove_component) does.

@@ -1,6 +1,6 @@
 //! Bounds.
 
-use floe_pair::{Candidate, ComponentId, Priority, Role, StreamId, TransportAddress};
+use floe_pair::{BaseId, Candidate, ComponentId, Priority, Role, StreamId, TransportAddress};
 use floe_stun::Random;
 
 use super::script::*;
@@ -55,7 +55,7 @@ fn ice_13_the_cut_is_even_over_the_checklists() {
     let mut script = Script::with(Role::Controlling, config);
     let video = StreamId(1);
     script.set.add_component(script.now, video, RTP);
-    let base = floe_pair::BaseId(8);
+    let base = BaseId(8);
     script.set.add_base(base, Admission::Open);
     script.set.add_local_candidate(ms(0), video, host(RTP, 1, address("10.0.0.2:2")), base);
     for number in 0..30 {
@@ -79,6 +79,34 @@ fn ice_44_remote_candidates_are_bounded() {
     let best = script.set.pairs().map(|pair| pair.remote.priority.get()).min();
     assert_eq!(best, Some(9_993), "the best eight");
     assert!(script.events().len() <= crate::EVENT_LIMIT + 4);
+}
+
+#[test]
+fn pairs_of_removed_bases_make_room_for_those_that_work() {
+    let mut script = Script::new(Role::Controlling);
+    for number in 0..10 {
+        script.set.add_remote_candidate(ms(0), STREAM, remote_with(1_000 + number, number));
+    }
+    // An interface that goes and comes again, in a session where nothing works.
+    let of = |base: BaseId, script: &Script| script.set.pairs().filter(|pair| pair.base == base).count();
+    let mut base = BASE;
+    for round in 1..=200_u16 {
+        script.wait(100);
+        script.set.remove_base(script.now, base);
+        base = BaseId(100 + u32::from(round));
+        script.set.add_base(base, Admission::Open);
+        let at = TransportAddress::new(local().ip(), 2_000 + round);
+        script.set.add_local_candidate(script.now, STREAM, host(RTP, 0, at), base);
+        assert_eq!(of(base, &script), 10, "{round}");
+    }
+    assert!(script.set.pairs().count() <= 100);
+    assert!(script.set.candidates.locals.len() <= 1 + 100, "those of pairs that are left");
+    assert!(!script.events().iter().any(|event| matches!(event, Event::LimitReached { .. })));
+    // A check from an address that is not known yet has its place as well.
+    let (id, at) = (script.new_id(), address("10.0.9.9:1000"));
+    let bytes = Ask::default().bytes(id);
+    assert_eq!(script.answer_from(base, at, &bytes), crate::Outcome::Taken);
+    assert!(script.find(at).is_some());
 }
 
 #[test]
@@ -127,7 +155,7 @@ fn p05_open_transactions_follow_a_higher_pair_limit() {
 #[test]
 fn a_refused_peer_is_no_bound_that_was_met() {
     let mut script = Script::with(Role::Controlling, Config { pair_limit: 1_000, ..Config::default() });
-    let relay = floe_pair::BaseId(8);
+    let relay = BaseId(8);
     script.set.add_base(relay, Admission::PerPeer);
     script.set.add_local_candidate(ms(0), STREAM, host(RTP, 1, address("10.9.0.1:1000")), relay);
     script.set.refuse(ms(0), relay, remote().ip());
@@ -169,7 +197,7 @@ fn learned_candidates_are_bounded_by_the_number_of_components() {
             let id = ComponentId::new(component).expect("in range");
             let (stream, number) = (StreamId(stream), 100 + stream * components + component);
             script.set.add_component(script.now, stream, id);
-            let base = floe_pair::BaseId(number.into());
+            let base = BaseId(number.into());
             script.set.add_base(base, Admission::Open);
             let at = TransportAddress::new(local().ip(), number);
             script.set.add_local_candidate(ms(0), stream, host(id, 0, at), base);
@@ -179,8 +207,7 @@ fn learned_candidates_are_bounded_by_the_number_of_components() {
     }
     // Behind a NAT that maps each way anew the peer is seen at an address of its own for each component.
     for number in 101..=100 + streams * components {
-        let (base, at) =
-            (floe_pair::BaseId(number.into()), TransportAddress::new(remote().ip(), 1_000 + number));
+        let (base, at) = (BaseId(number.into()), TransportAddress::new(remote().ip(), 1_000 + number));
         let id = script.new_id();
         let bytes = Ask::nominating().bytes(id);
         assert_eq!(script.answer_from(base, at, &bytes), crate::Outcome::Taken, "{number}");

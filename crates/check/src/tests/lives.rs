@@ -470,6 +470,30 @@ fn a_peer_whose_permission_was_given_back_is_admitted_anew() {
 }
 
 #[test]
+fn con_04_a_peer_whose_address_changed_often_is_learned_again_and_what_is_spent_stays_spent() {
+    let mut script = selected(Role::Controlled, Config::default(), RENOMINATION);
+    let at = |value: u32| address(&std::format!("10.0.1.{value}:5000"));
+    for value in 2..42 {
+        tenths(&mut script, 400, &[]);
+        assert_eq!(script.selected(), None);
+        script.ask_well(at(value), &Ask::renominating(value));
+        let check = script.slot().expect("a triggered check");
+        script.succeed(&check);
+        assert_eq!(script.selected(), Some(at(value)));
+    }
+    // RFC 7675 §5.1, also of a pair that had to make room.
+    tenths(&mut script, 400, &[]);
+    assert!(script.find(at(2)).is_none() && script.find(at(3)).is_none());
+    let learned = script.set.usage().learned;
+    for value in 2..42 {
+        let (_, answer) = script.ask(at(value), &Ask::renominating(100 + value));
+        assert!(matches!(answer.expect("an answer").code, Some(400 | 403)), "{value}");
+    }
+    assert!(script.slot().is_none());
+    assert_eq!(script.set.usage().learned, learned);
+}
+
+#[test]
 fn a_component_that_was_rescued_and_is_lost_again_suggests_a_restart_again() {
     let mut script = selected(Role::Controlled, Config::default(), RENOMINATION);
     let suggested =
