@@ -9,6 +9,7 @@ use floe_pair::{ComponentId, StreamId, TieBreaker};
 use floe_stun::Instant;
 
 use crate::ChecklistSet;
+use crate::candidates::Local;
 use crate::config::ConsentConfig;
 use crate::event::{Event, RestartReason, State};
 use crate::pairs::{Pair, PairId, PairTable, Traits, Valid};
@@ -158,6 +159,20 @@ impl Checklist {
             || self.remote_components.is_none_or(|highest| component.id <= highest)
     }
 
+    /// Whether the stream is not what it should be while the component is not. What joined later and came to nothing
+    /// takes nothing from those that work.
+    fn matters(&self, component: &Component) -> bool {
+        let in_vain = component.later && component.state == State::Failed;
+        self.counts(component) && !in_vain
+    }
+
+    /// RFC 8445 §8.1.2: all that is part of the stream has, or has had, a nominated pair.
+    fn is_completed(&self) -> bool {
+        let concluded = |component: &Component| component.concluded;
+        let mut all = self.components.iter().filter(|component| self.matters(component));
+        self.components.iter().any(concluded) && all.all(concluded)
+    }
+
     /// RFC 8838 §8: whether pairs may still join by signalling.
     pub(crate) fn expects_candidates(&self, now: Instant, patient_until: Option<Instant>) -> bool {
         // RFC 8863 §5: the timer may stand in for an end-of-candidates indication that never comes.
@@ -291,11 +306,11 @@ impl ChecklistSet {
         let at_once = self.local.lite && self.peer.as_ref().is_some_and(|peer| peer.regular);
         let linger = if at_once { Duration::ZERO } else { self.config.linger };
         let mut newly = false;
-        for checklist in self.streams.iter_mut().filter(|checklist| !checklist.completed) {
-            let mut counted = checklist.components.iter().filter(|component| checklist.counts(component));
-            let all = !checklist.components.is_empty() && counted.all(|component| component.concluded);
-            checklist.completed = all;
-            newly |= all;
+        for checklist in &mut self.streams {
+            // What joined in vain may get pairs after all: then it is waited for once more.
+            let completed = checklist.is_completed();
+            newly |= completed && !checklist.completed;
+            checklist.completed = completed;
         }
         if newly {
             self.free_at = Some(now.after(linger));
@@ -376,11 +391,16 @@ impl ChecklistSet {
     }
 
     /// What completed checklists need no more. The peer's candidates stay for the life of the generation: a new base of
-    /// ours is paired with them.
+    /// ours is paired with them. So do ours for a component that joined in vain, which the peer may yet add.
     fn free_memory(&mut self) {
         let streams = &self.streams;
         let completed =
             |stream| streams.iter().any(|checklist| checklist.stream == stream && checklist.completed);
+        let waits = |local: &Local| {
+            let list = streams.iter().find(|list| list.stream == local.stream);
+            let found = list.and_then(|list| Some((list, list.component(local.candidate.component)?)));
+            found.is_some_and(|(list, of)| list.counts(of) && !of.concluded)
+        };
         let (pairs, bases, renominates) = (&self.pairs, &self.bases, self.is_renominating());
         self.candidates.remotes.retain(|remote| {
             !completed(remote.stream)
@@ -391,6 +411,7 @@ impl ChecklistSet {
         self.candidates.locals.retain(|local| {
             !completed(local.stream)
                 || (renominates && bases.contains(local.base))
+                || waits(local)
                 || pairs.iter().any(|pair| pair.stands_on(local.id))
         });
         self.candidates
@@ -420,10 +441,8 @@ impl Checklist {
             self.state = if self.counts(only) { only.state } else { State::New };
             return;
         }
-        // What joined later and came to nothing takes nothing from those that work.
-        let in_vain = |component: &Component| component.later && component.state == State::Failed;
-        let counts = |component: &&Component| self.counts(component) && !in_vain(component);
-        let mut counted = self.components.iter().filter(counts).map(|found| found.state);
+        let mut counted =
+            self.components.iter().filter(|component| self.matters(component)).map(|found| found.state);
         // RFC 8445 §7.2.5.4: one component without a pair fails the stream.
         self.state = [State::Failed, State::Disconnected, State::New, State::Checking, State::Connected]
             .into_iter()

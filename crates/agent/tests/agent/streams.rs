@@ -87,6 +87,31 @@ fn a_component_that_joins_in_vain_leaves_its_stream_running() {
     }
 }
 
+/// RFC 8445 §8.3.1: what was not selected is given back all the same, whether the component joins before or after that;
+/// and if the peer has it after all, it connects.
+#[test]
+fn rfc8445_8_3_1_a_component_that_joins_in_vain_does_not_keep_what_is_not_used() {
+    for joins_after in [1_000, 20_000] {
+        let mut world = World::new(2);
+        let ids = world.pair_with([0, 1], 1, |config| asking("turn", config));
+        world.connect(&ids, ms(5_000));
+        world.run_for(ms(joins_after));
+        world.command(ids[0], |now, agent| agent.add_component(now, STREAM, ComponentId::RTCP).unwrap());
+        world.run_for(ms(2_000));
+        assert!(world.server.allocations() > 0, "one for the component that joins");
+        world.run_for(ms(58_000));
+        assert!(world.is_completed(&ids), "{:?}", ids.map(|id| world.agent(id).state()));
+        assert_eq!(world.server.allocations(), 0, "joined after {joins_after} ms");
+        assert_eq!(ids.map(|id| world.agent(id).pairs().count()), [1, 1]);
+        world.command(ids[1], |now, agent| agent.add_component(now, STREAM, ComponentId::RTCP).unwrap());
+        world.tell_candidates(ids);
+        world.connect(&ids, ms(5_000));
+        assert_eq!(carries(&mut world, ids, STREAM, ComponentId::RTCP), [true, true]);
+        world.run_for(ms(20_000));
+        assert_eq!(world.server.allocations(), 0, "joined after {joins_after} ms");
+    }
+}
+
 /// RFC 8863 §4: however long nothing has happened, the peer has as long for a stream that is added as it had for the
 /// first.
 #[test]
