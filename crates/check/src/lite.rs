@@ -53,6 +53,7 @@ impl ChecklistSet {
     }
 
     /// RFC 8445 §12.1.1: a lite agent sends data when the valid list has a pair for each component of the stream.
+    /// What joins a stream that sends already does not stop it.
     pub(crate) fn is_sending_allowed(&self, stream: StreamId) -> bool {
         if !self.local.lite {
             return true;
@@ -61,7 +62,7 @@ impl ChecklistSet {
         checklist
             .components
             .iter()
-            .filter(|component| checklist.counts(component))
+            .filter(|component| checklist.counts(component) && !component.later)
             .all(|component| self.pairs.valid(stream, component.id).next().is_some())
     }
 

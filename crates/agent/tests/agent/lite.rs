@@ -3,7 +3,7 @@
 use floe_agent::{AgentConfig, Event, State, TransmitKind};
 use floe_pair::{CandidateType, Role};
 
-use crate::world::{Id, World, asking, ms};
+use crate::world::{Id, STREAM, World, asking, ms};
 
 fn lite(role: Role, seed: u32) -> AgentConfig {
     let mut config = World::config(role, seed);
@@ -49,6 +49,24 @@ fn ice_10_p08_a_lite_agent_makes_no_checks_and_is_controlled_whatever_was_asked(
         }
         assert_eq!(ids.map(|id| world.agent(id).role()), [Role::Controlling, Role::Controlled]);
     }
+}
+
+/// RFC 8445 §12.1.1 is about the beginning: what a running stream sends is not stopped by what joins it.
+#[test]
+fn a_component_that_joins_the_stream_of_a_lite_agent_does_not_stop_its_data() {
+    let (mut world, ids) = session([World::config(Role::Controlling, 1), lite(Role::Controlled, 2)]);
+    let rtcp = floe_pair::ComponentId::RTCP;
+    world.command(ids[1], |now, agent| agent.add_component(now, STREAM, rtcp).unwrap());
+    for _ in 0..12 {
+        assert_eq!(world.carries_data(ids), [true, true], "at {:?}", world.now);
+        world.run_for(ms(5_000));
+    }
+    assert!(world.is_completed(&ids));
+    world.command(ids[0], |now, agent| agent.add_component(now, STREAM, rtcp).unwrap());
+    world.tell_candidates(ids);
+    world.run_for(ms(3_000));
+    assert!(world.send_on(ids[1], STREAM, rtcp, b"\x80"));
+    assert_eq!(world.carries_data(ids), [true, true]);
 }
 
 /// RFC 8445 §6.2, §8.2: no check is ever sent.
