@@ -22,7 +22,7 @@ impl Agent {
         self.on_pair(now, pair, |now, checks| checks.rank(now, pair, rank))
     }
 
-    /// Never nominates a pair, or takes that back.
+    /// Never nominates a pair, or takes that back. A nomination that was sent already holds.
     ///
     /// # Errors
     /// [`ApiError::NoSuchPair`], [`ApiError::Closed`].
@@ -55,7 +55,7 @@ impl Agent {
         })
     }
 
-    /// Nominates a pair.
+    /// Nominates a pair, without waiting for a better one.
     ///
     /// # Errors
     /// [`ApiError::Nominate`] where the rules do not allow it, [`ApiError::NoSuchPair`], [`ApiError::Closed`].

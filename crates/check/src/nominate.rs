@@ -9,6 +9,7 @@ use crate::limits::ROLE_SWITCH_LIMIT;
 use crate::pairs::{Pair, PairId, PairTable, Traits};
 use crate::state::PairState;
 use crate::timing::{Outlook, Prospect, Timing, timing};
+use crate::transactions::Check;
 
 impl ChecklistSet {
     /// Decides for each component without a selected pair. RFC 8445 §8.1.1: the controlling agent picks one valid
@@ -87,6 +88,41 @@ impl ChecklistSet {
                     (component.nomination, component.moves.reason, component.confirmed) = (None, None, false);
                 }
             }
+        }
+    }
+
+    /// What the application holds of the pairs of a component has changed. RFC 8445 §8.1.1: a pair is nominated by a request
+    /// with USE-CANDIDATE. Before that a nomination is taken back where its pair is vetoed, and, unless it was commanded,
+    /// where another is worth more.
+    pub(crate) fn reconsider_nomination(&mut self, stream: StreamId, component: ComponentId) {
+        let Some(of) = self.component(stream, component) else { return };
+        let Some(id) = of.nomination.filter(|id| !self.is_nomination_sent(*id)) else { return };
+        let Some(pair) = self.pairs.proved_by(id) else { return };
+        let is_worthiest =
+            || fittest(&self.pairs, stream, component).is_some_and(|worthiest| worthiest.id == pair.id);
+        let commanded = of.commanded == Some(pair.id);
+        if pair.wish.vetoed || !(commanded || is_worthiest()) {
+            self.take_back_nomination(stream, component);
+        }
+    }
+
+    /// Whether a nomination is more than a decision: a request went out for it, and an answer would count.
+    pub(crate) fn is_nomination_sent(&self, id: PairId) -> bool {
+        let Some(pair) = self.pairs.get(id) else { return false };
+        let confirmed = self.component(pair.stream, pair.component).map_or(0, |of| of.moves.confirmed);
+        let counts = |check: &Check| {
+            check.pair == id && check.use_candidate && check.value.is_none_or(|value| value > confirmed)
+        };
+        pair.state != PairState::Succeeded || self.transactions.iter().any(counts)
+    }
+
+    /// Takes back what was not sent.
+    pub(crate) fn take_back_nomination(&mut self, stream: StreamId, component: ComponentId) {
+        let Some(of) = self.component_mut(stream, component) else { return };
+        let Some(id) = of.nomination.take() else { return };
+        of.moves.reason = None;
+        if let Some(pair) = self.pairs.get_mut(id) {
+            pair.nominating = false;
         }
     }
 
@@ -268,13 +304,18 @@ fn outlook(pairs: &PairTable, known: Outlook) -> Outlook {
 
 /// The valid pair of a component that would be nominated.
 fn worthiest(pairs: &PairTable, stream: StreamId, component: ComponentId) -> Option<&Pair> {
-    let fit = |pair: &Pair| pair.listed && !pair.wish.vetoed && pairs.can_nominate(pair);
-    let worthiest = pairs.most_worthy(stream, component, fit)?;
+    let worthiest = fittest(pairs, stream, component)?;
     // With our own check of what the peer has nominated still under way: the peer may hold that pair already.
     let own = |pair: &&Pair| pair.is_of(stream, component);
     let mut promised = pairs.likely(Traits::PROMISED).filter(own);
     let is_promised = promised.any(|pair| pair.peer_nominated && !pair.state.is_settled());
     Some(worthiest).filter(|_| !is_promised)
+}
+
+/// The valid pair of a component that is worth most, of those that may be nominated.
+fn fittest(pairs: &PairTable, stream: StreamId, component: ComponentId) -> Option<&Pair> {
+    let fit = |pair: &Pair| pair.listed && !pair.wish.vetoed && pairs.can_nominate(pair);
+    pairs.most_worthy(stream, component, fit)
 }
 
 /// When a pair that needs no relay became valid, by its own check or another's.

@@ -165,7 +165,7 @@ pub enum NominateError {
     NotControlling,
     /// The pair is not valid, or the application vetoes it.
     NotValid,
-    /// A nomination in the component is under way.
+    /// A nomination in the component is under way: it was sent, or this pair was commanded to be nominated already.
     UnderWay,
     /// The component has a selected pair and renomination was not negotiated (RFC 8445 §8.1.1).
     AlreadyNominated,
@@ -247,7 +247,8 @@ impl ChecklistSet {
     }
 
     /// Vetoes a pair, or takes the veto back. A vetoed pair is checked and answered as before; it is not nominated, no
-    /// nomination of it is accepted, and before one is selected no data goes over it.
+    /// nomination of it is accepted, and before one is selected no data goes over it. A nomination of it that was sent
+    /// already holds, since the peer may have accepted it.
     pub fn veto(&mut self, now: Instant, pair: PairId, vetoed: bool) -> bool {
         self.wish(now, pair, |wish| wish.vetoed = vetoed)
     }
@@ -277,9 +278,14 @@ impl ChecklistSet {
     fn wish(&mut self, now: Instant, pair: PairId, change: impl FnOnce(&mut Wish)) -> bool {
         let now = self.advance(now);
         let Some(found) = self.pairs.get_mut(pair) else { return false };
+        let before = found.wish;
         change(&mut found.wish);
+        let kept_only = Wish { kept: before.kept, ..found.wish } == before;
         let (stream, component) = (found.stream, found.component);
         self.pairs.reorder();
+        if !kept_only {
+            self.reconsider_nomination(stream, component);
+        }
         // The pair may be the one that should be left, or the one that should be used.
         let own = |other: &&Pair| other.is_of(stream, component) && other.listed && other.valid.is_some();
         let preferred = self.pairs.iter().filter(own).max_by_key(|other| (!other.wish.vetoed, other.worth()));
@@ -301,7 +307,8 @@ impl ChecklistSet {
         self.pairs.continue_from(from);
     }
 
-    /// Nominates a valid pair in the next slot, without waiting for a better one.
+    /// Nominates a valid pair in the next slot, without waiting for a better one, and in place of one whose nomination was
+    /// decided but not sent yet.
     ///
     /// # Errors
     /// What stands against it; nothing has changed then.
@@ -316,24 +323,26 @@ impl ChecklistSet {
         let (stream, component) = (found.stream, found.component);
         let fit = self.pairs.can_nominate(found);
         let renominates = self.is_renominating();
-        let of = self.component_mut(stream, component).ok_or(NominateError::UnknownPair)?;
-        if of.nomination.is_some() {
+        let of = self.component(stream, component).ok_or(NominateError::UnknownPair)?;
+        let said = |id| id == producer && of.commanded == Some(pair);
+        if of.nomination.is_some_and(|id| said(id) || self.is_nomination_sent(id)) {
             return Err(NominateError::UnderWay);
         }
-        if of.concluded && of.selected == Some(pair) {
-            of.commanded = Some(pair);
-            return Ok(());
-        }
-        if of.concluded && !renominates {
+        let stays = of.concluded && of.selected == Some(pair);
+        if of.concluded && !stays && !renominates {
             return Err(NominateError::AlreadyNominated);
         }
-        if !fit {
+        if !stays && !fit {
             return Err(NominateError::NotValid);
         }
-        (of.nomination, of.hold) = (Some(producer), None);
-        (of.commanded, of.moves.reason) = (Some(pair), Some(MoveReason::Policy));
-        if let Some(pair) = self.pairs.get_mut(producer) {
-            pair.nominating = true;
+        self.take_back_nomination(stream, component);
+        let of = self.component_mut(stream, component).ok_or(NominateError::UnknownPair)?;
+        of.commanded = Some(pair);
+        if !stays {
+            (of.nomination, of.hold, of.moves.reason) = (Some(producer), None, Some(MoveReason::Policy));
+            if let Some(pair) = self.pairs.get_mut(producer) {
+                pair.nominating = true;
+            }
         }
         self.settle(now);
         Ok(())

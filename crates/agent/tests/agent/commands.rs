@@ -6,7 +6,7 @@ use floe_agent::{Added, Agent, AgentConfig, ApiError, ConfigError, Ignored, Pair
 use floe_pair::{ComponentId, Pwd, Role, StreamId, Ufrag};
 use floe_stun::Instant;
 
-use crate::world::{STREAM, World, ms};
+use crate::world::{COMPONENT, STREAM, World, ms};
 
 const NOW: Instant = Instant::from_millis(1);
 
@@ -104,6 +104,34 @@ fn p39_a_pair_too_many_to_be_kept_is_refused() {
         assert_eq!(agent.keep(now, kept[0], false), Ok(()));
         assert_eq!(agent.keep(now, more[0], true), Ok(()));
     });
+}
+
+/// The natural moment for a veto: the pair is told to be valid, and is decided upon already.
+#[test]
+fn p39_a_pair_that_is_vetoed_as_soon_as_it_is_valid_is_never_nominated() {
+    let mut world = World::new(2);
+    let ids = world.pair([0, 1], 1);
+    world.introduce(ids);
+    let until = world.now.after(ms(5_000));
+    let is_valid = |world: &World| world.agent(ids[0]).pairs().any(|pair| pair.valid);
+    assert!(world.run_until(until, is_valid));
+    let pairs: Vec<_> = world.agent(ids[0]).pairs().map(|pair| pair.id).collect();
+    world.command(ids[0], |now, agent| {
+        assert!(agent.selected(STREAM, COMPONENT).is_none());
+        for pair in &pairs {
+            assert_eq!(agent.veto(now, *pair, true), Ok(()));
+        }
+    });
+    world.run_for(ms(10_000));
+    for id in ids {
+        assert!(world.agent(id).selected(STREAM, COMPONENT).is_none());
+    }
+    world.command(ids[0], |now, agent| {
+        for pair in &pairs {
+            assert_eq!(agent.veto(now, *pair, false), Ok(()));
+        }
+    });
+    world.connect(&ids, ms(1_000));
 }
 
 /// A command with an id from before a restart meets no other pair than the one that was meant.

@@ -461,3 +461,98 @@ fn p39_a_veto_of_the_only_pair_suggests_a_restart_and_ends_nothing() {
     assert_eq!(script.events(), [Event::RestartSuggested { stream: STREAM, component: RTP, reason }]);
     assert_eq!(script.set.best_valid(STREAM, RTP).map(|pair| pair.remote), Some(remote()));
 }
+
+/// A command about the first pair or the other.
+type Command = fn(&mut Script, PairId, PairId) -> bool;
+
+/// Whatever has decided it: with one pair, or when the best of all comes true, that is before anybody has heard of the pair.
+#[test]
+fn p39_a_nomination_that_is_not_sent_yet_gives_way_to_a_command() {
+    let commands: [(Command, &str); 8] = [
+        (|script, first, _| script.set.veto(script.now, first, true), OTHER),
+        (|script, first, _| script.set.rank(script.now, first, -1), OTHER),
+        (|script, _, other| script.set.rank(script.now, other, 1), OTHER),
+        (|script, _, other| script.set.pin(script.now, other, true), OTHER),
+        (|script, _, other| script.set.nominate(script.now, other).is_ok(), OTHER),
+        (|script, first, _| script.set.nominate(script.now, first).is_ok(), "10.0.1.1:1000"),
+        (|script, _, other| script.set.keep(script.now, other, true).is_ok(), "10.0.1.1:1000"),
+        (|script, _, other| script.set.rank(script.now, other, -1), "10.0.1.1:1000"),
+    ];
+    for (index, (command, to)) in commands.into_iter().enumerate() {
+        let mut script = valid(Role::Controlling, Config::default(), 2);
+        let (first, other) = (script.pair(remote()).id, id(&script, OTHER));
+        assert_eq!(wants(&mut script.set), Some(Urgency::Nomination), "it is decided");
+        assert!(command(&mut script, first, other), "{index}");
+        let nomination = script.slot().expect("one nomination");
+        assert!(nomination.nominates() && nomination.to == address(to), "{index}: {}", nomination.to);
+        assert!(script.slot().is_none(), "and no other, {index}");
+        script.succeed(&nomination);
+        assert_eq!(script.selected(), Some(address(to)), "{index}");
+    }
+}
+
+#[test]
+fn p39_of_a_vetoed_pair_no_nomination_goes_out() {
+    let mut script = valid(Role::Controlling, Config::default(), 1);
+    let pair = script.pair(remote()).id;
+    assert_eq!(wants(&mut script.set), Some(Urgency::Nomination));
+    script.set.veto(script.now, pair, true);
+    assert!(script.slot().is_none() && script.wait(20_000).iter().all(|sent| !sent.nominates()));
+    assert_eq!((script.selected(), wants(&mut script.set)), (None, None));
+    script.set.veto(script.now, pair, false);
+    assert!(script.slot().expect("the nomination").nominates());
+    // A veto counts against a command, and a pin does not.
+    let commands: [(Command, TransportAddress); 2] = [
+        (|script, _, other| script.set.veto(script.now, other, true), remote()),
+        (|script, first, _| script.set.pin(script.now, first, true), address(OTHER)),
+    ];
+    for (command, to) in commands {
+        let mut script = valid(Role::Controlling, Config::default(), 2);
+        let (first, other) = (script.pair(remote()).id, id(&script, OTHER));
+        assert_eq!(script.set.nominate(script.now, other), Ok(()));
+        assert!(command(&mut script, first, other));
+        assert_eq!(script.slot().expect("the nomination").to, to);
+    }
+}
+
+/// RFC 8445 §8.1.1: the peer may have accepted it.
+#[test]
+fn p39_a_nomination_that_was_sent_is_not_taken_back() {
+    for again in [false, true] {
+        let mut script = valid(Role::Controlling, Config::default(), 2);
+        let (first, other) = (script.pair(remote()).id, id(&script, OTHER));
+        let mut nomination = script.slot().expect("the nomination");
+        while again && wants(&mut script.set) != Some(Urgency::Nomination) {
+            script.wait(10);
+        }
+        script.set.veto(script.now, first, true);
+        script.set.pin(script.now, other, true);
+        assert_eq!(script.set.nominate(script.now, other), Err(NominateError::UnderWay));
+        if again {
+            nomination = script.slot().expect("in a fresh transaction");
+        }
+        assert_eq!((nomination.to, nomination.nominates()), (remote(), true));
+        assert!(script.slot().is_none());
+        script.succeed(&nomination);
+        assert_eq!(script.selected(), Some(remote()));
+    }
+}
+
+#[test]
+fn p39_a_move_that_is_not_sent_yet_gives_way_to_a_command() {
+    let mut script = renominating(3);
+    let (first, other, third) = (script.pair(remote()).id, id(&script, OTHER), id(&script, THIRD));
+    script.set.rank(script.now, other, 1);
+    assert_eq!(wants(&mut script.set), Some(Urgency::Nomination));
+    script.set.rank(script.now, other, 0);
+    assert_eq!(wants(&mut script.set), None, "it stays where it is");
+    script.set.pin(script.now, other, true);
+    assert_eq!(script.set.nominate(script.now, first), Ok(()), "it is selected");
+    assert_eq!(wants(&mut script.set), None);
+    assert_eq!(script.set.nominate(script.now, other), Ok(()));
+    assert_eq!(script.set.nominate(script.now, third), Ok(()), "the last one counts");
+    let nomination = script.slot().expect("one move");
+    assert_eq!(nomination.to, address(THIRD));
+    script.succeed(&nomination);
+    assert_eq!((script.selected(), wants(&mut script.set)), (Some(address(THIRD)), None));
+}
