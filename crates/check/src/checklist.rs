@@ -219,6 +219,7 @@ impl ChecklistSet {
     /// one, until it or another is nominated.
     pub(crate) fn settle_selected(&mut self) {
         let (pairs, renominates) = (&self.pairs, self.is_renominating() && !self.retired);
+        let both_lite = self.are_both_lite();
         for checklist in &mut self.streams {
             let stream = checklist.stream;
             for component in checklist.components.iter_mut().filter(|component| !component.consent_lost) {
@@ -226,6 +227,10 @@ impl ChecklistSet {
                 if component.selected.is_some_and(lost) {
                     component.selected = None;
                 } else if component.selected.is_some() || !component.concluded {
+                    continue;
+                }
+                // RFC 8445 §8.2: what two lite agents have not agreed upon yet is chosen anew, of what is left.
+                if both_lite && !component.concluded {
                     continue;
                 }
                 let fit = |pair: &Pair| pair.listed && !pair.wish.vetoed && pairs.may_be_nominated(pair);

@@ -11,7 +11,7 @@ use floe_stun::Instant;
 use crate::ChecklistSet;
 use crate::event::Event;
 use crate::pairs::{Pair, PairId, Valid};
-use crate::state::PairEvent;
+use crate::state::{PairEvent, PairState};
 
 impl ChecklistSet {
     /// No check begins here: we are lite, or the generation was replaced.
@@ -82,7 +82,9 @@ impl ChecklistSet {
             })
             .collect();
         for (stream, component, complete) in open {
-            let own = || self.pairs.iter().filter(|pair| pair.is_of(stream, component) && pair.listed);
+            // What has lost its base, or was denied, is none of them.
+            let fit = |pair: &Pair| pair.listed && pair.state != PairState::Failed;
+            let own = || self.pairs.iter().filter(|pair| pair.is_of(stream, component) && fit(pair));
             let local = |pair: &Pair| Some(self.candidates.local(pair.local)?.candidate.address.ip());
             let ranked = own().filter_map(|pair| Some((preference(local(pair)?, pair), pair.id)));
             let Some((_, best)) = ranked.max() else { continue };
@@ -130,7 +132,8 @@ impl ChecklistSet {
         }
         let chosen = self.pairs.iter().find(|pair| {
             let near = self.candidates.local(pair.local).map(|near| near.candidate.address);
-            pair.is_of(stream, component) && near == Some(local) && pair.to == remote
+            let there = pair.state != PairState::Failed && pair.is_of(stream, component);
+            there && near == Some(local) && pair.to == remote
         });
         let Some(id) = chosen.map(|pair| pair.id) else { return false };
         self.use_unchecked(now, stream, component, id);

@@ -186,6 +186,43 @@ fn ice_10_two_lite_agents_prefer_a_pair_as_rfc_6724_does() {
     assert_eq!((selected.local.address, selected.remote), global);
 }
 
+/// RFC 8445 §8.2: a pair is chosen of those that there are; until both have agreed, the loss of one is no loss of the path.
+#[test]
+fn ice_10_two_lite_agents_take_the_pair_that_is_left_when_an_address_goes() {
+    let second = (BaseId(20), address("[2001:db8::1]:1000"));
+    for complete in [false, true] {
+        let mut script = two_lite(&["10.0.1.1:1000", "[2001:db8::2]:1000"]);
+        script.set.add_base(second.0, Admission::Open);
+        script.set.add_local_candidate(ms(0), STREAM, host(RTP, 1, second.1), second.0);
+        if complete {
+            script.set.local_gathering_complete(ms(5), STREAM);
+            script.set.remote_gathering_complete(ms(5), STREAM);
+        }
+        script.set.catch_up();
+        assert_eq!(script.selected(), Some(address("[2001:db8::2]:1000")));
+        let _ = script.events();
+        script.set.remove_base(ms(6), second.0);
+        assert_eq!(script.selected(), Some(remote()), "{complete}");
+        let state = if complete { State::Completed } else { State::Connected };
+        assert_eq!((script.set.state(), script.set.is_provisional(STREAM, RTP)), (state, !complete));
+        let told =
+            |event: &Event| matches!(event, Event::ConsentLost { .. } | Event::RestartSuggested { .. });
+        assert!(!script.events().iter().any(told), "nothing is lost");
+        let (gone, to) = (second.1, address("[2001:db8::2]:1000"));
+        assert!(!script.set.reconcile(ms(7), STREAM, RTP, gone, to), "it cannot be agreed upon any more");
+        let sent = script.wait(20_000);
+        assert!(!sent.is_empty() && sent.iter().all(|sent| (sent.from, sent.to) == (BASE, remote())));
+        // With the last one the path is gone.
+        script.set.remove_base(script.now, BASE);
+        assert_eq!(script.selected(), None);
+        let lost = script.events().iter().any(|event| matches!(event, Event::ConsentLost { .. }));
+        assert_eq!(lost, complete, "what was agreed upon is told to be lost");
+        script.wait(60_000);
+        let state = if complete { State::Disconnected } else { State::Checking };
+        assert_eq!(script.set.state(), state);
+    }
+}
+
 /// RFC 5245: USE-CANDIDATE in every check.
 fn aggressive(name: &str) -> Parameters {
     with_options(name, &[])
