@@ -44,7 +44,9 @@ impl ChecklistSet {
                 if component.concluded {
                     // Selected when the roles were the other way round, or not settled: the nomination is repeated,
                     // since the peer may not have heard of it, or may have accepted another one of its own.
-                    if let Some(id) = component.selected.filter(|_| !component.confirmed)
+                    let again = component.selected.filter(|_| !component.confirmed);
+                    let again = again.and_then(|id| self.pairs.get(id)?.valid.as_ref());
+                    if let Some(id) = again.map(|valid| valid.producer)
                         && let Some(pair) = self.pairs.get_mut(id)
                         && pair.state == PairState::Succeeded
                         && !pair.nomination_failed
@@ -97,7 +99,7 @@ impl ChecklistSet {
     pub(crate) fn reconsider_nomination(&mut self, stream: StreamId, component: ComponentId) {
         let Some(of) = self.component(stream, component) else { return };
         let Some(id) = of.nomination.filter(|id| !self.is_nomination_sent(*id)) else { return };
-        let Some(pair) = self.pairs.proved_by(id) else { return };
+        let Some(pair) = self.nominee(id) else { return };
         let is_worthiest =
             || fittest(&self.pairs, stream, component).is_some_and(|worthiest| worthiest.id == pair.id);
         let commanded = of.commanded == Some(pair.id);
@@ -126,10 +128,22 @@ impl ChecklistSet {
         }
     }
 
-    /// RFC 8445 §7.2.5.3.4, §7.3.1.5: the nominated flag of the valid pair that the checks of `id` have proved is set.
+    /// The valid pair that a nomination of `id` is about: the one that its checks have proved, or itself where the checks
+    /// of another pair have proved it.
+    pub(crate) fn nominee(&self, id: PairId) -> Option<&Pair> {
+        self.pairs.proved_by(id).or_else(|| self.pairs.get(id).filter(|pair| pair.valid.is_some()))
+    }
+
+    /// RFC 8445 §7.2.5.3.4, §7.3.1.5: the nominated flag of the valid pair that a nomination of `id` is about is set.
     /// `ours`: by the answer to a nomination of ours.
     pub(crate) fn set_nominated(&mut self, id: PairId, ours: bool) {
-        let Some(target) = self.pairs.proved_by(id).map(|pair| pair.id) else { return };
+        let Some(target) = self.nominee(id).map(|pair| pair.id) else {
+            if ours {
+                // What it was to prove has been proved by another check meanwhile: that one is repeated instead.
+                self.nomination_failed(id);
+            }
+            return;
+        };
         let Some(pair) = self.pairs.get(target) else { return };
         let (stream, component) = (pair.stream, pair.component);
         let several = !ours && self.peer.as_ref().is_some_and(|peer| !peer.regular);
@@ -209,6 +223,8 @@ impl ChecklistSet {
                     (false, false, false, None);
             }
         }
+        // The check that is repeated where the selected pair has to be nominated again is that of its producer.
+        self.keep_producers();
         let pairs = &self.pairs;
         let left = |pair: &Pair| pair.is_of(stream, component) && !pair.listed && !pair.peer_nominated;
         for check in self.transactions.iter_mut().filter(|check| pairs.get(check.pair).is_some_and(left)) {
@@ -250,7 +266,7 @@ impl ChecklistSet {
         let Some(found) = self.component(stream, component) else { return false };
         let Some(selected) = found.selected else { return true };
         let pending = |id: PairId| self.pairs.get(id).is_some_and(|pair| pair.peer_nominated);
-        let proved = |id: PairId| self.pairs.proved_by(id).is_some_and(|pair| pair.id == selected);
+        let proved = |id: PairId| self.nominee(id).is_some_and(|pair| pair.id == selected);
         if id.is_some_and(|id| proved(id) || (pending(id) && found.nominator == Some(nominator))) {
             return true;
         }

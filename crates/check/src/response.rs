@@ -246,10 +246,12 @@ impl ChecklistSet {
             return;
         }
         let (id, renominates) = (check.pair, self.is_renominating());
+        let nominated = |pair: &Pair| pair.valid.as_ref().is_some_and(|valid| valid.nominated);
+        let confirmed = self.nominee(id).is_some_and(nominated);
         let Some(pair) = self.pairs.get_mut(id).filter(|pair| pair.state == PairState::InProgress) else {
             return;
         };
-        if pair.valid.as_ref().is_some_and(|valid| valid.nominated) {
+        if confirmed {
             // Nominated already and only confirmed: what is selected ends with its consent.
             pair.step(PairEvent::Succeed);
             pair.fresh_at = None;

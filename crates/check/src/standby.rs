@@ -115,7 +115,7 @@ impl ChecklistSet {
     }
 
     /// Pairs whose checks have proved others that stay: nominations of those repeat them.
-    fn keep_producers(&mut self) {
+    pub(crate) fn keep_producers(&mut self) {
         for index in 0..self.pairs.as_slice().len() {
             let Some(pair) = self.pairs.as_slice().get(index).filter(|pair| pair.listed) else { continue };
             let producer = pair.valid.as_ref().map(|valid| valid.producer).filter(|id| *id != pair.id);

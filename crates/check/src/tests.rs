@@ -12,6 +12,7 @@ mod lives;
 mod nomination;
 mod pace;
 mod policy;
+mod proved;
 mod renominate;
 mod requests;
 mod responses;

@@ -1,0 +1,163 @@
+//! Pairs that another pair's check has proved (RFC 8445 §7.2.5.3.2): a host masquerades one of its addresses as another.
+
+use std::vec::Vec;
+
+use floe_pair::{BaseId, Parameters, Role, TransportAddress};
+use floe_stun::attribute::ErrorCode;
+use floe_stun::binding::Claim;
+
+use super::renominate::new_draft;
+use super::script::*;
+use super::world::*;
+use crate::{Admission, Config, Event, Outcome, State};
+
+const SECOND: BaseId = BaseId(8);
+const OTHER: &str = "10.0.1.2:1000";
+
+fn second() -> TransportAddress {
+    address("10.0.0.2:1000")
+}
+
+/// The check from the first base was seen from the second one's address, whose pair is valid thereby.
+fn proved(role: Role, [ours, theirs]: [Parameters; 2]) -> Script {
+    let mut script = Script::between(role, Config::default(), ours, theirs);
+    script.set.add_base(SECOND, Admission::Open);
+    script.set.add_local_candidate(ms(0), STREAM, host(RTP, 1, second()), SECOND);
+    script.add_remote(remote(), 0);
+    let check = script.slot().expect("a check");
+    assert_eq!(check.from, BASE);
+    script.succeed_with(&check, second());
+    script
+}
+
+fn plain() -> [Parameters; 2] {
+    [parameters("left"), parameters("right")]
+}
+
+/// A request that arrives on the second base.
+fn ask_second(script: &mut Script, ask: &Ask) -> bool {
+    let id = script.new_id();
+    let outcome = hand_in(&mut script.set, script.now, SECOND, remote(), &ask.bytes(id), &mut script.rng);
+    let _ = script.drain();
+    outcome == Outcome::Taken
+}
+
+#[track_caller]
+fn assert_selected(script: &Script) {
+    assert_eq!(script.set.selected(STREAM, RTP).map(|pair| pair.base), Some(SECOND));
+    assert_eq!(script.set.state(), State::Completed);
+}
+
+/// All nominations within some seconds, each of them answered.
+fn nominations(script: &mut Script) -> Vec<Sent> {
+    let mut found = Vec::new();
+    for _ in 0..100 {
+        let mut sent = script.wait(50);
+        sent.extend(script.slot());
+        for one in sent {
+            let seen = if one.to == remote() || one.from == SECOND { second() } else { local() };
+            script.succeed_with(&one, seen);
+            found.extend(Some(one).filter(Sent::nominates));
+        }
+    }
+    found
+}
+
+/// RFC 8445 §7.3.1.5: what the peer was told to be accepted is selected, and may be nominated again.
+#[test]
+fn ice_31_the_peer_nominates_a_pair_that_another_check_has_proved() {
+    let mut script = proved(Role::Controlled, plain());
+    assert!(ask_second(&mut script, &Ask::nominating()));
+    assert_selected(&script);
+    assert!(ask_second(&mut script, &Ask::nominating()), "it is selected");
+    assert_selected(&script);
+}
+
+/// The role has changed since the peer nominated the pair, or the one whose check has proved it.
+fn unconfirmed(itself: bool) -> Script {
+    let mut script = proved(Role::Controlled, plain());
+    if itself {
+        assert!(ask_second(&mut script, &Ask::nominating()));
+    } else {
+        script.ask_well(remote(), &Ask::nominating());
+    }
+    assert_selected(&script);
+    assert!(ask_second(&mut script, &Ask { claim: Some(Claim::Controlled(0)), ..Ask::default() }));
+    assert_eq!(script.set.role(), Role::Controlling);
+    script
+}
+
+#[test]
+fn p11_a_selected_pair_that_another_check_has_proved_is_nominated_again_once() {
+    for itself in [true, false] {
+        let mut script = unconfirmed(itself);
+        let nominations = nominations(&mut script);
+        let sent: Vec<_> = nominations.iter().map(|sent| (sent.from, sent.to)).collect();
+        assert_eq!(sent, [(BASE, remote())], "{itself}: by the check that has proved it");
+        assert_selected(&script);
+    }
+}
+
+/// RFC 8445 §8.1.1: selected it is all the same.
+#[test]
+fn p11_where_that_is_refused_the_pair_stays_selected() {
+    let mut script = unconfirmed(true);
+    let nomination = script.slot().expect("the nomination");
+    assert_eq!(script.refuse(&nomination, ErrorCode::BAD_REQUEST), Outcome::Taken);
+    assert_selected(&script);
+    let lost = |event: &Event| matches!(event, Event::ConsentLost { .. });
+    assert!(!script.events().iter().any(lost) && nominations(&mut script).is_empty());
+    assert_selected(&script);
+}
+
+#[test]
+fn oth_05_after_a_move_that_failed_a_pair_that_another_check_has_proved_is_told_again_once() {
+    let mut script = proved(Role::Controlling, new_draft());
+    let first = script.slot().expect("the nomination");
+    assert_eq!((first.from, first.nominates()), (BASE, true));
+    script.succeed_with(&first, second());
+    assert_selected(&script);
+    script.add_remote(address(OTHER), 1);
+    let other = core::iter::from_fn(|| script.slot()).find(|sent| sent.from == BASE).expect("a check");
+    script.succeed(&other);
+    let moving = script.slot().expect("the move");
+    assert_eq!((moving.from, moving.to, moving.nominates()), (BASE, address(OTHER), true));
+    assert_eq!(script.refuse(&moving, ErrorCode::BAD_REQUEST), Outcome::Taken);
+    let nominations = nominations(&mut script);
+    assert_eq!(nominations.iter().map(|sent| (sent.from, sent.to)).collect::<Vec<_>>(), [(BASE, remote())]);
+    assert_selected(&script);
+}
+
+/// What the repeated check shows is a pair that its own check has proved: that one is nominated by its own.
+#[test]
+fn a_nomination_that_proves_what_is_proved_already_ends_with_its_answer() {
+    let (third, third_at) = (BaseId(9), address("10.0.0.3:1000"));
+    let mut script = proved(Role::Controlling, plain());
+    let first = script.slot().expect("the nomination");
+    assert_eq!((first.from, first.nominates()), (BASE, true));
+    script.set.add_base(third, Admission::Open);
+    script.set.add_local_candidate(script.now, STREAM, host(RTP, 2, third_at), third);
+    let mut nomination = first;
+    let mut refused = false;
+    while !refused {
+        let mut sent = script.wait(50);
+        sent.extend(script.slot());
+        for one in sent {
+            if one.nominates() {
+                nomination = one;
+            } else if one.from == SECOND {
+                assert_eq!(script.refuse(&one, ErrorCode::FORBIDDEN), Outcome::Taken);
+                refused = true;
+            } else {
+                script.succeed_with(&one, third_at);
+            }
+        }
+    }
+    assert_eq!((nomination.from, script.selected()), (BASE, None));
+    script.succeed_with(&nomination, third_at);
+    let next = script.slot().expect("the nomination of the third");
+    assert_eq!((next.from, next.nominates()), (third, true));
+    script.succeed_with(&next, third_at);
+    assert_eq!(script.set.selected(STREAM, RTP).map(|pair| pair.base), Some(third));
+    assert!(nominations(&mut script).is_empty());
+}
