@@ -161,3 +161,28 @@ fn a_nomination_that_proves_what_is_proved_already_ends_with_its_answer() {
     assert_eq!(script.set.selected(STREAM, RTP).map(|pair| pair.base), Some(third));
     assert!(nominations(&mut script).is_empty());
 }
+
+/// RFC 8445 §8.1.1: what was sent may have been accepted, though another check has proved the pair again meanwhile.
+#[test]
+fn p39_a_nomination_that_was_sent_is_not_taken_back_where_another_check_proves_the_pair() {
+    let mut script = Script::new(Role::Controlling);
+    script.set.add_base(SECOND, Admission::Open);
+    script.set.add_local_candidate(ms(0), STREAM, host(RTP, 1, second()), SECOND);
+    for (index, at) in (0..).zip([remote(), address(OTHER)]) {
+        script.add_remote(at, index);
+    }
+    let checks: Vec<_> = (0..4).map(|_| script.slot().expect("a check")).collect();
+    let check =
+        |base: BaseId, to| checks.iter().find(|sent| (sent.from, sent.to) == (base, to)).expect("sent");
+    script.succeed(check(BASE, address(OTHER)));
+    script.succeed(check(BASE, remote()));
+    let nomination = script.slot().expect("the nomination");
+    assert_eq!((nomination.from, nomination.to, nomination.nominates()), (BASE, remote(), true));
+    script.succeed(check(SECOND, remote()));
+    let pair = script.set.pairs().find(|pair| pair.base == BASE && pair.remote.address == remote());
+    script.set.veto(script.now, pair.expect("a pair").id, true);
+    let again = script.slot().expect("the same once more");
+    assert_eq!((again.from, again.to, again.nominates()), (BASE, remote(), true));
+    script.succeed(&nomination);
+    assert_eq!(script.set.selected(STREAM, RTP).map(|pair| (pair.base, pair.remote)), Some((BASE, remote())));
+}
