@@ -130,10 +130,10 @@ impl ChecklistSet {
         if !self.is_provisional(stream, component) {
             return false;
         }
-        let chosen = self.pairs.iter().find(|pair| {
+        let mut left = self.pairs.iter().filter(|pair| pair.state != PairState::Failed);
+        let chosen = left.find(|pair| {
             let near = self.candidates.local(pair.local).map(|near| near.candidate.address);
-            let there = pair.state != PairState::Failed && pair.is_of(stream, component);
-            there && near == Some(local) && pair.to == remote
+            pair.is_of(stream, component) && near == Some(local) && pair.to == remote
         });
         let Some(id) = chosen.map(|pair| pair.id) else { return false };
         self.use_unchecked(now, stream, component, id);
