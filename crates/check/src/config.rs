@@ -87,7 +87,7 @@ pub struct ConsentConfig {
     /// [`ChecklistSet::data_sent`](crate::ChecklistSet::data_sent) tells. What is sent before consent ends, 30 s after the
     /// last answer, resumes them without a gap if the answer comes in time; what was sent past the agent is seen a second
     /// later at most, or 24 s after the last answer. After the end nothing may be sent until consent is regained, which
-    /// takes a round trip; the mappings of NATs are kept by keepalives.
+    /// takes a round trip; the mappings of NATs are kept by keepalives, each [`Config::keepalive`] from the last request on.
     pub suspend: bool,
 }
 

@@ -276,13 +276,14 @@ impl ChecklistSet {
                 && consent.next <= now
             {
                 if may_suspend && consent.suspend(now, config) {
-                    // RFC 7675 §5.1: the mappings on the way are kept by other means.
-                    *next = (consent.upkeep == Upkeep::Dormant).then(|| now.after(keepalive));
-                    continue;
+                    // RFC 7675 §5.1: the mappings on the way are kept by other means; RFC 8445 §11: from Tr after the
+                    // last request on.
+                    *next = Some(next.unwrap_or_else(|| consent.asked.after(keepalive)).max(now));
+                } else {
+                    let id = consent.begin(now, config, tenure, rng);
+                    *requests_sent = requests_sent.saturating_add(1);
+                    self.outbox.push(Outgoing::Consent { pair: *pair_id, id, role }, open);
                 }
-                let id = consent.begin(now, config, tenure, rng);
-                *requests_sent = requests_sent.saturating_add(1);
-                self.outbox.push(Outgoing::Consent { pair: *pair_id, id, role }, open);
             }
             // RFC 8445 §11: a Binding indication each Tr. Data is sent past this crate: what was sent meanwhile is
             // not known here, and one indication more does no harm.

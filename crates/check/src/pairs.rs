@@ -63,7 +63,7 @@ pub(crate) struct Valid {
     pub doubt: u8,
     pub since: Instant,
     pub consent: Option<Consent>,
-    /// Where there is no consent: when the next keepalive goes.
+    /// Where there is no consent, or it rests: when the next keepalive goes.
     pub keepalive: Option<Instant>,
 }
 

@@ -46,10 +46,10 @@ fn tenths(script: &mut Script, count: u32, answered: &[TransportAddress]) -> usi
     let mut unanswered = 0;
     for _ in 0..count {
         for sent in script.wait(100) {
-            if answered.contains(&sent.to) {
-                script.succeed(&sent);
-            } else {
-                unanswered += usize::from(sent.kind == TransmitKind::Consent);
+            match sent.kind {
+                TransmitKind::Keepalive => {}
+                _ if answered.contains(&sent.to) => script.succeed(&sent),
+                kind => unanswered += usize::from(kind == TransmitKind::Consent),
             }
         }
     }

@@ -77,6 +77,29 @@ fn con_01_in_silence_requests_stop_and_keepalives_go() {
     assert!(!script.events().contains(&Event::ConsentLost { stream: STREAM, component: RTP }));
 }
 
+/// RFC 8445 §11: the mapping of a NAT on the way may last no longer than Tr and a little.
+#[test]
+fn con_01_a_pair_at_rest_is_never_without_a_packet_for_longer_than_tr() {
+    let mut script = selected();
+    let (mut last, mut longest) = (script.now, millis(0));
+    let mut kinds = std::vec::Vec::new();
+    for _ in 0..1_200 {
+        for sent in script.wait(100) {
+            // From what was really sent when: a wait may go past it.
+            (longest, last) = (longest.max(script.now.since(last)), script.now);
+            kinds.push(sent.kind);
+            if sent.kind == TransmitKind::Consent {
+                script.succeed(&sent);
+            }
+        }
+    }
+    assert!((millis(14_900)..=millis(15_100)).contains(&longest), "{longest:?}");
+    let requests = kinds.iter().take_while(|kind| **kind == TransmitKind::Consent).count();
+    assert!((1..=2).contains(&requests), "{kinds:?}");
+    assert!(kinds[requests..].iter().all(|kind| *kind == TransmitKind::Keepalive), "{kinds:?}");
+    assert!((7..=8).contains(&(kinds.len() - requests)), "{kinds:?}");
+}
+
 #[test]
 fn con_01_after_a_silence_consent_is_regained_before_data_flows() {
     let mut script = dormant();
@@ -166,7 +189,8 @@ fn silent_for(after: u64) -> (Script, floe_stun::Instant) {
     let until = script.set.selected(STREAM, RTP).expect("selected").valid_until;
     let end = until.as_millis() - 30_000 + after;
     while script.now < ms(end) {
-        assert!(script.wait((end - script.now.as_millis()).min(100)).is_empty());
+        let sent = script.wait((end - script.now.as_millis()).min(100));
+        assert!(sent.iter().all(|sent| sent.kind == TransmitKind::Keepalive));
     }
     (script, until)
 }
@@ -195,8 +219,11 @@ fn con_01_it_is_looked_each_second_whether_data_was_sent_past_the_agent() {
     let (mut script, until) = silent_for(23_999);
     let mut looks = std::vec::Vec::new();
     while let Some(at) = script.set.poll_timeout().filter(|at| *at <= until) {
-        looks.push(until.since(at).as_secs());
-        assert!(script.wait(at.since(script.now).as_millis().try_into().unwrap()).is_empty());
+        script.now = at;
+        match script.wait(0)[..] {
+            [] => looks.push(until.since(at).as_secs()),
+            ref sent => assert!(sent.iter().all(|sent| sent.kind == TransmitKind::Keepalive)),
+        }
     }
     assert_eq!(looks, [6, 5, 4, 3, 2, 1, 0]);
 }
