@@ -135,7 +135,8 @@ impl Gatherer {
             && self.asked.is_empty()
             && !resolving
             && self.reflexive.values().all(|job| job.is_done())
-            && self.relay_jobs.values().all(|job| job.is_done());
+            && self.relay_jobs.values().all(|job| job.is_done())
+            && !self.relays.values().any(|entry| entry.is_doubtful());
         if done {
             self.complete();
         }

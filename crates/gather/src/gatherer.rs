@@ -462,6 +462,8 @@ impl Gatherer {
     fn follow_up(&mut self) {
         if self.clients.changed {
             self.drain_relays();
+            // Gathering may have waited for the renewal of an allocation.
+            self.jobs.changed |= matches!(self.stage, Stage::Gathering { .. });
         }
         if self.jobs.changed {
             self.probe_next();

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use floe_pair::{BaseId, CandidateType, ComponentId, Place, StreamId, TransportAddress};
 use floe_stun::{Instant, Random};
-use floe_turn::{AllocateError, Client, ClientConfig, Event as TurnEvent, Families, Retry};
+use floe_turn::{AllocateError, Client, ClientConfig, Event as TurnEvent, Families, LostReason, Retry};
 
 use crate::{
     candidates::{Added, Found},
@@ -66,6 +66,11 @@ impl RelayEntry {
         self.phase != Phase::Releasing && self.relay.client.wants_slot()
     }
 
+    /// Whether the server has not said yet that it still knows the allocation.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.phase == Phase::Open && self.relay.client.is_renewing()
+    }
+
     /// When it has something to do, of which nothing but the end of an allocation is sent before `floor`.
     pub(crate) fn poll_timeout(&self, floor: Instant) -> Option<Instant> {
         let due = self.relay.client.poll_timeout()?;
@@ -90,11 +95,13 @@ pub(crate) struct RelayJob {
     progress: Progress,
     /// It was reported as unanswered; nothing worse is left to say.
     late: bool,
+    /// In this gathering its allocation was found to be lost, and it is asked for anew.
+    renewed: bool,
 }
 
 impl RelayJob {
     pub(crate) const fn new(local: TransportAddress, targets: Targets) -> Self {
-        Self { local, targets, progress: Progress::Asking, late: false }
+        Self { local, targets, progress: Progress::Asking, late: false, renewed: false }
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -271,10 +278,11 @@ impl Gatherer {
             }
             (Phase::Allocating, TurnEvent::AllocateFailed(error)) => self.not_allocated(base, key, error),
             (Phase::Allocating, TurnEvent::Redirected(to)) => self.redirected(base, to.into()),
-            (Phase::Open, event @ TurnEvent::Lost(_)) => {
+            (Phase::Open, event @ TurnEvent::Lost(lost)) => {
                 self.out.turn(base, event);
                 self.retire(base);
-                if let Some(job) = self.relay_jobs.get_mut(&key) {
+                let again = lost == LostReason::Mismatch && self.ask_anew(key);
+                if let Some(job) = self.relay_jobs.get_mut(&key).filter(|_| !again) {
                     job.progress = Progress::Ended;
                 }
                 self.release(base);
@@ -288,6 +296,31 @@ impl Gatherer {
             (Phase::Open, event) => self.out.turn(base, event),
             (Phase::Allocating | Phase::Releasing, _) => {}
         }
+    }
+
+    /// A new generation begins with the allocations there are. RFC 8445 §5.1.1.4: until ICE has concluded again Refresh
+    /// requests keep their candidates, and the mappings on the way to the servers; those that nobody kept are tried at once.
+    pub(crate) fn keep_relays(&mut self) {
+        for job in self.relay_jobs.values_mut() {
+            job.renewed = false;
+        }
+        for entry in self.relays.values_mut() {
+            entry.relay.client.keep(self.now, self.config.refresh);
+        }
+        self.clients.touch();
+    }
+
+    /// RFC 8656 §5: the server does not know the allocation. A NAT that has forgotten its mapping between two generations is
+    /// the most likely reason: while gathering goes on the relay is asked for once more, on another socket.
+    fn ask_anew(&mut self, key: JobKey) -> bool {
+        let (Stage::Gathering { .. }, Some(server)) = (self.stage, self.servers.get(key.server)) else {
+            return false;
+        };
+        let Some(job) = self.relay_jobs.get_mut(&key).filter(|job| !job.renewed) else { return false };
+        let targets = Targets::new(self.now, server.reachable(job.local));
+        *job = Box::new(RelayJob { renewed: true, ..RelayJob::new(job.local, targets) });
+        self.jobs.touch();
+        true
     }
 
     fn allocated(&mut self, base: BaseId, relayed: TransportAddress, mapped: Option<TransportAddress>) {

@@ -17,7 +17,8 @@ impl Gatherer {
     /// A new generation begins. Sockets and allocations stay with their candidates. Mappings that were not kept alive
     /// any more are asked for again, and their candidates come again once the servers have answered; allocations that
     /// were lost or never granted are asked for again too, on sockets of their own, and so are names that could not be
-    /// resolved. [`Event::Complete`] comes again.
+    /// resolved. Allocations that stand are kept alive as before ICE had concluded, and renewed at once where they were not:
+    /// one that its server has forgotten is asked for anew. [`Event::Complete`] comes again, after their answers.
     /// Without effect before [`Gatherer::start`].
     ///
     /// [`Event::Complete`]: crate::Event::Complete
@@ -35,6 +36,7 @@ impl Gatherer {
         }
         self.relay_jobs.retain(|_, job| job.wants_allocation());
         self.begin();
+        self.keep_relays();
         for server in &mut self.servers {
             server.late = false;
             if server.addresses == Addresses::Unresolved {

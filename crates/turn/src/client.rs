@@ -242,6 +242,23 @@ impl Client {
         Ok(())
     }
 
+    /// From here on the allocation is renewed each `interval` if not sooner, as with [`ClientConfig::keep`]. One that was not
+    /// kept so before is renewed at once: a NAT on the way may have forgotten its mapping meanwhile, and the sooner the
+    /// server says so (437), the sooner another allocation can be asked for.
+    ///
+    /// The request is made by the `handle_timeout` that is due then.
+    pub fn keep(&mut self, now: Instant, interval: Duration) {
+        self.tick(now);
+        let rested = self.config.keep.replace(interval).is_none();
+        if let Phase::Open(allocation) = &mut self.phase {
+            allocation.lease = allocation.lease.kept(self.clock, Some(interval));
+            if rested {
+                allocation.lease.hasten(self.clock);
+            }
+        }
+        self.update_deadline();
+    }
+
     /// From the next renewal on the allocation is renewed as its lifetime asks for, whatever
     /// [`keep`](ClientConfig::keep) was.
     pub fn stop_keeping(&mut self) {
@@ -421,6 +438,11 @@ impl Client {
     /// Whether there is an allocation.
     pub const fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Open(_))
+    }
+
+    /// Whether the allocation is being renewed, or is to be now: the server has not said yet whether it still knows it.
+    pub fn is_renewing(&self) -> bool {
+        matches!(&self.phase, Phase::Open(allocation) if allocation.lease.is_renewing(self.clock))
     }
 
     /// Whether `close` was called and nothing is left to be done.

@@ -5,7 +5,7 @@
 //!
 //! | kind | methods |
 //! | --- | --- |
-//! | commands | [`Client::allocate`], [`Client::permit`], [`Client::forget`], [`Client::forget_others`], [`Client::bind_channel`], [`Client::unbind_channel`], [`Client::unbind_other_channels`], [`Client::follow`], [`Client::set_password`], [`Client::stop_keeping`], [`Client::close`] |
+//! | commands | [`Client::allocate`], [`Client::permit`], [`Client::forget`], [`Client::forget_others`], [`Client::bind_channel`], [`Client::unbind_channel`], [`Client::unbind_other_channels`], [`Client::follow`], [`Client::set_password`], [`Client::keep`], [`Client::stop_keeping`], [`Client::close`] |
 //! | inputs | [`Client::handle_datagram`], [`Client::take_slot`], [`Client::handle_timeout`] |
 //! | outputs | [`Client::poll_transmit`], [`Client::poll_event`], [`Client::poll_timeout`] |
 //! | data | [`Client::send_indication`], [`Client::channel`], [`Client::permission`] |

@@ -54,6 +54,16 @@ impl Lease {
         Self { renew_at: self.renew_at.map(|at| soon.map_or(at, |soon| at.min(soon))), ..self }
     }
 
+    /// Renewed at once, unless that is under way.
+    pub(crate) fn hasten(&mut self, now: Instant) {
+        self.renew_at = self.renew_at.map(|at| at.min(now));
+    }
+
+    /// Whether it is being renewed, or is to be now.
+    pub(crate) fn is_renewing(&self, now: Instant) -> bool {
+        self.renew_at.is_none_or(|at| at <= now)
+    }
+
     /// Takes the later of both: answers may overtake each other.
     pub(crate) fn extend(&mut self, other: Self) {
         if other.until >= self.until {

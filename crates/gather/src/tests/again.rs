@@ -2,11 +2,11 @@
 
 use core::time::Duration;
 
-use alloc::vec;
+use alloc::{vec, vec::Vec};
 use floe_pair::CandidateType;
 
-use super::lab::{Lab, RTCP, RTP, config};
-use super::script::{silent, stun};
+use super::lab::{Lab, RTCP, RTP, config, relay_only};
+use super::script::{silent, stun, turn};
 use crate::{Config, Event, RequestFailure, ServerError};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -71,4 +71,82 @@ fn t32_a_name_that_could_not_be_resolved_is_asked_again_by_a_restart_and_a_known
     assert_eq!(lab.sent_to("198.51.100.2:3478"), 0);
     let told = lab.events.iter().filter(|(_, event)| matches!(event, Event::ServerFailed { .. }));
     assert_eq!(told.count(), 1);
+}
+
+/// RFC 8445 §5.1.1.4: a NAT before the server forgets what nobody refreshes, long before the peer answers a restart.
+#[test]
+fn p17_allocations_are_kept_alive_again_from_a_restart_on() {
+    let (_, script) = turn("198.51.100.1:0");
+    let mut lab = Lab::new(relay_only(&["turn:198.51.100.1"])).behind_nat().server(SERVER, script);
+    lab.start(&["10.0.0.7"]).run(SECOND);
+    lab.gatherer.conclude(lab.now);
+    // The renewal that was on its way when ICE concluded.
+    lab.run(SECOND * 20);
+    let before = lab.sent.len();
+    lab.run(SECOND * 60);
+    assert_eq!(lab.sent.len(), before, "ICE has concluded");
+    let restart = lab.elapsed();
+    lab.gatherer.restart(lab.now);
+    lab.drain();
+    lab.run(SECOND * 63);
+    let times: Vec<_> = lab.sent[before..].iter().map(|sent| (sent.at - restart) / 1_000).collect();
+    assert_eq!(times, [0, 15, 30, 45, 60], "at once, and then each 15 s");
+    lab.gatherer.conclude(lab.now);
+    lab.drain();
+    lab.run(SECOND * 20);
+    let before = lab.sent.len();
+    lab.run(SECOND * 60);
+    assert_eq!(
+        (lab.sent.len(), lab.of(CandidateType::Relayed).len()),
+        (before, 1),
+        "ICE has concluded again"
+    );
+}
+
+#[test]
+fn p17_a_restart_that_finds_an_allocation_forgotten_asks_for_another_one() {
+    let (state, script) = turn("198.51.100.1:0");
+    let mut lab = Lab::new(relay_only(&["turn:198.51.100.1"])).behind_nat().server(SERVER, script);
+    lab.start(&["10.0.0.7"]).run(SECOND);
+    lab.gatherer.conclude(lab.now);
+    lab.run(SECOND * 60);
+    state.borrow_mut().allocations.clear();
+    lab.gatherer.restart(lab.now);
+    lab.drain();
+    lab.run(SECOND);
+    let relayed: Vec<_> =
+        lab.gatherer.candidates().map(|(_, candidate, _)| candidate.address.port()).collect();
+    assert_eq!((relayed, state.borrow().allocations.len()), (vec![50_002], 1), "the lost one is gone");
+    let found = lab.found().last().expect("the new one").0;
+    assert!(found <= lab.completed_at()[1], "gathering is not complete before: {found}");
+    assert_eq!((lab.completed_at().len(), lab.sockets.len()), (2, 1));
+}
+
+/// A server, or a NAT, that forgets each allocation is not asked for ever more of them.
+#[test]
+fn p17_in_one_gathering_a_forgotten_allocation_is_asked_for_once_more() {
+    let (state, script) = turn("198.51.100.1:0");
+    let mut lab = Lab::new(config(&["turn:198.51.100.1", "stun:198.51.100.2"]))
+        .behind_nat()
+        .server(SERVER, script)
+        .server("198.51.100.2:3478", silent());
+    lab.start(&["10.0.0.7"]).run(SECOND);
+    for round in 1..=2 {
+        lab.gatherer.conclude(lab.now);
+        let before = state.borrow().allocates;
+        lab.gatherer.restart(lab.now);
+        for _ in 0..35 {
+            state.borrow_mut().allocations.clear();
+            lab.drain();
+            lab.run(SECOND);
+        }
+        assert!(!lab.gatherer.is_complete(), "one server is still waited for");
+        let asked = state.borrow().allocates - before;
+        // The second restart has none left, and asks for one to begin with.
+        assert_eq!(asked, 2 * round, "each takes two requests");
+        assert_eq!(
+            lab.gatherer.candidates().filter(|(_, one, _)| one.kind == CandidateType::Relayed).count(),
+            0
+        );
+    }
 }

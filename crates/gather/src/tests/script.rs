@@ -180,6 +180,9 @@ impl TurnState {
         if request.verify_integrity(&key).is_err() {
             return vec![];
         }
+        if !self.allocations.contains_key(&source) {
+            return vec![Reply::error(request, 437).finish(Some(&key))];
+        }
         let lifetime = request.get::<Lifetime>().ok().flatten().map_or(600, |lifetime| lifetime.0);
         if lifetime == 0 {
             self.allocations.remove(&source);

@@ -274,3 +274,29 @@ fn a_lifetime_shortened_to_nothing_is_a_loss() {
     assert!(world.has(&Event::Lost(LostReason::UnusableLifetime(0))));
     assert!(world.server.held.is_none());
 }
+
+/// RFC 8445 §5.1.1.4: what a restart of ICE asks for, long after nobody kept the mapping of a NAT.
+#[test]
+fn p17_an_allocation_that_is_kept_again_is_renewed_at_once_and_then_each_interval() {
+    let mut world = World::with(Server::new(), |config| config.keep = Some(Duration::from_secs(15))).opened();
+    world.client.stop_keeping();
+    world.run(Duration::from_secs(60));
+    let before = world.sent;
+    world.client.keep(world.now, Duration::from_secs(15));
+    assert!(world.client.is_renewing() && world.client.poll_timeout() == Some(world.now));
+    world.run(Duration::from_secs(1));
+    assert!(!world.client.is_renewing());
+    assert_eq!(world.sent - before, 1);
+    // What is kept already goes on as it was.
+    world.client.keep(world.now, Duration::from_secs(15));
+    assert!(!world.client.is_renewing());
+    world.run(Duration::from_secs(60));
+    assert_eq!(world.sent - before, 5);
+    // One that is gone is noticed at once.
+    world.client.stop_keeping();
+    world.server.held = None;
+    world.client.keep(world.now, Duration::from_secs(15));
+    world.run(Duration::from_secs(1));
+    assert_eq!(world.last(), Event::Lost(LostReason::Mismatch));
+    assert!(!world.client.is_renewing());
+}
