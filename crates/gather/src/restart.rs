@@ -8,7 +8,7 @@ use floe_stun::Instant;
 use crate::{
     config::Config,
     gatherer::{Gatherer, Stage},
-    host::Ask,
+    host::{Ask, Host},
     request::RequestId,
     server::Addresses,
 };
@@ -17,7 +17,7 @@ impl Gatherer {
     /// A new generation begins. Sockets and allocations stay with their candidates. Mappings that were not kept alive
     /// any more are asked for again, and their candidates come again once the servers have answered; allocations that
     /// were lost or never granted are asked for again too, on sockets of their own, and so are names that could not be
-    /// resolved. Allocations that stand are kept alive as before ICE had concluded, and renewed at once where they were not:
+    /// resolved and sockets that could not be opened. Allocations that stand are kept alive as before ICE had concluded, and renewed at once where they were not:
     /// one that its server has forgotten is asked for anew. [`Event::Complete`] comes again, after their answers.
     /// Without effect before [`Gatherer::start`].
     ///
@@ -35,6 +35,7 @@ impl Gatherer {
             self.table.remove_mappings(base, |address| !kept.contains(&(base, address)));
         }
         self.relay_jobs.retain(|_, job| job.wants_allocation());
+        self.hosts.retain(|_, host| !matches!(host, Host::Failed));
         self.begin();
         self.keep_relays();
         for server in &mut self.servers {

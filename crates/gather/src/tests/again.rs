@@ -150,3 +150,24 @@ fn p17_in_one_gathering_a_forgotten_allocation_is_asked_for_once_more() {
         );
     }
 }
+
+/// A host that had no descriptors left for a moment, or an address that could not be bound yet.
+#[test]
+fn p17_a_restart_asks_again_for_the_socket_of_an_address_that_had_none() {
+    let mut lab = Lab::new(config(&[])).behind_nat();
+    let ip = "10.0.0.7".parse().expect("a literal");
+    lab.unbindable.insert(ip, RequestFailure::Other);
+    lab.start(&["10.0.0.7", "10.0.1.8"]).run(SECOND);
+    let hosts = |lab: &Lab| lab.of(CandidateType::Host).len();
+    assert_eq!((hosts(&lab), lab.completed_at().len()), (1, 1));
+    lab.gatherer.restart(lab.now);
+    lab.drain();
+    lab.run(SECOND);
+    let failed = lab.events.iter().filter(|(_, event)| matches!(event, Event::HostFailed { .. })).count();
+    assert_eq!((hosts(&lab), failed, lab.completed_at().len()), (1, 2, 2), "it is said again");
+    lab.unbindable.clear();
+    lab.gatherer.restart(lab.now);
+    lab.drain();
+    lab.run(SECOND);
+    assert_eq!((hosts(&lab), lab.sockets.len(), lab.completed_at().len()), (2, 2, 3));
+}
