@@ -183,8 +183,8 @@ impl Agent {
 
     /// The state now. While a new generation has no pairs of its own it is that of what carries data:
     /// [`State::Connected`] as long as every component that the peer had has a pair, else [`State::Checking`].
-    /// [`State::Failed`] is said of the new generation also while a pair of the one before still carries data ([`Agent::path`]): that pair goes when
-    /// its consent ends, and a further restart keeps it.
+    /// [`State::Failed`] is said of the new generation also while a pair of the one before still carries data
+    /// ([`Agent::path`]): that pair goes when its consent ends, and a further restart keeps it.
     pub fn state(&self) -> State {
         if self.life != Life::Open {
             return State::Closed;

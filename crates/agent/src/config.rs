@@ -45,8 +45,8 @@ pub struct AgentConfig {
     /// public addresses only.
     pub lite: bool,
     /// Whether `renomination2` (and with
-    /// [`legacy_renomination`](floe_check::Config::legacy_renomination) also `renomination`, of the older draft) is among the ice-options: with a peer that tells it too, the agents move to a better
-    /// pair without a restart.
+    /// [`legacy_renomination`](floe_check::Config::legacy_renomination) also `renomination`, of the older draft) is
+    /// among the ice-options: with a peer that tells it too, the agents move to a better pair without a restart.
     pub renomination: bool,
     /// Mark of every datagram.
     pub dscp: Dscp,

@@ -373,8 +373,9 @@ impl Agent {
     }
 
     /// Waits until gathering is complete, but no longer than its deadline (5 s by default), and returns the local
-    /// candidates of the generation in force known by then: for signalling that does not trickle. [`Event::LocalCandidate`] has each as soon as
-    /// it is known, and [`Event::GatheringComplete`] tells whether more may come.
+    /// candidates of the generation in force known by then: for signalling that does not trickle.
+    /// [`Event::LocalCandidate`] has each as soon as it is known, and [`Event::GatheringComplete`] tells whether more
+    /// may come.
     ///
     /// # Cancel safety
     /// Nothing is lost.

@@ -17,9 +17,9 @@ impl Gatherer {
     /// A new generation begins. Sockets and allocations stay with their candidates. Mappings that were not kept alive
     /// any more are asked for again, and their candidates come again once the servers have answered; allocations that
     /// were lost or never granted are asked for again too, on sockets of their own, and so are names that could not be
-    /// resolved and sockets that could not be opened. Allocations that stand are kept alive as before ICE had concluded, and renewed at once where they were not:
-    /// one that its server has forgotten is asked for anew. [`Event::Complete`] comes again, after their answers.
-    /// Without effect before [`Gatherer::start`].
+    /// resolved and sockets that could not be opened. Allocations that stand are kept alive as before ICE had
+    /// concluded, and renewed at once where they were not: one that its server has forgotten is asked for anew.
+    /// [`Event::Complete`] comes again, after their answers. Without effect before [`Gatherer::start`].
     ///
     /// [`Event::Complete`]: crate::Event::Complete
     pub fn restart(&mut self, now: Instant) {

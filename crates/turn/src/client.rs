@@ -107,8 +107,9 @@ impl Client {
     /// Asks for an allocation, with the next slot. The answer is [`Event::Allocated`],
     /// [`Event::AllocateFailed`] or [`Event::Redirected`].
     ///
-    /// Does nothing while there is an allocation or one is being made, and after `close`. While what is left of a
-    /// lost allocation is being deleted, it waits for that. After a failure it tries again: [`crate::AllocateError::retry`] says when that makes sense.
+    /// Does nothing while there is an allocation or one is being made, and after `close`. While what is left of a lost
+    /// allocation is being deleted, it waits for that. After a failure it tries again: [`crate::AllocateError::retry`]
+    /// says when that makes sense.
     pub fn allocate(&mut self, now: Instant) {
         self.tick(now);
         if self.closed {

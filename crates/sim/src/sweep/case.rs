@@ -100,11 +100,11 @@ impl FromStr for Family {
 
 impl Case {
     /// The life of a seed: the [session](Self::of) of that seed, and after it data for some time. A third of all lives
-    /// last ten minutes, a third 1 to 5, the others half a minute to one. What may happen in them is drawn beside, for each
-    /// life by itself: who trickles how (of seven sides two do, three not at first, two never), on each side renomination (half), consent
-    /// that rests while nothing is sent (a quarter), a lite agent (a third of those with a public address), and restarts
-    /// by either side or both at once: none, one, two, or three in a quarter of all lives each, half of them in the first
-    /// two seconds, the others at any time.
+    /// last ten minutes, a third 1 to 5, the others half a minute to one. What may happen in them is drawn beside, for
+    /// each life by itself: who trickles how (of seven sides two do, three not at first, two never), on each side
+    /// renomination (half), consent that rests while nothing is sent (a quarter), a lite agent (a third of those with a
+    /// public address), and restarts by either side or both at once: none, one, two, or three in a quarter of all lives
+    /// each, half of them in the first two seconds, the others at any time.
     pub fn life_of(seed: u64) -> Self {
         let mut case = Self::of(seed);
         let mut random = random_of(seed, *b"floe-sim life of one sweep .....");
