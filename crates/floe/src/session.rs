@@ -200,6 +200,8 @@ impl Session {
     pub(crate) async fn event(&self) -> Option<Event> {
         loop {
             let arrived = self.event_arrived.notified();
+            // Looked at before the queue: the last events are pushed before it is set, so that none is left behind.
+            let ended = *self.ended.borrow();
             let (event, more) = {
                 let mut news = self.news();
                 (news.pop(), !news.events.is_empty())
@@ -207,7 +209,7 @@ impl Session {
             if more {
                 self.event_arrived.notify_one();
             }
-            if event.is_some() || *self.ended.borrow() {
+            if event.is_some() || ended {
                 return event;
             }
             arrived.await;
