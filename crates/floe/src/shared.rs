@@ -84,6 +84,8 @@ struct Interfaces {
     list: Vec<Interface>,
     listed_at: Option<Instant>,
     is_listing: bool,
+    /// They are to be listed once more: what is being listed may be older than what somebody wants to know.
+    again: bool,
     /// How many times listing was begun, and which of them was the last to end.
     begun: u64,
     ended: u64,
@@ -145,14 +147,13 @@ impl Shared {
         self.wake.notify_one();
     }
 
-    /// Lists the interfaces again, unless that was done just now.
+    /// Lists the interfaces again, however fresh the list is (RFC 8445 §9: what a restart gathers is what there is now; a
+    /// network changes in steps). While they are being listed, that is done once more afterwards.
     pub(crate) fn refresh_interfaces(self: &Arc<Self>) {
         {
-            let mut state = self.state();
-            let now = self.clock.now();
-            let interfaces = &mut state.interfaces;
-            let is_fresh = interfaces.listed_at.is_some_and(|at| now.since(at) < LIST_IS_FRESH);
-            if is_fresh || std::mem::replace(&mut interfaces.is_listing, true) {
+            let interfaces = &mut self.state().interfaces;
+            if std::mem::replace(&mut interfaces.is_listing, true) {
+                interfaces.again = true;
                 return;
             }
         }
@@ -187,8 +188,13 @@ impl Shared {
         let mut state = self.state();
         let now = self.clock.now();
         let result = state.interfaces_listed(now, number, list);
+        let again = std::mem::take(&mut state.interfaces.again);
+        state.interfaces.is_listing = again;
         drop(state);
         self.wake.notify_one();
+        if again {
+            self.list_soon();
+        }
         result
     }
 }
@@ -217,7 +223,6 @@ impl State {
         list: io::Result<Vec<Interface>>,
     ) -> io::Result<()> {
         let interfaces = &mut self.interfaces;
-        interfaces.is_listing = false;
         let mut tell = std::mem::take(&mut interfaces.waiting);
         let result = list.map(|list| {
             // One that was begun before may end later, and is older.

@@ -4,8 +4,9 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU8, Ordering},
+        mpsc,
     },
     time::Duration,
 };
@@ -19,7 +20,7 @@ use floe::{
 
 #[cfg(test)]
 mod support;
-use hosts::{Host, agent, many_paths, moved, policy_moved, renominating, until};
+use hosts::{Host, Slow, agent, many_paths, moved, policy_moved, renominating, until};
 use support::{carry, connect, pair, signal, soon};
 
 const STREAM: StreamId = StreamId(0);
@@ -57,6 +58,23 @@ mod hosts {
                 flags: InterfaceFlags::UP | InterfaceFlags::LOOPBACK,
             };
             Ok((1..=count).map(interface).collect())
+        }
+    }
+
+    /// A host that is slow to tell what it has seen: each time not before it may, or the gate is gone.
+    pub(crate) struct Slow {
+        pub(crate) host: Host,
+        pub(crate) entered: Mutex<mpsc::Sender<()>>,
+        pub(crate) open: Mutex<mpsc::Receiver<()>>,
+    }
+
+    impl ListInterfaces for Slow {
+        fn list(&self) -> io::Result<Vec<Interface>> {
+            let list = self.host.list();
+            self.entered.lock().unwrap().send(()).unwrap();
+            // An error where the other end is gone, or a test has failed.
+            let _ = self.open.lock().unwrap().recv_timeout(Duration::from_secs(20));
+            list
         }
     }
 
@@ -344,4 +362,44 @@ async fn an_address_that_is_gone_is_used_no_more() {
     let (_, b) = pair().await;
     let (to_b, to_a) = connect(&a, &b).await;
     carry(&to_b, &to_a, b"hello").await;
+}
+
+/// A host that changes its network tells so in steps, and the application restarts at each.
+#[tokio::test]
+async fn p17_a_restart_lists_the_interfaces_however_fresh_the_list_is() {
+    let host = Host::new(1);
+    let endpoint = host.endpoint().await;
+    let a = endpoint.agent(Config::controlling().loopback()).unwrap();
+    assert_eq!(soon(a.gathered()).await.len(), 1);
+    for addresses in 2..4 {
+        host.0.store(addresses, Ordering::SeqCst);
+        a.restart().unwrap();
+        until(|| endpoint.stats().sockets == addresses.into()).await;
+    }
+    host.0.store(4, Ordering::SeqCst);
+    let (ufrag, pwd) = ("mine1234".parse().unwrap(), "0123456789abcdefghijkl".parse().unwrap());
+    let b = endpoint.agent(Config::controlled().loopback()).unwrap();
+    soon(b.gathered()).await;
+    b.restart_with(ufrag, pwd).unwrap();
+    until(|| endpoint.stats().sockets == 8).await;
+}
+
+#[tokio::test]
+async fn p17_interfaces_that_are_being_listed_at_a_restart_are_listed_once_more() {
+    let (host, (entered, entries), (gate, open)) = (Host::new(1), mpsc::channel(), mpsc::channel());
+    let slow = Slow { host: host.clone(), entered: entered.into(), open: open.into() };
+    gate.send(()).unwrap();
+    let endpoint = soon(Endpoint::builder().interfaces(slow).build()).await.unwrap();
+    let a = endpoint.agent(Config::controlling().loopback()).unwrap();
+    soon(a.gathered()).await;
+    assert_eq!(entries.try_iter().count(), 1, "the endpoint looks once for all agents");
+    a.restart().unwrap();
+    until(|| entries.try_recv().is_ok()).await;
+    // The list that is on its way knows of one address.
+    host.0.store(2, Ordering::SeqCst);
+    a.restart().unwrap();
+    a.restart().unwrap();
+    drop(gate);
+    until(|| endpoint.stats().sockets == 2).await;
+    assert_eq!(entries.try_iter().count(), 1, "once more for both");
 }
