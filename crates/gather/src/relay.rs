@@ -318,7 +318,7 @@ impl Gatherer {
         };
         let Some(job) = self.relay_jobs.get_mut(&key).filter(|job| !job.renewed) else { return false };
         let targets = Targets::new(self.now, server.reachable(job.local));
-        *job = Box::new(RelayJob { renewed: true, ..RelayJob::new(job.local, targets) });
+        **job = RelayJob { renewed: true, ..RelayJob::new(job.local, targets) };
         self.jobs.touch();
         true
     }
