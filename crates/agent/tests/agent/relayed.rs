@@ -146,3 +146,23 @@ fn p40_with_relays_only_everything_goes_to_the_server() {
     assert!(consents.next_back().is_some_and(|sent| ChannelData::parse(&sent.bytes).is_ok()));
     assert!(world.is_completed(&session));
 }
+
+/// RFC 8445 §5.1.1.4: a NAT before the server forgets what nothing passes, and the peer may take minutes to answer.
+#[test]
+fn p17_while_a_restart_is_unanswered_its_relays_are_kept_alive() {
+    let (mut world, [a, b]) = relayed(true);
+    world.run_for(ms(10_000));
+    world.part([a, b]);
+    world.asleep = Some(b.0);
+    world.run_for(ms(60_000));
+    let before = world.sent.len();
+    world.command(a, |now, agent| agent.restart(now)).unwrap();
+    let (began, mut last) = (world.now, world.now);
+    world.run_for(ms(180_000));
+    let server = crate::server::ADDRESS.parse().unwrap();
+    for sent in world.sent[before..].iter().filter(|sent| sent.by == a && sent.to == server) {
+        assert!(sent.at.since(last) <= ms(15_100), "nothing from {last:?} to {:?}", sent.at);
+        last = sent.at;
+    }
+    assert!(last.since(began) >= ms(165_000), "{last:?}");
+}
