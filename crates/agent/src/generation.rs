@@ -133,13 +133,13 @@ impl Generations {
         self.earlier.last_mut().filter(|earlier| earlier.phase == Phase::Standing)
     }
 
-    /// A generation is not in force any more. Where there is no room the oldest goes, one without a pair first, then one
-    /// whose pairs were not nominated.
+    /// A generation is not in force any more. Where there is no room one without a pair goes, else the latest whose pairs
+    /// were not nominated (data is on the first of those), else the oldest.
     pub(crate) fn shelve(&mut self, earlier: Earlier) {
         if self.earlier.len() >= MOST_EARLIER {
-            let first = |fits: fn(&Earlier) -> bool| self.earlier.iter().position(fits);
-            let useless = first(|earlier| !earlier.has_pair());
-            let index = useless.or_else(|| first(|earlier| !earlier.has_nominated())).unwrap_or(0);
+            let useless = self.earlier.iter().position(|earlier| !earlier.has_pair());
+            let spare = || self.earlier.iter().rposition(|earlier| !earlier.has_nominated());
+            let index = useless.or_else(spare).unwrap_or(0);
             self.earlier.remove(index);
         }
         self.earlier.push(earlier);

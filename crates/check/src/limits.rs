@@ -34,9 +34,8 @@ pub(crate) const BESIDE_LIMIT: usize = 16;
 /// Pairs of a component that are kept because the peer, which controls, checks them: as many as it may keep itself, and
 /// some of those it has just left.
 pub(crate) const PEER_KEPT_LIMIT: usize = 8;
-/// Pairs whose consent was lost, and that are gone: their component was removed, or they had to make room. As many as
-/// peer-reflexive candidates, which a peer's address becomes that changes again and again; when full, the oldest is
-/// forgotten.
+/// Pairs whose consent was lost, and that are gone: their component was removed, or they had to make room. A peer
+/// whose address changes again and again has one each time; when full, the oldest is forgotten.
 pub(crate) const SPENT_LIMIT: usize = 32;
 /// Fresh transactions of one pair in one generation, after the first. At the shortest interval that is four seconds
 /// of trying, in which 40 losses in a row do not happen.

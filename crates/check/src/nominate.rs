@@ -122,9 +122,14 @@ impl ChecklistSet {
     pub(crate) fn take_back_nomination(&mut self, stream: StreamId, component: ComponentId) {
         let Some(of) = self.component_mut(stream, component) else { return };
         let Some(id) = of.nomination.take() else { return };
-        of.moves.reason = None;
+        let (reason, stays) = (of.moves.reason.take(), of.selected);
         if let Some(pair) = self.pairs.get_mut(id) {
             pair.nominating = false;
+        }
+        // What was to be left because it is slow is not left.
+        let stays = stays.filter(|_| reason == Some(MoveReason::Faster));
+        if let Some(pair) = stays.and_then(|id| self.pairs.get_mut(id)) {
+            pair.slow = false;
         }
     }
 

@@ -252,25 +252,30 @@ impl ChecklistSet {
             }
             // A fragment that is none at all can be that of no agent.
             None if pair.is_none() => nominate.is_none(),
+            // The pair of an address on which consent was lost, and that had to make room since.
+            _ if pair.is_none() && self.has_given_up(base, source, None) => false,
             _ => self.learn_from(base, source, pair, priority, nominate, false),
         };
         if accepted {
             return Ok(algorithm);
         }
         // RFC 8445 §7.3.1.5: a nomination that is not accepted is refused.
-        let code = if self.has_given_up(pair) { ErrorCode::FORBIDDEN } else { ErrorCode::BAD_REQUEST };
+        let given_up = self.has_given_up(base, source, pair);
+        let code = if given_up { ErrorCode::FORBIDDEN } else { ErrorCode::BAD_REQUEST };
         Err(Refusal { body: Body::Error(code), algorithm: Some(algorithm) })
     }
 
     /// Whether consent on the pair has ended here, or it may be checked no more, and the peer can move to another one.
     /// Renomination draft §3.1: only what is kept available is answered with success. RFC 7675 §5.2: 403 tells the peer
     /// at once, so that it leaves the pair that we cannot send on any more.
-    fn has_given_up(&self, pair: Option<PairId>) -> bool {
+    fn has_given_up(&self, base: BaseId, source: TransportAddress, pair: Option<PairId>) -> bool {
         let gone = |pair: &Pair| {
             let ended = matches!(pair.failure, Some(Failure::ConsentExpired | Failure::Revoked));
             (pair.revoked && ended) || is_dead(pair)
         };
-        self.is_renominating() && !self.retired && pair.and_then(|id| self.pairs.get(id)).is_some_and(gone)
+        let spent = || self.spent.contains(&(base, source));
+        let pair = pair.and_then(|id| self.pairs.get(id));
+        self.is_renominating() && !self.retired && pair.map_or_else(spent, gone)
     }
 
     fn remember(&mut self, early: Early) {
@@ -348,7 +353,9 @@ impl ChecklistSet {
         let revoked = pair.revoked || is_dead(pair);
         // What the peer still has may be all that is left, or all there is to move to.
         pair.listed |= bereft && !revoked;
-        if self.has_given_up(Some(id)) || (nominate.is_some() && (revoked || acceptable.is_none())) {
+        if self.has_given_up(base, source, Some(id))
+            || (nominate.is_some() && (revoked || acceptable.is_none()))
+        {
             return false;
         }
         if self.is_passive() {

@@ -56,8 +56,8 @@ pub struct Config {
     ///
     /// [`Gatherer::set_ta`]: crate::Gatherer::set_ta
     pub ta: Duration,
-    /// Time between two Binding requests that keep a server-reflexive candidate alive, and until ICE has concluded the
-    /// longest between two Refresh requests of an allocation; at least 1 s.
+    /// Time between two Binding requests that keep a server-reflexive candidate alive, and until ICE has concluded,
+    /// and again from a restart on, the longest between two Refresh requests of an allocation; at least 1 s.
     pub refresh: Duration,
     /// How much there may be of anything.
     pub limits: Limits,

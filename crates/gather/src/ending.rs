@@ -173,9 +173,9 @@ impl Gatherer {
             );
         }
         for (key, job) in self.relay_jobs.iter_mut() {
-            if job.give_up_waiting() {
-                let address =
-                    self.relays.values().find(|entry| entry.key == *key).map(|entry| entry.relay.server);
+            let entry = self.relays.values().find(|entry| entry.key == *key);
+            if job.give_up_waiting(entry.is_some_and(|entry| entry.is_doubtful())) {
+                let address = entry.map(|entry| entry.relay.server);
                 late.push((key.server, Some(job.local.ip()), address, ServerError::NotInTime));
             }
         }

@@ -122,9 +122,10 @@ impl RelayJob {
         self.progress = Progress::Ended;
     }
 
-    /// Whether it is to be reported as unanswered; said once.
-    pub(crate) fn give_up_waiting(&mut self) -> bool {
-        let waiting = !self.is_done() && !self.late;
+    /// Whether it is to be reported as unanswered; said once in each gathering. `doubtful`: its allocation is one of the
+    /// generation before, and nothing was heard of it since.
+    pub(crate) fn give_up_waiting(&mut self, doubtful: bool) -> bool {
+        let waiting = (doubtful || !self.is_done()) && !self.late;
         self.late |= waiting;
         waiting
     }
@@ -281,7 +282,8 @@ impl Gatherer {
             (Phase::Open, event @ TurnEvent::Lost(lost)) => {
                 self.out.turn(base, event);
                 self.retire(base);
-                let again = lost == LostReason::Mismatch && self.ask_anew(key);
+                let forgotten = matches!(lost, LostReason::Mismatch | LostReason::Expired(_));
+                let again = forgotten && self.ask_anew(key);
                 if let Some(job) = self.relay_jobs.get_mut(&key).filter(|_| !again) {
                     job.progress = Progress::Ended;
                 }
@@ -302,7 +304,7 @@ impl Gatherer {
     /// requests keep their candidates, and the mappings on the way to the servers; those that nobody kept are tried at once.
     pub(crate) fn keep_relays(&mut self) {
         for job in self.relay_jobs.values_mut() {
-            job.renewed = false;
+            (job.renewed, job.late) = (false, false);
         }
         for entry in self.relays.values_mut() {
             entry.relay.client.keep(self.now, self.config.refresh);
@@ -310,8 +312,9 @@ impl Gatherer {
         self.clients.touch();
     }
 
-    /// RFC 8656 §5: the server does not know the allocation. A NAT that has forgotten its mapping between two generations is
-    /// the most likely reason: while gathering goes on the relay is asked for once more, on another socket.
+    /// RFC 8656 §5: the server does not know the allocation, or its time is over. Between two generations a NAT may have
+    /// forgotten its mapping, or the host have slept: while gathering goes on the relay is asked for once more, on another
+    /// socket.
     fn ask_anew(&mut self, key: JobKey) -> bool {
         let (Stage::Gathering { .. }, Some(server)) = (self.stage, self.servers.get(key.server)) else {
             return false;
