@@ -31,13 +31,20 @@ fn fragments(bytes: &[u8]) -> Option<[String; 2]> {
     Some([to, from].map(str::to_owned))
 }
 
-/// Loses the requests with other user fragments than those of now, where `on` says so.
-fn lose_newer(world: &mut World, ids: [Id; 2], on: impl Fn(SocketAddr, SocketAddr, &[u8]) -> bool + 'static) {
+/// Whether a datagram is a request with other user fragments than those of now.
+fn newer(world: &World, ids: [Id; 2]) -> impl Fn(&[u8]) -> bool + use<> {
     let known = ids.map(|id| credentials(world, id).0);
-    world.lost = Box::new(move |from, to, bytes| {
-        let is_new = fragments(bytes).is_some_and(|names| names.iter().any(|name| !known.contains(name)));
-        is_new && on(from, to, bytes)
-    });
+    move |bytes| fragments(bytes).is_some_and(|names| names.iter().any(|name| !known.contains(name)))
+}
+
+/// Loses such requests, where `on` says so.
+fn lose_newer(world: &mut World, ids: [Id; 2], on: impl Fn(SocketAddr, SocketAddr, &[u8]) -> bool + 'static) {
+    let newer = newer(world, ids);
+    world.lost = Box::new(move |from, to, bytes| newer(bytes) && on(from, to, bytes));
+}
+
+fn nominates(bytes: &[u8]) -> bool {
+    Message::parse(bytes).is_ok_and(|message| matches!(message.get::<UseCandidate>(), Ok(Some(_))))
 }
 
 /// Where the host candidate of a data stream is.
@@ -137,8 +144,7 @@ fn rfc8445_12_1_restarts_before_a_selection_leave_data_on_the_pair_that_was_sele
     world.add_address(ids[0], ASIDE);
     // The new generations find another way alone, and nominations get lost.
     lose_newer(&mut world, ids, move |from, to, bytes| {
-        let message = Message::parse(bytes).unwrap();
-        (first.contains(&from) && first.contains(&to)) || message.get::<UseCandidate>().unwrap().is_some()
+        (first.contains(&from) && first.contains(&to)) || nominates(bytes)
     });
     let paths = ids.map(|id| world.agent(id).path(STREAM, COMPONENT).unwrap());
     for round in 0..8 {
@@ -157,6 +163,30 @@ fn rfc8445_12_1_restarts_before_a_selection_leave_data_on_the_pair_that_was_sele
     world.lost = Box::new(|_, _, _| false);
     world.connect(&ids, ms(10_000));
     assert_eq!(carries(&mut world, ids, STREAM, COMPONENT), [true, true]);
+}
+
+/// Where nothing was ever nominated, data stays on the first pair, also when there is no room for all generations.
+#[test]
+fn rfc8445_12_1_restarts_without_any_selection_leave_data_where_it_is() {
+    let mut world = World::new(2);
+    let ids = world.pair([0, 1], 1);
+    world.lost = Box::new(|_, _, bytes| nominates(bytes));
+    world.run_for(ms(2_000));
+    let first = ids.map(|id| address(&world, id, STREAM));
+    world.add_address(ids[0], ASIDE);
+    let paths = ids.map(|id| world.agent(id).path(STREAM, COMPONENT).unwrap());
+    let newer = newer(&world, ids);
+    world.lost = Box::new(move |from, to, bytes| {
+        nominates(bytes) || newer(bytes) && first.contains(&from) && first.contains(&to)
+    });
+    for round in 0..8 {
+        restart(&mut world, ids[round % 2]);
+        world.run_for(ms(1_000));
+        assert_eq!(carries(&mut world, ids, STREAM, COMPONENT), [true, true], "round {round}");
+        for (id, path) in ids.iter().zip(&paths) {
+            assert!(world.agent(*id).path(STREAM, COMPONENT).unwrap().is_same(path), "round {round}");
+        }
+    }
 }
 
 /// RFC 7675 §5.1: that pair ends with its consent, and then the old generation has nothing left.

@@ -361,6 +361,35 @@ fn a_pair_that_answers_much_faster_is_moved_to_after_a_while_and_kept() {
     assert_eq!(moved, [MoveReason::Faster], "and not back, though the other has the higher priority");
 }
 
+/// A move that the application takes back before it begins leaves no mark on the pair that stays.
+#[test]
+fn p39_a_pair_that_is_not_left_for_a_faster_one_is_no_slow_one() {
+    let mut script = script(Role::Controlling);
+    script.add_remote(remote(), 0);
+    script.add_remote(address(OTHER), 1);
+    let checks = [script.slot().expect("a check"), script.slot().expect("a check")];
+    for check in &checks {
+        script.succeed(check);
+    }
+    let nomination = script.slot().expect("the nomination");
+    script.succeed(&nomination);
+    let is_slow = |script: &Script| script.set.pairs.iter().any(|pair| pair.slow);
+    for _ in 0..600 {
+        for sent in script.wait(100) {
+            script.wait(if sent.to == remote() { 300 } else { 20 });
+            script.succeed(&sent);
+        }
+        if is_slow(&script) {
+            break;
+        }
+    }
+    assert!(is_slow(&script), "the move is decided");
+    let other = script.set.pairs.iter().find(|pair| pair.to == address(OTHER)).expect("a pair").id;
+    assert!(script.set.veto(script.now, other, true));
+    assert!(!is_slow(&script));
+    assert_eq!((script.slot().is_none(), script.selected()), (true, Some(remote())));
+}
+
 /// Of two pairs the lower one has proved valid and is being nominated: the open check of the higher, and the nomination.
 fn nominating_the_lower() -> (Script, Sent, Sent) {
     let mut script = script(Role::Controlling);

@@ -122,6 +122,45 @@ fn p17_a_restart_that_finds_an_allocation_forgotten_asks_for_another_one() {
     assert_eq!((lab.completed_at().len(), lab.sockets.len()), (2, 1));
 }
 
+/// A host that slept for longer than an allocation lasts.
+#[test]
+fn p17_a_restart_asks_for_another_allocation_where_the_time_of_one_is_over() {
+    let (state, script) = turn("198.51.100.1:0");
+    let mut lab = Lab::new(relay_only(&["turn:198.51.100.1"])).behind_nat().server(SERVER, script);
+    lab.start(&["10.0.0.7"]).run(SECOND);
+    lab.gatherer.conclude(lab.now);
+    lab.drain();
+    lab.now = lab.now.after(SECOND * 3_600);
+    state.borrow_mut().allocations.clear();
+    // Before any timer has run.
+    lab.gatherer.restart(lab.now);
+    lab.drain();
+    lab.run(SECOND);
+    let relayed: Vec<_> =
+        lab.gatherer.candidates().map(|(_, candidate, _)| candidate.address.port()).collect();
+    assert_eq!((relayed, state.borrow().allocations.len()), (vec![50_002], 1), "the other one");
+    assert_eq!(lab.completed_at().len(), 2);
+}
+
+/// What gathering waits for is said, here too.
+#[test]
+fn p17_a_server_that_is_silent_since_the_restart_is_named() {
+    let (_, script) = turn("198.51.100.1:0");
+    let mut lab = Lab::new(relay_only(&["turn:198.51.100.1"])).behind_nat().server(SERVER, script);
+    lab.start(&["10.0.0.7"]).run(SECOND);
+    lab.gatherer.conclude(lab.now);
+    lab.run(SECOND * 60);
+    lab.servers.clear();
+    for gathering in 1..=2 {
+        lab.gatherer.restart(lab.now);
+        lab.drain();
+        lab.run(SECOND * 6);
+        let told = |event: &Event| matches!(event, Event::ServerFailed { error: ServerError::NotInTime, .. });
+        let late = lab.events.iter().filter(|(_, event)| told(event)).count();
+        assert_eq!((late, lab.completed_at().len()), (gathering, 1), "at the deadline, once each time");
+    }
+}
+
 /// A server, or a NAT, that forgets each allocation is not asked for ever more of them.
 #[test]
 fn p17_in_one_gathering_a_forgotten_allocation_is_asked_for_once_more() {
