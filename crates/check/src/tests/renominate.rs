@@ -329,8 +329,8 @@ fn t14_without_renomination_a_value_moves_nothing() {
     assert_eq!((answer.expect("an answer").code, script.selected()), (Some(400), Some(remote())));
 }
 
-#[test]
-fn a_pair_that_answers_much_faster_is_moved_to_after_a_while_and_kept() {
+/// Two valid pairs, of which the better one is selected.
+fn two_paths() -> Script {
     let mut script = script(Role::Controlling);
     script.add_remote(remote(), 0);
     script.add_remote(address(OTHER), 1);
@@ -341,13 +341,23 @@ fn a_pair_that_answers_much_faster_is_moved_to_after_a_while_and_kept() {
     let nomination = script.slot().expect("the nomination");
     assert_eq!(nomination.to, remote());
     script.succeed(&nomination);
+    script
+}
+
+/// A tenth of a second, in which the first path answers late.
+fn tenth_of_a_slow_path(script: &mut Script) {
+    for sent in script.wait(100) {
+        script.wait(if sent.to == remote() { 300 } else { 20 });
+        script.succeed(&sent);
+    }
+}
+
+#[test]
+fn a_pair_that_answers_much_faster_is_moved_to_after_a_while_and_kept() {
+    let mut script = two_paths();
     let mut moved = Vec::new();
     for _ in 0..600 {
-        for sent in script.wait(100) {
-            // The selected pair has become slow.
-            script.wait(if sent.to == remote() { 300 } else { 20 });
-            script.succeed(&sent);
-        }
+        tenth_of_a_slow_path(&mut script);
         if let Some(nomination) = script.slot() {
             assert!(nomination.nominates());
             script.succeed(&nomination);
@@ -364,21 +374,10 @@ fn a_pair_that_answers_much_faster_is_moved_to_after_a_while_and_kept() {
 /// A move that the application takes back before it begins leaves no mark on the pair that stays.
 #[test]
 fn p39_a_pair_that_is_not_left_for_a_faster_one_is_no_slow_one() {
-    let mut script = script(Role::Controlling);
-    script.add_remote(remote(), 0);
-    script.add_remote(address(OTHER), 1);
-    let checks = [script.slot().expect("a check"), script.slot().expect("a check")];
-    for check in &checks {
-        script.succeed(check);
-    }
-    let nomination = script.slot().expect("the nomination");
-    script.succeed(&nomination);
+    let mut script = two_paths();
     let is_slow = |script: &Script| script.set.pairs.iter().any(|pair| pair.slow);
     for _ in 0..600 {
-        for sent in script.wait(100) {
-            script.wait(if sent.to == remote() { 300 } else { 20 });
-            script.succeed(&sent);
-        }
+        tenth_of_a_slow_path(&mut script);
         if is_slow(&script) {
             break;
         }

@@ -6,7 +6,7 @@ use alloc::{vec, vec::Vec};
 use floe_pair::CandidateType;
 
 use super::lab::{Lab, RTCP, RTP, config, relay_only};
-use super::script::{silent, stun, turn};
+use super::script::{Turn, silent, stun, turn};
 use crate::{Config, Event, RequestFailure, ServerError};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -73,13 +73,26 @@ fn t32_a_name_that_could_not_be_resolved_is_asked_again_by_a_restart_and_a_known
     assert_eq!(told.count(), 1);
 }
 
-/// RFC 8445 §5.1.1.4: a NAT before the server forgets what nobody refreshes, long before the peer answers a restart.
-#[test]
-fn p17_allocations_are_kept_alive_again_from_a_restart_on() {
-    let (_, script) = turn("198.51.100.1:0");
+/// A host with one relay, where ICE has concluded, and its server.
+fn at_rest() -> (Turn, Lab) {
+    let (state, script) = turn("198.51.100.1:0");
     let mut lab = Lab::new(relay_only(&["turn:198.51.100.1"])).behind_nat().server(SERVER, script);
     lab.start(&["10.0.0.7"]).run(SECOND);
     lab.gatherer.conclude(lab.now);
+    (state, lab)
+}
+
+/// The ports of the relays there are, and how many the server knows of.
+fn relays(state: &Turn, lab: &Lab) -> (Vec<u16>, usize) {
+    let found =
+        lab.gatherer.candidates().filter(|(_, candidate, _)| candidate.kind == CandidateType::Relayed);
+    (found.map(|(_, candidate, _)| candidate.address.port()).collect(), state.borrow().allocations.len())
+}
+
+/// RFC 8445 §5.1.1.4: a NAT before the server forgets what nobody refreshes, long before the peer answers a restart.
+#[test]
+fn p17_allocations_are_kept_alive_again_from_a_restart_on() {
+    let (_, mut lab) = at_rest();
     // The renewal that was on its way when ICE concluded.
     lab.run(SECOND * 20);
     let before = lab.sent.len();
@@ -105,18 +118,13 @@ fn p17_allocations_are_kept_alive_again_from_a_restart_on() {
 
 #[test]
 fn p17_a_restart_that_finds_an_allocation_forgotten_asks_for_another_one() {
-    let (state, script) = turn("198.51.100.1:0");
-    let mut lab = Lab::new(relay_only(&["turn:198.51.100.1"])).behind_nat().server(SERVER, script);
-    lab.start(&["10.0.0.7"]).run(SECOND);
-    lab.gatherer.conclude(lab.now);
+    let (state, mut lab) = at_rest();
     lab.run(SECOND * 60);
     state.borrow_mut().allocations.clear();
     lab.gatherer.restart(lab.now);
     lab.drain();
     lab.run(SECOND);
-    let relayed: Vec<_> =
-        lab.gatherer.candidates().map(|(_, candidate, _)| candidate.address.port()).collect();
-    assert_eq!((relayed, state.borrow().allocations.len()), (vec![50_002], 1), "the lost one is gone");
+    assert_eq!(relays(&state, &lab), (vec![50_002], 1), "the lost one is gone");
     let found = lab.found().last().expect("the new one").0;
     assert!(found <= lab.completed_at()[1], "gathering is not complete before: {found}");
     assert_eq!((lab.completed_at().len(), lab.sockets.len()), (2, 1));
@@ -125,10 +133,7 @@ fn p17_a_restart_that_finds_an_allocation_forgotten_asks_for_another_one() {
 /// A host that slept for longer than an allocation lasts.
 #[test]
 fn p17_a_restart_asks_for_another_allocation_where_the_time_of_one_is_over() {
-    let (state, script) = turn("198.51.100.1:0");
-    let mut lab = Lab::new(relay_only(&["turn:198.51.100.1"])).behind_nat().server(SERVER, script);
-    lab.start(&["10.0.0.7"]).run(SECOND);
-    lab.gatherer.conclude(lab.now);
+    let (state, mut lab) = at_rest();
     lab.drain();
     lab.now = lab.now.after(SECOND * 3_600);
     state.borrow_mut().allocations.clear();
@@ -136,19 +141,14 @@ fn p17_a_restart_asks_for_another_allocation_where_the_time_of_one_is_over() {
     lab.gatherer.restart(lab.now);
     lab.drain();
     lab.run(SECOND);
-    let relayed: Vec<_> =
-        lab.gatherer.candidates().map(|(_, candidate, _)| candidate.address.port()).collect();
-    assert_eq!((relayed, state.borrow().allocations.len()), (vec![50_002], 1), "the other one");
+    assert_eq!(relays(&state, &lab), (vec![50_002], 1), "the other one");
     assert_eq!(lab.completed_at().len(), 2);
 }
 
 /// What gathering waits for is said, here too.
 #[test]
 fn p17_a_server_that_is_silent_since_the_restart_is_named() {
-    let (_, script) = turn("198.51.100.1:0");
-    let mut lab = Lab::new(relay_only(&["turn:198.51.100.1"])).behind_nat().server(SERVER, script);
-    lab.start(&["10.0.0.7"]).run(SECOND);
-    lab.gatherer.conclude(lab.now);
+    let (_, mut lab) = at_rest();
     lab.run(SECOND * 60);
     lab.servers.clear();
     for gathering in 1..=2 {
@@ -183,10 +183,7 @@ fn p17_in_one_gathering_a_forgotten_allocation_is_asked_for_once_more() {
         let asked = state.borrow().allocates - before;
         // The second restart has none left, and asks for one to begin with.
         assert_eq!(asked, 2 * round, "each takes two requests");
-        assert_eq!(
-            lab.gatherer.candidates().filter(|(_, one, _)| one.kind == CandidateType::Relayed).count(),
-            0
-        );
+        assert_eq!(relays(&state, &lab).0, []);
     }
 }
 
