@@ -19,7 +19,8 @@ use floe_stun::Instant;
 use crate::agent::Agent;
 
 /// Generations kept beside the one in force: the one that carries data, one that was answered before it had a pair,
-/// and one that waits for an answer, with one to spare. The oldest goes, one of less use first.
+/// and one that waits for an answer, with one to spare. When full, `Generations::shelve` says
+/// which one goes.
 const MOST_EARLIER: usize = 4;
 /// User fragments of the peer's past that are known as such: signalling does not delay a candidate by more restarts.
 const MOST_PAST: usize = 8;
