@@ -5,8 +5,8 @@ pub const STREAM_LIMIT: usize = 256;
 /// Local candidates of one set. They come from our own gathering: far above what any host has.
 pub const LOCAL_CANDIDATE_LIMIT: usize = 1024;
 /// Remote peer-reflexive candidates of one set of up to eight components. Each costs a pair and a check; a component
-/// behind ordinary NATs learns one to three. When full, a failed one goes, else the lowest; the request is answered all
-/// the same.
+/// behind ordinary NATs learns one to three. When full, one without a pair goes, else a failed one, else the lowest; the
+/// request is answered all the same.
 pub const PEER_REFLEXIVE_LIMIT: usize = 32;
 
 /// Remote peer-reflexive candidates of a set of so many components: four for each, where that is more.

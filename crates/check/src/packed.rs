@@ -105,6 +105,23 @@ impl Candidates {
             .chain(packed.map(|packed| (packed.kind, packed.address.ip())))
     }
 
+    /// Takes out the oldest candidate that is remembered only in case it is of use again: the packed ones and those that
+    /// are `idle`, which were learned. Of signalled ones, where they may go, the oldest has its turn after all learned ones.
+    pub(crate) fn forget_oldest(
+        &mut self,
+        idle: impl Fn(&Remote) -> bool,
+        only_learned: bool,
+    ) -> Option<TransportAddress> {
+        let idle = self.remotes.iter().filter(|remote| idle(remote)).map(|remote| (false, remote.id));
+        let packed = self.packed.iter().filter(|packed| packed.learned || !only_learned);
+        let (_, id) = idle.chain(packed.map(|packed| (!packed.learned, packed.id))).min()?;
+        if let Some(place) = self.packed.iter().position(|packed| packed.id == id) {
+            return Some(self.packed.remove(place).address);
+        }
+        let place = self.remotes.iter().position(|remote| remote.id == id)?;
+        Some(self.remotes.remove(place).candidate.address)
+    }
+
     pub(crate) fn forget_packed(&mut self, stream: StreamId, component: ComponentId) {
         self.packed.retain(|packed| !packed.is_of(stream, component));
     }

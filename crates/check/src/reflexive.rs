@@ -103,9 +103,10 @@ impl ChecklistSet {
         }
     }
 
-    /// Takes out the lowest remote candidate that nothing is under way with, to make place for a better one: of those
-    /// that `accept` takes the ones whose pairs have all failed first, and of those the ones that nothing has to be
-    /// remembered of. False if the new one is not better.
+    /// Takes out a remote candidate that nothing is under way with, to make place for another: of those that `accept`
+    /// takes first the oldest that is kept without a pair after its component was concluded; then the ones whose pairs
+    /// have all failed, and of those the ones that nothing has to be remembered of; then the lowest. False if there are
+    /// none of the former, and the new one is not better than that.
     pub(crate) fn evict_remote(
         &mut self,
         limit: Limit,
@@ -121,6 +122,13 @@ impl ChecklistSet {
         };
         let pairs = &self.pairs;
         let of = |id: RemoteId| pairs.iter().filter(move |pair| pair.remote == id);
+        // RFC 8445 §7.3.1.3: one that was learned is paired where its check came in and nowhere else, so that without a pair
+        // it is of no more use than one that is packed.
+        let idle = |remote: &Remote| remote.learned && accept(remote) && of(remote.id).next().is_none();
+        if let Some(remote) = self.candidates.forget_oldest(idle, limit == Limit::PeerReflexive) {
+            self.events.push(Event::LimitReached { limit, stream, remote });
+            return true;
+        }
         let failed =
             |id: RemoteId| of(id).next().is_some() && of(id).all(|pair| pair.state == PairState::Failed);
         let dead = self.candidates.remotes.iter().filter(|remote| accept(remote) && failed(remote.id));
