@@ -11,7 +11,7 @@ use crate::ChecklistSet;
 use crate::event::{Event, Limit};
 use crate::lean::push_lean;
 use crate::limits::PEERS_PER_BASE;
-use crate::pairs::{Failure, Pair, PairId, Traits};
+use crate::pairs::{Failure, Pair, PairId, PairTable, Traits};
 use crate::state::PairState;
 
 /// Whom a base can send to.
@@ -128,14 +128,20 @@ impl Bases {
         self.list.iter().any(|base| base.admission == Admission::PerPeer)
     }
 
-    /// Notes that the peer has to be admitted.
-    fn want(&mut self, now: Instant, id: BaseId, ip: IpAddr) -> Outlook {
+    /// Notes that the peer has to be admitted. Where the base has no place for it, the oldest of those goes that were
+    /// answered and that no pair `needs` any more.
+    fn want(&mut self, now: Instant, id: BaseId, ip: IpAddr, needs: impl Fn(IpAddr) -> bool) -> Outlook {
         let Some(base) = self.get_mut(id) else { return Outlook::Refused };
         if let Some(peer) = base.peers.iter().find(|peer| peer.ip == ip) {
             return if peer.answer == Answer::Refused { Outlook::Refused } else { Outlook::Open };
         }
         if base.peers.len() >= PEERS_PER_BASE {
-            return Outlook::Full;
+            // RFC 8445 §7.2.1: a permission is created for a check. Nothing renews those of pairs that have left, and where
+            // one is needed again it is asked for again.
+            let answered = |peer: &Peer| matches!(peer.answer, Answer::Admitted | Answer::Refused);
+            let idle = base.peers.iter().position(|peer| answered(peer) && !needs(peer.ip));
+            let Some(idle) = idle else { return Outlook::Full };
+            base.peers.remove(idle);
         }
         base.peers.push(Peer { ip, answer: Answer::Wanted, wanted_at: now });
         self.wanted = self.wanted.saturating_add(1);
@@ -277,18 +283,24 @@ impl ChecklistSet {
 
     /// The first Waiting pair whose peer cannot be admitted, once those before it were asked for.
     fn find_unwelcome(&mut self, now: Instant) -> Option<(PairId, Outlook)> {
-        let bases = &mut self.bases;
-        let shut = self.pairs.likely(Traits::SHUT);
+        let (bases, pairs) = (&mut self.bases, &self.pairs);
+        let shut = pairs.likely(Traits::SHUT);
         let mut shut = shut.filter(|pair| !pair.admitted && pair.state == PairState::Waiting);
-        shut.find_map(|pair| match bases.want(now, pair.base, pair.to.ip()) {
-            Outlook::Open => None,
-            outlook => Some((pair.id, outlook)),
+        shut.find_map(|pair| {
+            match bases.want(now, pair.base, pair.to.ip(), |ip| leads_to(pairs, pair.base, ip)) {
+                Outlook::Open => None,
+                outlook => Some((pair.id, outlook)),
+            }
         })
     }
 
     /// Whether a pair in a checklist goes from this base to this peer. The permission of an allocation is renewed while
     /// one does.
     pub fn is_peer_listed(&self, base: BaseId, peer: IpAddr) -> bool {
-        self.pairs.iter().any(|pair| pair.listed && pair.base == base && pair.to.ip() == peer)
+        leads_to(&self.pairs, base, peer)
     }
+}
+
+fn leads_to(pairs: &PairTable, base: BaseId, peer: IpAddr) -> bool {
+    pairs.iter().any(|pair| pair.listed && pair.base == base && pair.to.ip() == peer)
 }

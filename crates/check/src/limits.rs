@@ -20,8 +20,8 @@ pub(crate) const DENIED_LIMIT: usize = 256;
 /// Early checks remembered until the peer's parameters are known. One is kept for each base and source, so that this
 /// is more than the peer has addresses; when full, new ones are answered and forgotten.
 pub const EARLY_CHECK_LIMIT: usize = 32;
-/// Peer addresses asked to be admitted on one base: a TURN client holds no more permissions than that. When full,
-/// further pairs of the base fail.
+/// Peer addresses asked to be admitted on one base: a TURN client holds no more permissions than that. When full, one that
+/// no pair in a checklist leads to is forgotten; without such, further pairs of the base fail.
 pub const PEERS_PER_BASE: usize = 64;
 /// Answers waiting to be sent. The owner drains after each input, so that one is usual; when full, an answer is
 /// dropped as if the network had lost it.

@@ -17,6 +17,7 @@ mod renominate;
 mod requests;
 mod responses;
 mod retire;
+mod roaming;
 mod script;
 mod sessions;
 mod standby;

@@ -3,7 +3,7 @@
 
 use std::vec::Vec;
 
-use floe_pair::{BaseId, CandidateType, ComponentId, Parameters, Role, TransportAddress};
+use floe_pair::{BaseId, CandidateType, ComponentId, Role, TransportAddress};
 use floe_stun::attribute::ErrorCode;
 
 use super::renominate::{both, moves, new_draft, relayed};
@@ -11,12 +11,9 @@ use super::script::*;
 use super::world::*;
 use crate::limits::FRESH_LIMIT;
 use crate::pairs::PairId;
-use crate::{
-    Admission, Config, ConsentConfig, Event, MoveReason, PairState, RemoteOutcome, State, TransmitKind,
-    Urgency,
-};
+use crate::{Admission, Config, ConsentConfig, Event, MoveReason, PairState, State, TransmitKind, Urgency};
 
-const OTHER: &str = "10.0.1.2:1000";
+pub(super) const OTHER: &str = "10.0.1.2:1000";
 const RTCP: ComponentId = ComponentId::RTCP;
 
 fn id_of(script: &Script, to: TransportAddress) -> PairId {
@@ -24,7 +21,7 @@ fn id_of(script: &Script, to: TransportAddress) -> PairId {
 }
 
 /// Two valid pairs, the first of them selected.
-fn selected(role: Role, config: Config, tags: &[&str]) -> Script {
+pub(super) fn selected(role: Role, config: Config, tags: &[&str]) -> Script {
     let [ours, theirs] = both(tags);
     let mut script = Script::between(role, config, ours, theirs);
     for (index, at) in (0..).zip([remote(), address(OTHER)]) {
@@ -45,7 +42,7 @@ fn selected(role: Role, config: Config, tags: &[&str]) -> Script {
 }
 
 /// So many tenths of a second, in which consent requests to `answered` are answered; how many were sent to others.
-fn tenths(script: &mut Script, count: u32, answered: &[TransportAddress]) -> usize {
+pub(super) fn tenths(script: &mut Script, count: u32, answered: &[TransportAddress]) -> usize {
     let mut unanswered = 0;
     for _ in 0..count {
         for sent in script.wait(100) {
@@ -59,7 +56,7 @@ fn tenths(script: &mut Script, count: u32, answered: &[TransportAddress]) -> usi
     unanswered
 }
 
-const RENOMINATION: &[&str] = &["ice2", "renomination2"];
+pub(super) const RENOMINATION: &[&str] = &["ice2", "renomination2"];
 
 #[test]
 fn what_is_frozen_behind_a_component_that_has_a_selected_pair_is_checked() {
@@ -306,9 +303,9 @@ fn a_pair_that_was_left_can_be_gone_back_to_although_its_nomination_was_refused(
     assert!(!script.set.pairs.get(held).expect("a pair").nomination_failed);
 }
 
-const SECOND: BaseId = BaseId(8);
+pub(super) const SECOND: BaseId = BaseId(8);
 
-fn second() -> TransportAddress {
+pub(super) fn second() -> TransportAddress {
     address("10.0.0.2:1000")
 }
 
@@ -496,59 +493,6 @@ fn con_04_a_peer_whose_address_changed_often_is_learned_again_and_what_is_spent_
     }
     assert!(script.slot().is_none());
     assert_eq!(script.set.usage().learned, learned);
-}
-
-/// The peer, which controls, nominates a pair with this address.
-fn moved_by_peer(script: &mut Script, value: u32, to: TransportAddress) {
-    script.ask_well(to, &Ask::renominating(value));
-    if let Some(check) = script.slot() {
-        script.succeed(&check);
-    }
-    assert_eq!(script.selected(), Some(to), "{value}");
-}
-
-#[test]
-fn con_04_a_peer_that_moves_often_without_losing_its_pair_is_followed_for_ever() {
-    let lite = Parameters { lite: true, ..with_options("left", RENOMINATION) };
-    let theirs = with_options("right", RENOMINATION);
-    let seen = |value: u32| address(&std::format!("10.0.1.{value}:5000"));
-    let mut at_lite = Script::between(Role::Controlled, Config::default(), lite, theirs);
-    let mut at_full = selected(Role::Controlled, Config::default(), RENOMINATION);
-    for value in 2..82 {
-        moved_by_peer(&mut at_lite, value, seen(value));
-        at_lite.wait(20_000);
-        moved_by_peer(&mut at_full, value, seen(value));
-        tenths(&mut at_full, 40, &[seen(value), seen(value - 1), remote(), address(OTHER)]);
-        for script in [&at_lite, &at_full] {
-            assert!(script.set.usage().learned <= crate::PEER_REFLEXIVE_LIMIT);
-        }
-        // A base that is added brings back what was kept, and what was learned is paired with none.
-        if value == 40 {
-            at_full.set.add_base(SECOND, Admission::Open);
-            let second = host(RTP, 1, second());
-            at_full.set.add_local_candidate(at_full.now, STREAM, second, SECOND);
-            while at_full.slot().is_some() {}
-        }
-    }
-}
-
-#[test]
-fn a_peer_that_signals_candidates_with_each_move_is_followed_for_ever() {
-    let config = Config { remote_limit: 16, ..Config::default() };
-    let mut script = selected(Role::Controlled, config, RENOMINATION);
-    for number in 2..100 {
-        let at = address(&std::format!("10.0.1.{number}:5000"));
-        let outcome = script.set.add_remote_candidate(script.now, STREAM, host(RTP, number, at));
-        assert_eq!(outcome, RemoteOutcome::Taken, "{number}");
-        let check = script.slot().expect("a check");
-        assert_eq!((check.to, script.refuse(&check, 400)), (at, crate::Outcome::Taken));
-        tenths(&mut script, 100, &[remote(), address(OTHER)]);
-        assert!(script.set.usage().remotes <= 16);
-    }
-    // What was seen last is known, and what has the selected pair.
-    let known = |at: &str| script.set.candidates.kind_at(STREAM, RTP, address(at)).is_some();
-    assert!(known("10.0.1.1:1000") && known(OTHER) && known("10.0.1.99:5000") && !known("10.0.1.3:5000"));
-    moved_by_peer(&mut script, 2, address("10.0.2.1:5000"));
 }
 
 #[test]

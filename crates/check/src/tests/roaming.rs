@@ -1,0 +1,106 @@
+//! A peer that moves again and again: what is remembered of the addresses that it has left is bounded, and takes no place from
+//! those that it has.
+
+use core::net::IpAddr;
+use std::vec::Vec;
+
+use floe_pair::{BaseId, CandidateType, Parameters, Role, TransportAddress};
+
+use super::lives::{OTHER, RENOMINATION, SECOND, second, selected, tenths};
+use super::script::*;
+use super::world::*;
+use crate::{Admission, Config, Event, RemoteOutcome};
+
+fn peer_wanted(event: Event) -> Option<IpAddr> {
+    match event {
+        Event::AdmissionWanted { peer, .. } => Some(peer),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_relay_has_place_for_each_new_address_of_a_peer_that_moves() {
+    let (relay, base) = (address("10.9.0.1:1000"), BaseId(8));
+    let mut script = selected(Role::Controlling, Config::default(), RENOMINATION);
+    script.set.add_base(base, Admission::PerPeer);
+    script.set.add_local_candidate(ms(0), STREAM, candidate(CandidateType::Relayed, RTP, 1, relay), base);
+    let peers = u16::try_from(crate::PEERS_PER_BASE + 20).expect("few");
+    let at = |number: u16, port| address(&std::format!("10.0.2.{number}:{port}"));
+    for (number, port) in (0..=peers).map(|number| (number, 1_000)).chain([(1, 2_000)]) {
+        let mut over_relay = 0;
+        script.add_remote(at(number, port), number + 2);
+        loop {
+            let asked: Vec<_> = script.events().into_iter().filter_map(peer_wanted).collect();
+            for peer in &asked {
+                if number % 2 == 0 {
+                    script.set.refuse(script.now, base, *peer);
+                } else {
+                    script.set.admit(script.now, base, *peer);
+                }
+            }
+            let check = script.slot();
+            if let Some(check) = &check {
+                over_relay += usize::from(check.from == base && check.to == at(number, port));
+                let _ = script.refuse(check, 400);
+            } else if asked.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(over_relay, usize::from(number % 2 == 1), "{number}");
+        tenths(&mut script, 100, &[remote(), address(OTHER)]);
+        assert!(!script.set.is_peer_listed(base, at(number, port).ip()), "{number}");
+    }
+}
+
+/// The peer, which controls, nominates a pair with this address.
+fn moved_by_peer(script: &mut Script, value: u32, to: TransportAddress) {
+    script.ask_well(to, &Ask::renominating(value));
+    if let Some(check) = script.slot() {
+        script.succeed(&check);
+    }
+    assert_eq!(script.selected(), Some(to), "{value}");
+}
+
+#[test]
+fn con_04_a_peer_that_moves_often_without_losing_its_pair_is_followed_for_ever() {
+    let lite = Parameters { lite: true, ..with_options("left", RENOMINATION) };
+    let theirs = with_options("right", RENOMINATION);
+    let seen = |value: u32| address(&std::format!("10.0.1.{value}:5000"));
+    let mut at_lite = Script::between(Role::Controlled, Config::default(), lite, theirs);
+    let mut at_full = selected(Role::Controlled, Config::default(), RENOMINATION);
+    for value in 2..82 {
+        moved_by_peer(&mut at_lite, value, seen(value));
+        at_lite.wait(20_000);
+        moved_by_peer(&mut at_full, value, seen(value));
+        tenths(&mut at_full, 40, &[seen(value), seen(value - 1), remote(), address(OTHER)]);
+        for script in [&at_lite, &at_full] {
+            assert!(script.set.usage().learned <= crate::PEER_REFLEXIVE_LIMIT);
+        }
+        // A base that is added brings back what was kept, and what was learned is paired with none.
+        if value == 40 {
+            at_full.set.add_base(SECOND, Admission::Open);
+            let second = host(RTP, 1, second());
+            at_full.set.add_local_candidate(at_full.now, STREAM, second, SECOND);
+            while at_full.slot().is_some() {}
+        }
+    }
+}
+
+#[test]
+fn a_peer_that_signals_candidates_with_each_move_is_followed_for_ever() {
+    let config = Config { remote_limit: 16, ..Config::default() };
+    let mut script = selected(Role::Controlled, config, RENOMINATION);
+    for number in 2..100 {
+        let at = address(&std::format!("10.0.1.{number}:5000"));
+        let outcome = script.set.add_remote_candidate(script.now, STREAM, host(RTP, number, at));
+        assert_eq!(outcome, RemoteOutcome::Taken, "{number}");
+        let check = script.slot().expect("a check");
+        assert_eq!((check.to, script.refuse(&check, 400)), (at, crate::Outcome::Taken));
+        tenths(&mut script, 100, &[remote(), address(OTHER)]);
+        assert!(script.set.usage().remotes <= 16);
+    }
+    // What was seen last is known, and what has the selected pair.
+    let known = |at: &str| script.set.candidates.kind_at(STREAM, RTP, address(at)).is_some();
+    assert!(known("10.0.1.1:1000") && known(OTHER) && known("10.0.1.99:5000") && !known("10.0.1.3:5000"));
+    moved_by_peer(&mut script, 2, address("10.0.2.1:5000"));
+}
