@@ -111,11 +111,16 @@ impl ChecklistSet {
     /// Whether a nomination is more than a decision: a request went out for it, and an answer would count.
     pub(crate) fn is_nomination_sent(&self, id: PairId) -> bool {
         let Some(pair) = self.pairs.get(id) else { return false };
+        pair.state != PairState::Succeeded || self.is_nomination_open(pair)
+    }
+
+    /// Whether an answer to a nomination of the pair that was sent would count.
+    pub(crate) fn is_nomination_open(&self, pair: &Pair) -> bool {
         let confirmed = self.component(pair.stream, pair.component).map_or(0, |of| of.moves.confirmed);
         let counts = |check: &Check| {
-            check.pair == id && check.use_candidate && check.value.is_none_or(|value| value > confirmed)
+            check.pair == pair.id && check.use_candidate && check.value.is_none_or(|value| value > confirmed)
         };
-        pair.state != PairState::Succeeded || self.transactions.iter().any(counts)
+        self.transactions.iter().any(counts)
     }
 
     /// Takes back what was not sent.

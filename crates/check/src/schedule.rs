@@ -17,7 +17,7 @@ use crate::transactions::{self, Check};
 /// How much a set wants a slot. The greater goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Urgency {
-    /// An ordinary check.
+    /// An ordinary check; or nothing but a nomination that is made again, right after such a one.
     Ordinary,
     /// A check from a triggered-check queue.
     Triggered,
@@ -30,6 +30,8 @@ pub enum Urgency {
 struct Choice {
     pair: PairId,
     urgency: Urgency,
+    /// A nomination that was made before, and is not answered.
+    again: bool,
 }
 
 impl ChecklistSet {
@@ -51,9 +53,13 @@ impl ChecklistSet {
             self.started = true;
             freeze::initial(self.pairs.as_mut_slice());
         }
-        let choice =
-            self.choose_nomination().or_else(|| self.choose_triggered()).or_else(|| self.choose_ordinary());
+        let choice = self
+            .choose_nomination(!self.insisted)
+            .or_else(|| self.choose_triggered())
+            .or_else(|| self.choose_ordinary())
+            .or_else(|| self.choose_nomination(true));
         if let Some(choice) = choice {
+            self.insisted = choice.again;
             self.start_check(now, rng, choice);
         }
         self.settle(now);
@@ -64,7 +70,7 @@ impl ChecklistSet {
         if self.peer.is_none() || self.is_passive() || !self.transactions.has_room(self.open_limit()) {
             return None;
         }
-        if self.choose_nomination().is_some() {
+        if self.choose_nomination(!self.insisted).is_some() {
             return Some(Urgency::Nomination);
         }
         let ready = |id: &PairId| self.pairs.get(*id).is_some_and(Freezable::is_ready);
@@ -77,23 +83,22 @@ impl ChecklistSet {
         } else {
             self.pairs.iter().any(|pair| pair.listed)
         };
-        ordinary.then_some(Urgency::Ordinary)
+        (ordinary || self.choose_nomination(true).is_some()).then_some(Urgency::Ordinary)
     }
 
-    /// Nominations stand before everything: each costs its component a round trip.
-    fn choose_nomination(&self) -> Option<Choice> {
-        let ready = |id| {
-            self.pairs.get(id).is_some_and(|pair: &Pair| {
-                pair.nominating && matches!(pair.state, PairState::Succeeded | PairState::Waiting)
-            })
-        };
-        for checklist in &self.streams {
-            let mut nominations = checklist.components.iter().filter_map(|component| component.nomination);
-            if let Some(pair) = nominations.find(|id| ready(*id)) {
-                return Some(Choice { pair, urgency: Urgency::Nomination });
-            }
-        }
-        None
+    /// Nominations stand before everything: each costs its component a round trip. One that is made `again`, of several the
+    /// one that waits the longest, does so in each second slot only, unless nothing else is to be begun: RFC 8445 §6.1.4.2
+    /// has all checklists take turns, and a path that has died would hold up the checks of all others.
+    fn choose_nomination(&self, again: bool) -> Option<Choice> {
+        let ready =
+            |pair: &&Pair| pair.nominating && matches!(pair.state, PairState::Succeeded | PairState::Waiting);
+        let components = self.streams.iter().flat_map(|checklist| &checklist.components);
+        let nominations =
+            components.filter_map(|component| self.pairs.get(component.nomination?)).filter(ready);
+        let made = |pair: &Pair| self.is_nomination_open(pair).then_some(pair.last_start);
+        let (pair, made) = nominations.map(|pair| (pair.id, made(pair))).min_by_key(|(_, made)| *made)?;
+        let choice = Choice { pair, urgency: Urgency::Nomination, again: made.is_some() };
+        Some(choice).filter(|choice| again || !choice.again)
     }
 
     /// RFC 8445 §6.1.4.2 step 1, over all checklists by turns.
@@ -109,7 +114,7 @@ impl ChecklistSet {
             if let Some(pair) = self.pairs.get_mut(pair) {
                 pair.queued = false;
             }
-            return Some(Choice { pair, urgency: Urgency::Triggered });
+            return Some(Choice { pair, urgency: Urgency::Triggered, again: false });
         }
         None
     }
@@ -135,7 +140,7 @@ impl ChecklistSet {
             let order = self.streams.get(turn)?.order;
             if let Some(pair) = self.pairs.next_ordinary(order) {
                 self.pass_turn(turn);
-                return Some(Choice { pair, urgency: Urgency::Ordinary });
+                return Some(Choice { pair, urgency: Urgency::Ordinary, again: false });
             }
         }
         None
@@ -302,7 +307,7 @@ impl ChecklistSet {
                 self.enqueue(id);
                 continue;
             }
-            // The nomination stands at the head of all queues by itself.
+            // The nomination has its turn by itself.
             self.transactions.cancel(id);
             if let Some(pair) = self.pairs.get_mut(id) {
                 pair.step(PairEvent::Trigger);

@@ -77,6 +77,8 @@ pub struct ChecklistSet {
     pub(crate) started: bool,
     /// Position in `streams` whose turn it is.
     pub(crate) turn: u16,
+    /// The check that began last was a nomination made again.
+    pub(crate) insisted: bool,
     /// Another generation has taken this one's place.
     pub(crate) retired: bool,
     /// RFC 7675 §5.1: where the credentials of this generation are spent, though the pair itself was removed.
@@ -128,6 +130,7 @@ impl ChecklistSet {
             events: EventQueue::default(),
             started: false,
             turn: 0,
+            insisted: false,
             retired: false,
             spent: Vec::new(),
             retransmit_floor: Instant::ORIGIN,

@@ -1,11 +1,11 @@
 //! Nomination.
 
-use floe_pair::{Candidate, CandidateType, IceOptions, Parameters, Role};
+use floe_pair::{BaseId, Candidate, CandidateType, ComponentId, IceOptions, Parameters, Role};
 use floe_stun::Class;
 
 use super::script::*;
 use super::world::*;
-use crate::{Config, Failure, Outcome, PairState, State, Urgency};
+use crate::{Admission, Config, Failure, Outcome, PairState, State, Urgency};
 
 const OTHER: &str = "10.0.1.2:1000";
 
@@ -391,4 +391,48 @@ fn under_loss_the_direct_pair_is_selected_but_for_a_few_in_a_hundred_at_30_perce
         }
         assert!(relayed <= most, "{relayed} of 150 at {loss} %");
     }
+}
+
+/// RFC 8445 §6.1.4.2: where the path dies on which two components are being nominated, the checks of another one have their
+/// turns all the same, and so has who else uses the slots.
+#[test]
+fn nominations_that_are_made_again_leave_each_second_slot_to_others() {
+    let (rtcp, base) = (ComponentId::RTCP, BaseId(8));
+    let mut script = Script::new(Role::Controlling);
+    script.set.add_component(script.now, STREAM, rtcp);
+    script.set.add_base(base, Admission::Open);
+    script.set.add_local_candidate(ms(0), STREAM, host(rtcp, 0, address("10.0.0.1:1001")), base);
+    script.add_remote(remote(), 0);
+    let other = host(rtcp, 0, address("10.0.1.1:1001"));
+    script.set.add_remote_candidate(ms(0), STREAM, other);
+    let first = script.slot().expect("a check");
+    script.succeed(&first);
+    let second = script.slot().expect("the first nomination");
+    assert!(second.nominates());
+    let check = script.slot().expect("a check");
+    script.succeed_with(&check, address("10.0.0.1:1001"));
+    let (triggered, ordinary) = (address("10.0.2.1:1000"), address("10.0.2.2:1000"));
+    let (mut made, mut left, mut others) = ([0, 0], 0, std::vec::Vec::new());
+    for slot in 0..60 {
+        script.wait(50);
+        match slot {
+            20 => script.ask_well(triggered, &Ask::default()),
+            40 => script.add_remote(ordinary, 9),
+            _ => {}
+        }
+        // Where no more is urgent than an ordinary check, gathering has its turns.
+        left += u32::from(wants(&mut script.set) <= Some(Urgency::Ordinary));
+        let Some(check) = script.slot() else { continue };
+        if check.nominates() {
+            made[usize::from(check.from == base)] += 1;
+        } else {
+            let _ = script.refuse(&check, 400);
+            others.push((slot, check.to));
+        }
+    }
+    assert!(
+        matches!(others[..], [(20..22, first), (40..42, second)] if (first, second) == (triggered, ordinary))
+    );
+    assert!(left >= 25, "{left}");
+    assert!(made.iter().all(|made| *made >= 20), "{made:?}: all the same each is made as soon as ever");
 }
