@@ -278,6 +278,7 @@ impl Pair {
         self.valid = None;
         self.nominating = false;
         self.peer_nominated = false;
+        self.wish.kept = false;
         self.fresh_at = None;
         self.failure = Some(failure);
     }

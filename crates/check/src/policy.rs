@@ -266,8 +266,10 @@ impl ChecklistSet {
     /// What stands against it; nothing has changed then.
     pub fn keep(&mut self, now: Instant, pair: PairId, kept: bool) -> Result<(), KeepError> {
         let found = self.pairs.get(pair).ok_or(KeepError::UnknownPair)?;
-        let own = |other: &&Pair| other.is_of(found.stream, found.component);
-        let others = self.pairs.iter().filter(own).filter(|other| other.id != pair && other.wish.kept);
+        let own = |other: &&Pair| other.is_of(found.stream, found.component) && other.id != pair;
+        // RFC 7675 §5.1: of a pair that has ended no consent is asked.
+        let costs = |other: &&Pair| other.wish.kept && (other.valid.is_some() || !other.state.is_settled());
+        let others = self.pairs.iter().filter(own).filter(costs);
         if kept && others.count() >= KEPT_LIMIT {
             return Err(KeepError::TooMany);
         }

@@ -1,5 +1,5 @@
 //! A peer that moves again and again: what is remembered of the addresses that it has left is bounded, and takes no place from
-//! those that it has.
+//! those that it has. So it is with pairs that were kept.
 
 use core::net::IpAddr;
 use std::vec::Vec;
@@ -9,7 +9,7 @@ use floe_pair::{BaseId, CandidateType, Parameters, Role, TransportAddress};
 use super::lives::{OTHER, RENOMINATION, SECOND, second, selected, tenths};
 use super::script::*;
 use super::world::*;
-use crate::{Admission, Config, Event, RemoteOutcome};
+use crate::{Admission, Config, Event, KEPT_LIMIT, RemoteOutcome};
 
 fn peer_wanted(event: Event) -> Option<IpAddr> {
     match event {
@@ -103,4 +103,42 @@ fn a_peer_that_signals_candidates_with_each_move_is_followed_for_ever() {
     let known = |at: &str| script.set.candidates.kind_at(STREAM, RTP, address(at)).is_some();
     assert!(known("10.0.1.1:1000") && known(OTHER) && known("10.0.1.99:5000") && !known("10.0.1.3:5000"));
     moved_by_peer(&mut script, 2, address("10.0.2.1:5000"));
+}
+
+#[test]
+fn p39_pairs_whose_consent_has_ended_are_none_of_those_that_are_kept() {
+    let mut script = selected(Role::Controlling, Config::default(), RENOMINATION);
+    let at = |number: u16| address(&std::format!("10.0.1.{number}:5000"));
+    let most = u16::try_from(KEPT_LIMIT).expect("few");
+    for number in 2..=2 * most {
+        script.add_remote(at(number), number);
+        let check = script.slot().expect("a check");
+        let pair = script.pair(at(number)).id;
+        script.succeed(&check);
+        assert_eq!(script.set.keep(script.now, pair, true), Ok(()), "{number}");
+        assert!(tenths(&mut script, 320, &[remote(), address(OTHER)]) >= 5, "it is kept");
+        let ended = script.set.pairs.get(pair).is_none_or(|pair| pair.valid.is_none() && !pair.wish.kept);
+        assert!(ended, "{number}: as long as consent lasts");
+    }
+    // Those that live are as many as before.
+    for number in 20..=20 + most {
+        script.add_remote(at(number), number);
+        let check = script.slot().expect("a check");
+        script.succeed(&check);
+        let said = script.set.keep(script.now, script.pair(at(number)).id, true);
+        assert_eq!(said.is_ok(), number < 20 + most, "{number}");
+    }
+}
+
+#[test]
+fn p39_pairs_that_have_failed_are_none_of_those_that_are_kept() {
+    let mut script = Script::new(Role::Controlling);
+    for number in 2..=2 + u16::try_from(2 * KEPT_LIMIT).expect("few") {
+        let at = address(&std::format!("10.0.1.{number}:5000"));
+        script.add_remote(at, number);
+        let check = script.slot().expect("a check");
+        assert_eq!(script.set.keep(script.now, script.pair(at).id, true), Ok(()), "{number}");
+        assert_eq!(script.refuse(&check, 400), crate::Outcome::Taken);
+        assert_eq!(script.pair(at).state, crate::PairState::Failed);
+    }
 }
