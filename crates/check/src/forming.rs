@@ -43,7 +43,7 @@ impl ChecklistSet {
         if !open
             || self.retired
             || !self.bases.contains(base)
-            || self.candidates.locals.len() >= LOCAL_CANDIDATE_LIMIT
+            || self.candidates.locals.len() >= self.limit_of(LOCAL_CANDIDATE_LIMIT)
         {
             return;
         }
@@ -115,7 +115,7 @@ impl ChecklistSet {
             }
             return RemoteOutcome::Taken;
         }
-        if self.candidates.remote_counts().0 >= self.config.remote_limit
+        if self.candidates.remote_counts().0 >= self.limit_of(self.config.remote_limit)
             && !self.evict_remote(Limit::RemoteCandidates, stream, &candidate, |_| true)
         {
             return RemoteOutcome::Full;
@@ -178,7 +178,7 @@ impl ChecklistSet {
     }
 
     fn reserve_pairs(&mut self, more: usize) {
-        let room = self.config.pair_limit.saturating_sub(self.pairs.as_slice().len());
+        let room = self.limit_of(self.config.pair_limit).saturating_sub(self.pairs.as_slice().len());
         self.pairs.reserve(more.min(room));
     }
 
@@ -293,7 +293,7 @@ impl ChecklistSet {
     /// the lowest of the longest checklist. False if that would be the new pair.
     #[inline]
     fn make_room(&mut self, order: u16, priority: PairPriority) -> bool {
-        let limit = self.config.pair_limit;
+        let limit = self.limit_of(self.config.pair_limit);
         self.pairs.as_slice().len() < limit
             || self.pairs.count_listed() < limit
             || self.take_place(order, priority)

@@ -57,8 +57,8 @@ pub use admission::Admission;
 pub use config::{Config, ConsentConfig};
 pub use event::{DropReason, Event, Limit, MoveReason, Outcome, RemoteOutcome, RestartReason, State};
 pub use limits::{
-    EARLY_CHECK_LIMIT, EVENT_LIMIT, FRESH_LIMIT, KEPT_LIMIT, LOCAL_CANDIDATE_LIMIT, PEER_REFLEXIVE_LIMIT,
-    PEERS_PER_BASE, RESPONSE_LIMIT, ROLE_SWITCH_LIMIT, STREAM_LIMIT, TRANSACTION_LIMIT,
+    EARLY_CHECK_LIMIT, EVENT_LIMIT, FRESH_LIMIT, KEPT_LIMIT, LIMITED_COMPONENTS, LOCAL_CANDIDATE_LIMIT,
+    PEER_REFLEXIVE_LIMIT, PEERS_PER_BASE, RESPONSE_LIMIT, ROLE_SWITCH_LIMIT, STREAM_LIMIT, TRANSACTION_LIMIT,
 };
 pub use outbox::{CheckTransmit, TransmitKind};
 pub use pairs::{Failure, PairId};

@@ -2,7 +2,8 @@
 
 /// Data streams of one set. Sessions have a handful; each costs a checklist.
 pub const STREAM_LIMIT: usize = 256;
-/// Local candidates of one set. They come from our own gathering: far above what any host has.
+/// Local candidates of one set of up to 256 components, four for each where there are more. They come from our own
+/// gathering: far above what any host has.
 pub const LOCAL_CANDIDATE_LIMIT: usize = 1024;
 /// Remote peer-reflexive candidates of one set of up to eight components. Each costs a pair and a check; a component
 /// behind ordinary NATs learns one to three. When full, one without a pair goes, else a failed one, else the lowest; the
@@ -12,6 +13,17 @@ pub const PEER_REFLEXIVE_LIMIT: usize = 32;
 /// Remote peer-reflexive candidates of a set of so many components: four for each, where that is more.
 pub(crate) fn peer_reflexive_limit(components: usize) -> usize {
     components.saturating_mul(4).max(PEER_REFLEXIVE_LIMIT)
+}
+
+/// Components up to which [`Config::pair_limit`](crate::Config::pair_limit) and
+/// [`Config::remote_limit`](crate::Config::remote_limit) are in force as they are set: the 100 pairs of RFC 8445 §6.1.2.5
+/// are four for each of them.
+pub const LIMITED_COMPONENTS: usize = 25;
+
+/// What is in force of a limit in a set of so many components. RFC 8445 §6.1.2.5 bounds the checks; a bound below what
+/// components need would fail those that come last. With renomination each keeps three pairs, and one may be checked.
+pub(crate) fn limit_of(limit: usize, components: usize) -> usize {
+    if components > LIMITED_COMPONENTS { limit.max(components.saturating_mul(4)) } else { limit }
 }
 /// Addresses remembered because the policy denies the type that the peer has signalled for them: as many as remote
 /// candidates by default. When full, what comes from further ones counts as peer-reflexive; so it would if the peer had

@@ -33,7 +33,7 @@ impl ChecklistSet {
         let full = if learned >= peer_reflexive_limit(components) {
             Some(Limit::PeerReflexive)
         } else {
-            (count >= self.config.remote_limit).then_some(Limit::RemoteCandidates)
+            (count >= self.limit_of(self.config.remote_limit)).then_some(Limit::RemoteCandidates)
         };
         let id = self.candidates.learn_remote(stream, component, transport, address, priority);
         if let Some(limit) = full {
@@ -61,7 +61,7 @@ impl ChecklistSet {
         if let Some(known) = self.candidates.local_at(stream, component, base, mapped) {
             return Some(known.id);
         }
-        if self.candidates.locals.len() >= LOCAL_CANDIDATE_LIMIT {
+        if self.candidates.locals.len() >= self.limit_of(LOCAL_CANDIDATE_LIMIT) {
             return Some(local);
         }
         let transport = self.candidates.local(local)?.candidate.transport;

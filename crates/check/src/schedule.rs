@@ -126,7 +126,7 @@ impl ChecklistSet {
 
     /// Transactions that may be open at once.
     pub(crate) fn open_limit(&self) -> usize {
-        transaction_limit(self.config.pair_limit)
+        transaction_limit(self.limit_of(self.config.pair_limit))
     }
 
     /// RFC 8445 §6.1.4.2 steps 2 to 4.

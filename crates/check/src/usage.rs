@@ -1,17 +1,20 @@
 //! How full the tables of a set are.
 
 use crate::ChecklistSet;
+use crate::limits::limit_of;
 
 /// How much of each bounded table is in use. The bounds are in [`Config`](crate::Config) and among the constants of this
 /// crate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
-    /// Pairs that stand in a checklist: at most [`Config::pair_limit`](crate::Config::pair_limit).
+    /// Pairs that stand in a checklist: at most [`Config::pair_limit`](crate::Config::pair_limit), or four for
+    /// each of many components.
     pub pairs: usize,
     /// Pairs in triggered-check queues: each pair once.
     pub triggered: usize,
-    /// Remote candidates: at most [`Config::remote_limit`](crate::Config::remote_limit).
+    /// Remote candidates: at most [`Config::remote_limit`](crate::Config::remote_limit), or four for each of many
+    /// components.
     pub remotes: usize,
     /// Remote candidates that were never signalled: at most [`PEER_REFLEXIVE_LIMIT`](crate::PEER_REFLEXIVE_LIMIT), or four
     /// for each component where that is more.
@@ -23,6 +26,11 @@ pub struct Usage {
 }
 
 impl ChecklistSet {
+    /// What is in force of a limit that is set, with as many components as there are.
+    pub(crate) fn limit_of(&self, limit: usize) -> usize {
+        limit_of(limit, self.streams.iter().map(|list| list.components.len()).sum())
+    }
+
     /// How checks are made, as far as it is allowed.
     pub fn config(&self) -> &crate::Config {
         &self.config

@@ -1,11 +1,13 @@
 //! Bounds.
 
-use floe_pair::{BaseId, Candidate, ComponentId, Priority, Role, StreamId, TransportAddress};
+use std::boxed::Box;
+
+use floe_pair::{BaseId, Candidate, CandidateType, ComponentId, Priority, Role, StreamId, TransportAddress};
 use floe_stun::Random;
 
 use super::script::*;
 use super::world::*;
-use crate::{Admission, Config, Event, Limit};
+use crate::{Admission, Config, Event, Limit, State};
 
 fn remote_with(priority: u32, number: u32) -> Candidate {
     let ip = core::net::Ipv4Addr::from(0x0A10_0000 + number);
@@ -186,6 +188,63 @@ fn a_refused_peer_is_no_bound_that_was_met() {
         script.wait(5);
     }
     assert!(script.events().iter().any(full));
+}
+
+/// Two agents of many components, each with a host address and a relay.
+fn wide(streams: u16, components: u16) -> World {
+    let mut world = World::hosts(0, millis(20));
+    for (index, side) in world.sides.iter_mut().enumerate() {
+        for stream in (0..streams).map(StreamId) {
+            for component in 1..=components {
+                let component = ComponentId::new(component).expect("in range");
+                side.set.add_component(world.now, stream, component);
+                let of = 1_000 + stream.0 * components + component.get();
+                for (way, kind) in [CandidateType::Host, CandidateType::Relayed].into_iter().enumerate() {
+                    let ip = core::net::Ipv4Addr::new(
+                        10,
+                        0,
+                        u8::try_from(way).expect("few"),
+                        1 + u8::try_from(index).expect("few"),
+                    );
+                    let at = TransportAddress::new(ip.into(), of);
+                    let base = BaseId(u32::from(of) + 20_000 * u32::try_from(way).expect("few"));
+                    side.set.add_base(base, Admission::Open);
+                    side.bases.push((base, at));
+                    side.candidates.push((stream, candidate(kind, component, 0, at), base));
+                }
+            }
+        }
+    }
+    world
+}
+
+#[test]
+fn each_of_many_components_gets_pairs_and_completes() {
+    for (streams, components) in [(64, 2), (1, 130)] {
+        let mut world = wide(streams, components);
+        // The hosts do not reach each other.
+        let direct = |at: TransportAddress| {
+            at.ip() == core::net::Ipv4Addr::new(10, 0, 0, 1)
+                || at.ip() == core::net::Ipv4Addr::new(10, 0, 0, 2)
+        };
+        world.passes = Box::new(move |_, from, to, _| !(direct(from) && direct(to)));
+        world.signal();
+        world.run(ms(60_000));
+        for side in &world.sides {
+            assert_eq!(side.set.state(), State::Completed, "{streams} x {components}");
+            let states = (0..streams).map(|stream| side.set.stream_state(StreamId(stream)));
+            assert!(states.into_iter().all(|state| state == Some(State::Completed)));
+        }
+    }
+}
+
+#[test]
+fn limits_grow_with_many_components_alone() {
+    for (limit, components, expected) in
+        [(100, 25, 100), (1, 2, 1), (100, 26, 104), (256, 64, 256), (256, 65, 260), (4_000, 128, 4_000)]
+    {
+        assert_eq!(crate::limits::limit_of(limit, components), expected);
+    }
 }
 
 #[test]
