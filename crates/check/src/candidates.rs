@@ -95,6 +95,16 @@ impl Candidates {
             .and_then(|index| self.remotes.get_mut(index))
     }
 
+    /// Whether the policy denies the address under a type that the peer has signalled for it.
+    pub(crate) fn is_denied(
+        &self,
+        stream: StreamId,
+        component: ComponentId,
+        address: TransportAddress,
+    ) -> bool {
+        self.denied.contains(&Denied { stream, component, address })
+    }
+
     pub(crate) fn remote_at(
         &self,
         stream: StreamId,

@@ -100,7 +100,9 @@ impl ChecklistSet {
         }
         let open = !checklist.component(component).is_some_and(|component| component.concluded)
             || (self.is_renominating() && !self.local.lite);
-        if !self.config.policy.allows(candidate.address, candidate.kind) {
+        if self.candidates.is_denied(stream, component, candidate.address)
+            || !self.config.policy.allows(candidate.address, candidate.kind)
+        {
             self.deny(stream, component, candidate.address);
             return RemoteOutcome::Denied;
         }
@@ -240,6 +242,8 @@ impl ChecklistSet {
         let admitted = self.bases.is_admitted(base, to.ip())?;
         if !near.candidate.transport.sends_checks()
             || !can_pair(&near.candidate, &far.candidate)
+            // The peer may have signalled the address under another type before, which the policy denies.
+            || self.candidates.is_denied(far.stream, far.candidate.component, to)
             || self.spent.contains(&(base, to))
         {
             return None;

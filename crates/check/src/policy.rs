@@ -23,7 +23,8 @@ use crate::timing::Timing;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PairPolicy {
     /// Rules for remote addresses: the first that fits decides, and where none does the address is allowed. To a denied
-    /// address nothing is sent, and what comes from it is dropped.
+    /// address nothing is sent, and what comes from it is dropped. An address that is denied under one of its types is
+    /// denied under all, in whatever order the peer signals them.
     pub remotes: Vec<RemoteRule>,
     /// Rank of a pair by the types of its candidates.
     pub ranks: TypeRanks,
@@ -213,12 +214,19 @@ impl ChecklistSet {
     /// before it or after it and would be taken for one of a peer-reflexive candidate.
     pub(crate) fn deny(&mut self, stream: StreamId, component: ComponentId, address: TransportAddress) {
         self.events.push(Event::RemoteDenied { stream, component, address });
-        let denied = Denied { stream, component, address };
-        if !self.config.policy.allows(address, CandidateType::PeerReflexive)
-            || self.candidates.denied.contains(&denied)
+        // What is denied under each type need not be remembered.
+        let types = [
+            CandidateType::Host,
+            CandidateType::ServerReflexive,
+            CandidateType::PeerReflexive,
+            CandidateType::Relayed,
+        ];
+        if !types.into_iter().any(|kind| self.config.policy.allows(address, kind))
+            || self.candidates.is_denied(stream, component, address)
         {
             return;
         }
+        let denied = Denied { stream, component, address };
         if self.candidates.denied.len() < DENIED_LIMIT {
             self.candidates.denied.push(denied);
         }
@@ -232,9 +240,7 @@ impl ChecklistSet {
             return false;
         }
         let owner = self.bases.owner(base);
-        let denied = |(stream, component)| {
-            self.candidates.denied.contains(&Denied { stream, component, address: source })
-        };
+        let denied = |(stream, component)| self.candidates.is_denied(stream, component, source);
         let known = owner.and_then(|(stream, component)| self.candidates.kind_at(stream, component, source));
         owner.is_some_and(denied)
             || !self.config.policy.allows(source, known.unwrap_or(CandidateType::PeerReflexive))

@@ -5,15 +5,16 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::vec::Vec;
 
-use floe_pair::{CandidateType, Role, TransportAddress};
+use floe_pair::{BaseId, CandidateType, Role, TransportAddress};
 use floe_stun::binding::BindingRequest;
 use floe_stun::{Class, Message, Random, TransactionId};
 
 use super::script::*;
 use super::world::*;
 use crate::{
-    AddressPrefix, Config, DropReason, Event, Failure, KEPT_LIMIT, KeepError, MoveReason, NominateError,
-    Outcome, PairId, PairPolicy, RemoteRule, RestartReason, State, TransmitKind, TypeRanks, Urgency, Verdict,
+    AddressPrefix, Admission, Config, DropReason, Event, Failure, KEPT_LIMIT, KeepError, MoveReason,
+    NominateError, Outcome, PairId, PairPolicy, RemoteOutcome, RemoteRule, RestartReason, State,
+    TransmitKind, TypeRanks, Urgency, Verdict,
 };
 
 const OTHER: &str = "10.0.1.2:1000";
@@ -97,6 +98,28 @@ fn p39_a_type_that_is_denied_is_denied_in_every_order() {
         let sent = script.wait(60_000);
         assert!(sent.iter().all(|sent| sent.to != remote()), "nothing goes there");
         assert!(core::iter::from_fn(|| script.slot()).all(|sent| sent.to != remote()));
+    }
+}
+
+/// An address that is denied under one type is not checked under another, whichever line comes first.
+#[test]
+fn p39_an_address_that_is_denied_under_one_type_is_denied_under_all() {
+    let rule = RemoteRule { kind: Some(CandidateType::Host), ..RemoteRule::deny(prefix("0.0.0.0", 0)) };
+    let policy = PairPolicy { remotes: std::vec![rule], ..PairPolicy::default() };
+    let reflexive = candidate(CandidateType::ServerReflexive, RTP, 0, remote());
+    for host_first in [true, false] {
+        let mut script = Script::with(Role::Controlling, with(policy.clone()));
+        let lines = [host(RTP, 1, remote()), reflexive.clone()];
+        let order = if host_first { [0, 1] } else { [1, 0] };
+        let outcomes =
+            order.map(|index| script.set.add_remote_candidate(ms(0), STREAM, lines[index].clone()));
+        assert_eq!(outcomes[1], RemoteOutcome::Denied, "{host_first}");
+        // A base that is added later is not paired with it either.
+        let base = BaseId(8);
+        script.set.add_base(base, Admission::Open);
+        script.set.add_local_candidate(ms(0), STREAM, host(RTP, 1, address("10.0.0.9:9")), base);
+        assert_eq!(core::iter::from_fn(|| script.slot()).count(), 0, "{host_first}");
+        assert_eq!(script.ask(remote(), &Ask::nominating()).0, Outcome::Dropped(DropReason::Denied));
     }
 }
 
