@@ -87,9 +87,11 @@ impl ChecklistSet {
         &mut self,
         now: Instant,
         stream: StreamId,
-        candidate: Candidate,
+        mut candidate: Candidate,
     ) -> RemoteOutcome {
         self.advance(now);
+        // RFC 8839 §5.1, RFC 4007 §6: a zone means nothing beyond its host. Our bases tell theirs.
+        candidate.address = candidate.address.with_scope(0);
         let component = candidate.component;
         let Some(checklist) = self.checklist(stream).filter(|list| list.component(component).is_some())
         else {

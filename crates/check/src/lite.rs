@@ -127,12 +127,14 @@ impl ChecklistSet {
         remote: TransportAddress,
     ) -> bool {
         let now = self.advance(now);
+        // What was signalled has no zone.
+        let (local, remote) = (local.with_scope(0), remote.with_scope(0));
         if !self.is_provisional(stream, component) {
             return false;
         }
         let mut left = self.pairs.iter().filter(|pair| pair.state != PairState::Failed);
         let chosen = left.find(|pair| {
-            let near = self.candidates.local(pair.local).map(|near| near.candidate.address);
+            let near = self.candidates.local(pair.local).map(|near| near.candidate.address.with_scope(0));
             pair.is_of(stream, component) && near == Some(local) && pair.to == remote
         });
         let Some(id) = chosen.map(|pair| pair.id) else { return false };

@@ -10,6 +10,7 @@ use floe_stun::attribute::{
 use floe_stun::{Algorithm, AttributeType, Class, MessageWriter, Method, TransactionId, WriteError};
 
 use crate::ChecklistSet;
+use crate::candidates::Local;
 use crate::limits::{RESPONSE_LIMIT, UNKNOWN_LISTED};
 use crate::pairs::PairId;
 use crate::renominate::Renomination;
@@ -129,6 +130,16 @@ impl ChecklistSet {
         None
     }
 
+    /// What is sent to: a link-local address of the peer is in the zone of the base (RFC 4007 §6).
+    pub(crate) fn way_to(&self, base: BaseId, to: TransportAddress) -> TransportAddress {
+        if !to.is_link_local() {
+            return to;
+        }
+        let own = |local: &&Local| local.base == base && local.candidate.address.scope() != 0;
+        let near = self.candidates.locals.iter().find(own);
+        near.map_or(to, |near| to.with_scope(near.candidate.address.scope()))
+    }
+
     fn write_check(&mut self, id: TransactionId, buffer: &mut [u8]) -> Option<CheckTransmit> {
         let check = self.transactions.get(id)?;
         let request = Request {
@@ -141,7 +152,12 @@ impl ChecklistSet {
             value: check.value,
         };
         let len = request.write(buffer).ok()?;
-        let transmit = CheckTransmit { from: check.base, to: check.to, len, kind: TransmitKind::Check };
+        let transmit = CheckTransmit {
+            from: check.base,
+            to: self.way_to(check.base, check.to),
+            len,
+            kind: TransmitKind::Check,
+        };
         let pair = check.pair;
         self.pairs.count_request(pair);
         Some(transmit)
@@ -159,7 +175,12 @@ impl ChecklistSet {
             (self.peer.as_ref()?, self.standing.tiebreaker, pair.check_priority.get());
         let request = Request { id, peer, role, tiebreaker, priority, use_candidate: false, value: None };
         let len = request.write(buffer).ok()?;
-        Some(CheckTransmit { from: pair.base, to: pair.to, len, kind: TransmitKind::Consent })
+        Some(CheckTransmit {
+            from: pair.base,
+            to: self.way_to(pair.base, pair.to),
+            len,
+            kind: TransmitKind::Consent,
+        })
     }
 
     /// RFC 8445 §11: no authentication, FINGERPRINT and nothing else.
@@ -167,7 +188,12 @@ impl ChecklistSet {
         let pair = self.pairs.get(pair)?;
         let writer = MessageWriter::new(buffer, Class::Indication, Method::BINDING, id).ok()?;
         let len = writer.fingerprint().ok()?;
-        Some(CheckTransmit { from: pair.base, to: pair.to, len, kind: TransmitKind::Keepalive })
+        Some(CheckTransmit {
+            from: pair.base,
+            to: self.way_to(pair.base, pair.to),
+            len,
+            kind: TransmitKind::Keepalive,
+        })
     }
 
     fn write_answer(&self, answer: &Answer, buffer: &mut [u8]) -> Option<CheckTransmit> {

@@ -58,13 +58,15 @@ impl ChecklistSet {
     ) -> Option<LocalId> {
         let pair = self.pairs.get(pair)?;
         let (stream, component, base, local) = (pair.stream, pair.component, pair.base, pair.local);
+        let near = &self.candidates.local(local)?.candidate;
+        // The zone of a link-local address is not on the wire.
+        let (transport, mapped) = (near.transport, mapped.with_scope(near.address.scope()));
         if let Some(known) = self.candidates.local_at(stream, component, base, mapped) {
             return Some(known.id);
         }
         if self.candidates.locals.len() >= self.limit_of(LOCAL_CANDIDATE_LIMIT) {
             return Some(local);
         }
-        let transport = self.candidates.local(local)?.candidate.transport;
         let id = self.candidates.learn_local(stream, component, base, transport, mapped, priority);
         self.events.push(Event::LocalLearned { stream, component, address: mapped });
         Some(id)

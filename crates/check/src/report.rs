@@ -211,7 +211,7 @@ impl ChecklistSet {
 
     /// Whether data from this source on this base is accepted: there is a valid pair, selected or not.
     pub fn is_valid(&self, base: BaseId, source: TransportAddress) -> Option<(StreamId, ComponentId)> {
-        let pair = self.pairs.find(base, source)?;
+        let pair = self.pairs.find(base, source.with_scope(0))?;
         // A lite agent does not check: what the peer has checked it may use, and data may come before it nominates. A peer
         // that is lite as well checks nothing, and may have chosen another pair than we have (RFC 8445 §8.2, §12.2).
         let used = || pair.heard || self.are_both_lite();
@@ -226,6 +226,7 @@ impl ChecklistSet {
         base: BaseId,
         source: TransportAddress,
     ) -> Option<(StreamId, ComponentId)> {
+        let source = source.with_scope(0);
         if let Some(pair) = self.pairs.find(base, source) {
             return (pair.heard && !pair.revoked).then_some((pair.stream, pair.component));
         }
@@ -241,7 +242,7 @@ impl ChecklistSet {
         }
         let forever = Instant::from_nanos(u64::MAX);
         let valid_until = valid.consent.as_ref().map_or(forever, crate::consent::Consent::deadline);
-        Some(Route { base: pair.base, remote: pair.to, valid_until })
+        Some(Route { base: pair.base, remote: self.way_to(pair.base, pair.to), valid_until })
     }
 
     fn usable(&self, pair: &Pair) -> Option<SelectedPair> {

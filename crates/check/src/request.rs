@@ -56,6 +56,8 @@ impl ChecklistSet {
         if message.verify_fingerprint().is_err() {
             return Outcome::Dropped(DropReason::Fingerprint);
         }
+        // RFC 4007 §6: the base tells the zone, which the peer's own text and mapped addresses do not have.
+        let (back, source) = (source, source.with_scope(0));
         if self.denies(base, source) {
             return Outcome::Dropped(DropReason::Denied);
         }
@@ -68,7 +70,7 @@ impl ChecklistSet {
             Ok(algorithm) => (Body::Success, Some(*algorithm)),
             Err(refusal) => (refusal.body, refusal.algorithm),
         };
-        let answer = Answer { base, to: source, id: message.transaction_id(), algorithm, body };
+        let answer = Answer { base, to: back, id: message.transaction_id(), algorithm, body };
         let queued = self.outbox.push(Outgoing::Answer(answer), self.open_limit());
         // Not for what was refused unauthenticated: nothing has changed, and it costs no more than its answer.
         if algorithm.is_some() {

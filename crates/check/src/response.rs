@@ -48,6 +48,8 @@ impl ChecklistSet {
         rng: &mut Random,
     ) -> Outcome {
         let now = self.advance(now);
+        // RFC 4007 §6: the base tells the zone, so that the addresses of RFC 8445 §7.2.5.2.1 are compared without it.
+        let source = source.with_scope(0);
         if !message.class().is_response() || message.method() != Method::BINDING {
             return Outcome::Dropped(DropReason::NotBinding);
         }

@@ -213,7 +213,7 @@ impl Routes {
 
     /// Those who talk to this address over this place, the latest last.
     pub(super) fn sharers(&self, place: Place, source: TransportAddress) -> &[AgentKey] {
-        self.sharers.get(&(place, source)).map_or(&[], Vec::as_slice)
+        self.sharers.get(&(place, source.with_scope(0))).map_or(&[], Vec::as_slice)
     }
 
     /// An agent talks to this address over this place: it has checked it, or took a check from there. False where it has
@@ -222,7 +222,8 @@ impl Routes {
         if self.owners.get(&place.socket) != Some(&Owner::Shared) {
             return true;
         }
-        let route = (place, source);
+        // RFC 4007 §6: the place tells the zone of a link-local address, which pairs do not have.
+        let route = (place, source.with_scope(0));
         let sharers = self.sharers.get(&route).map_or(&[][..], Vec::as_slice);
         if sharers.len() >= MOST_SHARERS || sharers.contains(&key) {
             return true;
@@ -276,5 +277,31 @@ fn unshare(sharers: &mut BTreeMap<Route, Vec<AgentKey>>, route: &Route, key: Age
         if known.is_empty() {
             sharers.remove(route);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(index: u32) -> AgentKey {
+        AgentKey { index, generation: 0 }
+    }
+
+    #[test]
+    fn a_peer_is_known_by_its_link_local_address_with_and_without_a_zone() {
+        let at = |text: &str| text.parse::<TransportAddress>().expect("an address");
+        let place = Place { socket: SocketId(1), local_ip: at("[fe80::a]:1").ip() };
+        let mut routes = Routes::default();
+        routes.share(place.socket);
+        // What is signalled has no zone, what arrives has.
+        let (bare, zoned) = (at("[fe80::b]:9"), at("[fe80::b%2]:9"));
+        assert!(routes.learn(place, bare, key(1)));
+        assert!(routes.learn(place, zoned, key(2)));
+        for source in [bare, zoned] {
+            assert_eq!(routes.sharers(place, source), [key(1), key(2)]);
+        }
+        routes.keep(key(2), &[(place, bare)]);
+        assert_eq!(routes.sharers(place, zoned), [key(1), key(2)]);
     }
 }

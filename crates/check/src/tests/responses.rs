@@ -270,3 +270,36 @@ fn round_trip_times_are_measured_by_karns_rule() {
     script.succeed(&check);
     assert_eq!(script.pair(remote()).rtt, None, "sent twice: which one was answered?");
 }
+
+/// A signalled link-local address has no zone, one that something arrived from has ours: it is the same address.
+#[test]
+fn link_local_candidates_are_compared_without_their_zone_and_sent_to_in_that_of_the_base() {
+    let (near, far) = (address("[fe80::a%2]:1000"), address("[fe80::b]:2000"));
+    let arrived = far.with_scope(2);
+    for signalled in [far, far.with_scope(7)] {
+        let mut script = Script::new(Role::Controlling);
+        let base = BaseId(8);
+        script.set.add_base(base, Admission::Open);
+        script.set.add_local_candidate(ms(0), STREAM, host(RTP, 1, near), base);
+        script.add_remote(signalled, 0);
+        let id = script.new_id();
+        assert_eq!(script.answer_from(base, arrived, &Ask::default().bytes(id)), Outcome::Taken);
+        assert_eq!(script.drain().first().map(|sent| sent.to), Some(arrived), "the answer");
+        let check = script.slot().expect("a check");
+        assert_eq!((check.from, check.to), (base, arrived));
+        // On the wire the mapped address has no zone.
+        script.succeed_with(&check, near.with_scope(0));
+        assert!(script.pair(far).valid && script.set.is_valid(base, arrived).is_some());
+        let nomination = script.slot().expect("a nomination");
+        script.succeed_with(&nomination, near.with_scope(0));
+        let selected = script.set.selected(STREAM, RTP).expect("selected");
+        assert_eq!((selected.local.address, selected.remote), (near, arrived));
+        assert_eq!(selected.remote_candidate.kind, CandidateType::Host);
+        let consent = script.wait(7_000).pop().expect("a consent request");
+        assert_eq!((consent.kind, consent.to), (TransmitKind::Consent, arrived));
+        let news = script.events();
+        let learned =
+            |event: &Event| matches!(event, Event::LocalLearned { .. } | Event::RemoteLearned { .. });
+        assert!(!news.iter().any(learned), "{news:?}");
+    }
+}
