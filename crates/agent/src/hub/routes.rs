@@ -29,7 +29,8 @@ pub(super) struct Routes {
     owners: BTreeMap<SocketId, Owner>,
     /// How many agents use a socket that was one agent's before it was forked.
     users: BTreeMap<SocketId, usize>,
-    /// Several have one user fragment where one offer has several answers.
+    /// Several have one user fragment where one offer has several answers. All of them stand here, as many as the
+    /// application has forked: of one that did not, the checks would be answered by another with the same password.
     ufrags: BTreeMap<Box<str>, Vec<AgentKey>>,
     /// By place and source, the latest agent last.
     sharers: BTreeMap<Route, Vec<AgentKey>>,
@@ -129,10 +130,7 @@ impl Routes {
             self.unname(ufrag, key);
         }
         for ufrag in now.iter().filter(|ufrag| !before.contains(ufrag)) {
-            let known = self.ufrags.entry(ufrag.clone()).or_default();
-            if known.len() < MOST_SHARERS {
-                known.push(key);
-            }
+            self.ufrags.entry(ufrag.clone()).or_default().push(key);
         }
         self.of_agent.entry(key).or_default().ufrags = now;
     }
@@ -282,10 +280,32 @@ fn unshare(sharers: &mut BTreeMap<Route, Vec<AgentKey>>, route: &Route, key: Age
 
 #[cfg(test)]
 mod tests {
+    use floe_stun::{MessageWriter, Method, attribute::Username};
+
     use super::*;
 
     fn key(index: u32) -> AgentKey {
         AgentKey { index, generation: 0 }
+    }
+
+    /// RFC 8445 §7.3: the user name is the only thing that tells forks of one offer apart before they have talked.
+    #[test]
+    fn each_of_many_forks_is_found_by_its_user_name() {
+        let mut routes = Routes::default();
+        for index in 0..200 {
+            routes.name(core::iter::once("ours"), key(index));
+        }
+        let mut buffer = [0; 100];
+        let mut writer =
+            MessageWriter::new(&mut buffer, Class::Request, Method::BINDING, TransactionId([1; 12])).unwrap();
+        writer.put(&Username::new(b"ours:theirs").unwrap()).unwrap();
+        let len = writer.fingerprint().unwrap();
+        let found = |routes: &Routes| routes.named_in(&buffer[..len]).map_or(0, |(keys, _)| keys.len());
+        assert_eq!(found(&routes), 200);
+        for index in 0..199 {
+            routes.remove(key(index));
+        }
+        assert_eq!(routes.named_in(&buffer[..len]), Some((&[key(199)][..], ["ours", "theirs"])));
     }
 
     #[test]
