@@ -63,6 +63,10 @@ pub fn conclusion(ours: &Media, theirs: &Media, selected: &[Selected]) -> Conclu
     }
     let matches = |pair: &Selected| {
         let component = pair.local.component();
+        // RFC 8839 §4.2.1.2: above RTCP no line tells a default candidate, and there is nothing to compare with.
+        if component > ComponentId::RTCP {
+            return true;
+        }
         ours.default_destination(component) == Some(Destination::from(&pair.local))
             && theirs.default_destination(component) == Some(Destination::from(pair.remote))
     };
@@ -131,10 +135,21 @@ impl Announced {
 /// or if it names a component that the offer has no address for.
 pub fn announced(offer: &Media) -> Option<Vec<Announced>> {
     let of_component = |(component, local): (ComponentId, &Destination)| {
-        let remote = offer.default_destination(component)?.transport_address()?;
+        let remote = told_destination(offer, component)?.transport_address()?;
         Some(Announced { component, local: local.transport_address()?, remote })
     };
     offer.remote_candidates.as_ref()?.iter().map(of_component).collect()
+}
+
+/// Where the offerer of `remote-candidates` has a component: at its default destination, and above RTCP, which no line
+/// tells, at its only candidate, since an offer after nomination has no others (RFC 8839 §4.4.1.2.2).
+fn told_destination(offer: &Media, component: ComponentId) -> Option<Destination> {
+    if component <= ComponentId::RTCP {
+        return offer.default_destination(component);
+    }
+    let mut own = offer.candidates.iter().filter(|line| line.component() == component);
+    let only = own.next()?;
+    own.next().is_none().then(|| Destination::from(only))
 }
 
 /// How far the answerer is with a pair of its checklist.

@@ -69,5 +69,6 @@ pub const MAX_LENGTH: usize = 4 << 20;
 /// Most media sections of a description. Large conferences have some hundreds.
 pub const MAX_SECTIONS: usize = 1024;
 
-/// Most candidates of one section. Hosts with many interfaces and two components have some tens.
-pub const MAX_CANDIDATES: usize = 256;
+/// Most candidates of one section: four for each of 256 components. Hosts with many interfaces and two components have
+/// some tens.
+pub const MAX_CANDIDATES: usize = 1024;

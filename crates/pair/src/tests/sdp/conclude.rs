@@ -4,11 +4,11 @@ use std::vec::Vec;
 
 use super::super::{address, line};
 use super::{HOST, REFLEXIVE, RTCP, RTP, SECTION, lite, parameters, sdp, section};
-use crate::Role;
 use crate::sdp::{
     Announced, Conclusion, Description, IceUse, Media, NeededOffer, Race, Selected, Session, Standing,
     announced, conclusion, needed_offer, race,
 };
+use crate::{ComponentId, Role};
 
 const LOCAL_RTP: &str = "candidate:2 1 udp 1694498815 192.0.2.3 45664 typ srflx raddr 10.0.0.1 rport 8998";
 const LOCAL_RTCP: &str = "candidate:2 2 udp 1694498814 192.0.2.3 45711 typ srflx raddr 10.0.0.1 rport 8999";
@@ -152,6 +152,41 @@ fn rfc8839_4_4_2_the_pairs_that_an_offer_announces() {
     assert_eq!(announced(&third), None, "nothing tells where component 3 is");
     let named = section("m=audio 5 RTP/AVP 0\r\nc=IN IP4 a.example\r\na=remote-candidates:1 192.0.2.1 5\r\n");
     assert_eq!(announced(&named), None, "a name is no address");
+}
+
+/// Components above RTCP have no default candidate.
+#[test]
+fn rfc8839_4_3_4_a_section_of_three_components_is_as_signalled_and_announces_all() {
+    const LOCAL_THIRD: &str =
+        "candidate:2 3 udp 1694498813 192.0.2.3 45800 typ srflx raddr 10.0.0.1 rport 9000";
+    let theirs = section("m=audio 3478 RTP/AVP 0\r\nc=IN IP4 198.51.100.1\r\n");
+    let ours = section(&format!("{SECTION}a=rtcp:45711\r\n{REFLEXIVE}a={LOCAL_RTCP}\r\na={LOCAL_THIRD}\r\n"));
+    let mut three = both();
+    three.push(selected(LOCAL_THIRD, "198.51.100.1:3480"));
+    assert_eq!(conclusion(&ours, &theirs, &three), Conclusion::AsSignalled);
+    let offer = ours.clone().concluded(Role::Controlling, &three);
+    // As the peer reads it.
+    let read = section(&offer.to_string());
+    let third = ComponentId::new(3).expect("in range");
+    let expected = [
+        pair(RTP, "198.51.100.1:3478", "192.0.2.3:45664"),
+        pair(RTCP, "198.51.100.1:3479", "192.0.2.3:45711"),
+        pair(third, "198.51.100.1:3480", "192.0.2.3:45800"),
+    ];
+    assert_eq!(announced(&read).as_deref(), Some(&expected[..]));
+    let several = Media { candidates: [offer.candidates.clone(), offer.candidates].concat(), ..read };
+    assert_eq!(announced(&several), None, "nothing tells which candidate is meant");
+    // As many as a stream has components, each with a host address, two reflexive ones and a relay.
+    let all = (1..=256_u32).flat_map(|component| {
+        (1..=4_u32).map(move |number| {
+            line(&format!(
+                "candidate:{number} {component} udp {number} 192.0.2.{number} {} typ host",
+                1_000 + component
+            ))
+        })
+    });
+    let full = section(SECTION).with_candidates(all);
+    assert_eq!(section(&full.to_string()).candidates.len(), 1_024);
 }
 
 #[test]
