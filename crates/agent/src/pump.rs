@@ -185,6 +185,10 @@ impl Agent {
 
     /// Frees what came since the candidates of a data stream were freed, or was kept then for another generation.
     pub(crate) fn free_again(&mut self, now: Instant) {
+        let Self { checks, generations, gatherer, .. } = self;
+        let sets =
+            || core::iter::once(&*checks).chain(generations.earlier.iter().map(|earlier| &earlier.checks));
+        gatherer.release_left(now, |base| sets().any(|set| set.has_base(base)));
         let mut next = self.stream_after(None);
         while let Some(stream) = next {
             if self.checks.is_freed(stream) {

@@ -23,7 +23,8 @@ const LAST_FIRST_PAIR_ID: u32 = 1 << 31;
 impl Agent {
     /// Restarts ICE (RFC 8445 §9): from now on [`Agent::local_parameters`] are others, with a user fragment and a
     /// password that are drawn anew, and are to be told to the peer. All candidates come again as events, those of
-    /// STUN servers once they have answered again; sockets and allocations stay. Role and tiebreaker stay too.
+    /// STUN servers once they have answered again; sockets and allocations stay, those of addresses that
+    /// the rules of RFC 8445 §5.1.1.1 skip by now as long as a generation before uses them. Role and tiebreaker stay too.
     ///
     /// Until the peer's new parameters are given ([`Agent::set_remote_parameters`]) the generation before goes on as
     /// if nothing had happened, and [`Agent::rollback`] returns to it. After that its pairs carry data until the new

@@ -158,6 +158,11 @@ impl ChecklistSet {
         self.pairs.iter().filter(open).any(concluded)
     }
 
+    /// Whether this base was added and is not removed.
+    pub fn has_base(&self, base: BaseId) -> bool {
+        self.bases.contains(base)
+    }
+
     /// Whether a base is needed: a pair stands on it that is checked, valid, or was until just now. After completion all
     /// other bases may be closed.
     pub fn is_base_used(&self, base: BaseId) -> bool {

@@ -44,6 +44,10 @@ struct Entry {
     candidate: Candidate,
     base: BaseId,
     reported: bool,
+    /// Some generation knows it.
+    known: bool,
+    /// It is left to the generations that know it.
+    withheld: bool,
 }
 
 /// The candidates found so far. Which of them were reported is kept here, so that no report is ever lost.
@@ -131,7 +135,14 @@ impl CandidateTable {
             // Most agents have one or two: no room is kept for more.
             self.entries.reserve_exact(1);
         }
-        self.entries.push(Entry { stream: found.stream, candidate, base: found.base, reported: false });
+        self.entries.push(Entry {
+            stream: found.stream,
+            candidate,
+            base: found.base,
+            reported: false,
+            known: false,
+            withheld: false,
+        });
         self.unreported = self.unreported.saturating_add(1);
         Added::New
     }
@@ -157,10 +168,30 @@ impl CandidateTable {
 
     /// Takes the candidates of a base away; says whether one of them had been reported.
     pub(crate) fn remove_base(&mut self, base: BaseId) -> bool {
-        let reported = self.entries.iter().any(|entry| entry.base == base && entry.reported);
+        let known = self.entries.iter().any(|entry| entry.base == base && entry.known);
         self.entries.retain(|entry| entry.base != base);
+        self.count_unreported();
+        known
+    }
+
+    /// The candidates of a base are left to the generations that know them.
+    pub(crate) fn withhold(&mut self, base: BaseId) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.base == base) {
+            (entry.withheld, entry.reported) = (true, true);
+        }
+        self.count_unreported();
+    }
+
+    /// The candidates of a base are for all generations again.
+    pub(crate) fn tell_again(&mut self, base: BaseId) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.base == base && entry.withheld) {
+            (entry.withheld, entry.reported) = (false, false);
+        }
+        self.count_unreported();
+    }
+
+    fn count_unreported(&mut self) {
         self.unreported = self.entries.iter().filter(|entry| !entry.reported).count();
-        reported
     }
 
     /// Takes the server-reflexive candidates of a base away whose addresses are gone.
@@ -170,7 +201,7 @@ impl CandidateTable {
                 || entry.candidate.kind != CandidateType::ServerReflexive
                 || !gone(entry.candidate.address)
         });
-        self.unreported = self.entries.iter().filter(|entry| !entry.reported).count();
+        self.count_unreported();
     }
 
     /// The next candidate that was not reported.
@@ -179,12 +210,13 @@ impl CandidateTable {
             return None;
         }
         let entry = self.entries.iter_mut().find(|entry| !entry.reported)?;
-        entry.reported = true;
+        (entry.reported, entry.known) = (true, true);
         self.unreported = self.unreported.saturating_sub(1);
         Some((entry.stream, entry.candidate.clone(), entry.base))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (StreamId, &Candidate, BaseId)> {
-        self.entries.iter().map(|entry| (entry.stream, &entry.candidate, entry.base))
+        let told = self.entries.iter().filter(|entry| !entry.withheld);
+        told.map(|entry| (entry.stream, &entry.candidate, entry.base))
     }
 }

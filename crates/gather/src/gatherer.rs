@@ -11,8 +11,9 @@ use crate::{
     config::{Config, ConfigError, MAX_TA, MIN_TA},
     event::Event,
     few::Few,
-    host::{Ask, Host, HostKey, JobKey, Local},
+    host::{Ask, Host, HostKey, JobKey},
     interface::SkipReason,
+    locals::Local,
     map::SortedMap,
     outbox::Outbox,
     reflexive::ReflexiveJob,
@@ -419,7 +420,7 @@ impl Gatherer {
         self.free(socket);
     }
 
-    /// The candidates found so far that still stand.
+    /// The candidates found so far that still stand, but for those that are left to earlier generations.
     pub fn candidates(&self) -> impl Iterator<Item = (StreamId, &Candidate, BaseId)> {
         self.table.iter()
     }

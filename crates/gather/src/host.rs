@@ -15,23 +15,12 @@ use crate::{
     few::Few,
     gatherer::{Gatherer, Stage},
     interface::{Interface, SkipReason, verdicts},
+    locals::{Local, LocalId, Use},
     reflexive::ReflexiveJob,
     relay::RelayJob,
     request::{Answer, Request, RequestFailure, RequestId},
     server::{Addresses, Targets, known},
 };
-
-/// Names an address of this host for as long as it is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct LocalId(u32);
-
-/// An address of this host that candidates come from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Local {
-    pub(crate) id: LocalId,
-    /// With port 0.
-    pub(crate) address: TransportAddress,
-}
 
 /// Names a host candidate that is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,7 +79,9 @@ pub(crate) enum Host {
 
 impl Gatherer {
     /// The addresses this host has now; before or after [`Self::start`], and again whenever they change
-    /// (RFC 8445 §5.1.1.4): what is new is gathered from, what is gone takes its candidates along.
+    /// (RFC 8445 §5.1.1.4): what is new is gathered from, what is gone takes its candidates along. An address in use that is
+    /// there, and that the rules of RFC 8445 §5.1.1.1 skip by now, keeps what it has, and nothing more is gathered from it:
+    /// [`Self::restart`] leaves it to the generations before, and [`Self::release_left`] lets it go with them.
     pub fn handle_interfaces(&mut self, now: Instant, interfaces: &[Interface]) {
         self.now = self.now.max(now);
         if self.stage == Stage::Closed {
@@ -109,30 +100,7 @@ impl Gatherer {
             verdict.map(|reason| (interface.name.clone(), interface.ip, reason))
         };
         self.report_skipped(verdicts.clone().filter_map(skip).collect());
-        let accepted =
-            || taken().map(|interface| TransportAddress::new(interface.ip, 0).with_scope(interface.index));
-        let gone: Vec<Local> = self
-            .locals
-            .iter()
-            .filter(|local| accepted().all(|address| address != local.address))
-            .copied()
-            .collect();
-        for local in gone {
-            self.locals.retain(|known| known.id != local.id);
-            self.table.unrank(local.address);
-            self.drop_jobs(|key| key.local == local.id);
-        }
-        let known = self.locals.len();
-        self.locals.reserve(count.saturating_sub(known));
-        for address in accepted() {
-            let earlier = self.locals.get(..known).unwrap_or_default();
-            if earlier.iter().all(|local| local.address != address) {
-                let id = LocalId(self.number());
-                self.locals.push(Local { id, address });
-            }
-        }
-        let new = self.locals.get(known..).unwrap_or_default();
-        self.table.rank(new.iter().map(|local| local.address));
+        self.update_locals(interfaces);
         self.interfaces_known = true;
         self.jobs.touch();
         self.fill();
@@ -226,7 +194,10 @@ impl Gatherer {
     fn ask_hosts(&mut self) {
         self.expect_hosts();
         for place in 0..self.locals.len() {
-            let Some(&Local { id: local, address }) = self.locals.get(place) else { return };
+            let Some(&Local { id: local, address, purpose }) = self.locals.get(place) else { return };
+            if purpose != Use::Gathered {
+                continue;
+            }
             for place in 0..self.components.len() {
                 let Some(&(stream, component)) = self.components.key_at(place) else { break };
                 let key = HostKey { local, stream, component };
@@ -327,8 +298,10 @@ impl Gatherer {
             .hosts
             .iter()
             .filter_map(|(key, host)| match host {
-                Host::Bound { base, place, address } => Some((*key, *base, *place, *address)),
-                Host::Asked | Host::Failed => None,
+                Host::Bound { base, place, address } if self.is_gathered(key.local) => {
+                    Some((*key, *base, *place, *address))
+                }
+                Host::Bound { .. } | Host::Asked | Host::Failed => None,
             })
             .collect();
         for (host, base, place, address) in hosts {
@@ -356,7 +329,7 @@ impl Gatherer {
     /// One allocation for each TURN server and address that can reach it, for each component. It does not wait
     /// for a host candidate: its socket is another.
     fn fill_relays(&mut self) {
-        for local in self.locals.clone() {
+        for local in self.locals.clone().into_iter().filter(|local| local.purpose == Use::Gathered) {
             for (server, state) in self.servers.iter_mut().enumerate() {
                 let is_turn = self.config.servers.get(server).is_some_and(|server| server.url.is_turn());
                 let reachable = if is_turn { state.reachable(local.address) } else { Vec::new() };

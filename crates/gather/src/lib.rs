@@ -46,6 +46,7 @@ mod few;
 mod gatherer;
 mod host;
 mod interface;
+mod locals;
 mod map;
 mod outbox;
 mod progress;

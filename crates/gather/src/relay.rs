@@ -14,6 +14,7 @@ use crate::{
     event::Event,
     gatherer::{GatherTransmit, Gatherer, Stage},
     host::{Ask, JobKey},
+    locals::LocalId,
     request::{Answer, Request, RequestFailure},
     server::{Targets, can_reach, is_plausible},
 };
@@ -319,6 +320,9 @@ impl Gatherer {
         let (Stage::Gathering { .. }, Some(server)) = (self.stage, self.servers.get(key.server)) else {
             return false;
         };
+        if !self.is_gathered(key.local) {
+            return false;
+        }
         let Some(job) = self.relay_jobs.get_mut(&key).filter(|job| !job.renewed) else { return false };
         let targets = Targets::new(self.now, server.reachable(job.local));
         **job = RelayJob { renewed: true, ..RelayJob::new(job.local, targets) };
@@ -367,15 +371,17 @@ impl Gatherer {
             job.progress = Progress::Ended;
             self.release(base);
         }
-        self.end_other_attempts(key, base);
+        self.end_attempts(key, Some(base));
     }
 
-    /// One address of a server has granted the allocation: the others are not needed.
-    fn end_other_attempts(&mut self, key: JobKey, winner: BaseId) {
+    /// The attempts of a job at addresses of its server are not needed, but for the one that was granted.
+    pub(crate) fn end_attempts(&mut self, key: JobKey, winner: Option<BaseId>) {
         let others: Vec<_> = self
             .relays
             .iter()
-            .filter(|(base, entry)| **base != winner && entry.key == key && entry.phase == Phase::Allocating)
+            .filter(|(base, entry)| {
+                Some(**base) != winner && entry.key == key && entry.phase == Phase::Allocating
+            })
             .map(|(base, _)| *base)
             .collect();
         for base in others {
@@ -445,6 +451,12 @@ impl Gatherer {
     /// Allocations that can be used.
     pub(crate) fn open_relays(&self) -> Vec<BaseId> {
         self.bases_in(Phase::Open)
+    }
+
+    /// Allocations that can be used and were asked for from an address.
+    pub(crate) fn open_relays_of(&self, local: LocalId) -> impl Iterator<Item = BaseId> {
+        let of_it = move |entry: &RelayEntry| entry.phase == Phase::Open && entry.key.local == local;
+        self.relays.iter().filter(move |(_, entry)| of_it(entry)).map(|(base, _)| *base)
     }
 
     fn bases_in(&self, phase: Phase) -> Vec<BaseId> {

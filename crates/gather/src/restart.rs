@@ -27,6 +27,7 @@ impl Gatherer {
         if matches!(self.stage, Stage::Idle | Stage::Closed) {
             return;
         }
+        self.leave_skipped();
         let kept: Vec<(BaseId, TransportAddress)> =
             self.reflexive.values().filter_map(|job| job.kept()).collect();
         self.reflexive.retain(|_, job| !job.is_ended());

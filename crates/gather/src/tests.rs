@@ -3,6 +3,7 @@
 mod again;
 mod hosts;
 mod lab;
+mod locals;
 mod reflexive;
 mod relays;
 mod robust;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use floe_agent::{AgentConfig, Event, State};
+use floe_agent::{AgentConfig, Event, InterfaceFlags, State};
 use floe_pair::{ComponentId, Role, StreamId};
 use floe_stun::{
     Message,
@@ -10,7 +10,7 @@ use floe_stun::{
 };
 
 use crate::{
-    restart::{credentials, restart, states, stream_states},
+    restart::{credentials, restart, states, stream, stream_states},
     world::{COMPONENT, Id, STREAM, World, ms},
 };
 
@@ -253,4 +253,39 @@ fn p14_a_restart_is_no_flap_where_the_peer_has_not_every_component() {
         assert_eq!(states(&world, ids[0])[told..], [State::Connected, State::Completed], "restart by {by}");
         assert_eq!(stream_states(&world, ids[0], STREAM), states(&world, ids[0]));
     }
+}
+
+/// RFC 8445 §5.1.1.1, §9, RFC 4862 §5.5.4: an address that got deprecated goes on serving what began with it; a restart
+/// gathers from another one, and the old one goes with the last generation that uses it.
+#[test]
+fn p17_an_address_that_got_deprecated_carries_data_until_a_restart_has_another_pair() {
+    let mut world = World::new(2);
+    let ids = world.pair([0, 1], 1);
+    world.connect(&ids, ms(5_000));
+    let old = address(&world, ids[0], STREAM).ip();
+    world.change_address(ids[0], ASIDE, InterfaceFlags::DEPRECATED);
+    assert_eq!(stream(&mut world, ids, ms(5_000)), [Vec::<u32>::new(), vec![]]);
+    assert!(world.agent(ids[0]).pairs().any(|pair| pair.selected && pair.local.address.ip() == old));
+    world.signalling = ms(50);
+    let generation = restart(&mut world, ids[0]);
+    assert_eq!(
+        stream(&mut world, ids, ms(2_000)),
+        [Vec::<u32>::new(), vec![]],
+        "over the old pair, then the new one"
+    );
+    let told: Vec<_> = world.nodes[0]
+        .events_of(ids[0].1)
+        .filter_map(|event| match event {
+            Event::LocalCandidate { candidate, generation: of, .. } if *of == generation => {
+                Some(candidate.address.ip())
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [ASIDE.parse::<std::net::IpAddr>().unwrap()]);
+    assert_eq!(world.nodes[0].ports.len(), 2, "the generation before is still there");
+    world.run_for(ms(10_000));
+    assert!(world.is_completed(&ids));
+    assert_eq!(world.nodes[0].ports.len(), 1, "nobody uses the old address any more");
+    assert_eq!(stream(&mut world, ids, ms(1_000)), [Vec::<u32>::new(), vec![]]);
 }

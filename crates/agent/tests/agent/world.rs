@@ -213,8 +213,18 @@ impl World {
 
     /// A host gets another address and keeps the one it has.
     pub(crate) fn add_address(&mut self, id: Id, ip: &str) {
-        let interfaces = [(self::ip(id.0), "eth0"), (ip.parse().unwrap(), "eth1")].map(|(ip, name)| {
-            Interface { name: name.into(), index: 1, ip, prefix_len: 24, flags: InterfaceFlags::UP }
+        self.change_address(id, ip, InterfaceFlags::NONE);
+    }
+
+    /// The same, and of the one it has this is told.
+    pub(crate) fn change_address(&mut self, id: Id, ip: &str, old: InterfaceFlags) {
+        let news = [(self::ip(id.0), "eth0", old), (ip.parse().unwrap(), "eth1", InterfaceFlags::NONE)];
+        let interfaces = news.map(|(ip, name, flags)| Interface {
+            name: name.into(),
+            index: 1,
+            ip,
+            prefix_len: 24,
+            flags: InterfaceFlags::UP | flags,
         });
         self.aliases.insert(interfaces[1].ip, id.0);
         self.command(id, |now, agent| agent.handle_interfaces(now, &interfaces));

@@ -9,7 +9,10 @@ use proptest::prelude::*;
 
 use super::lab::{Lab, RTCP, RTP, at, config, interface};
 use super::script::{stun, turn};
-use crate::{Answer, Config, ConfigError, Event, Gatherer, Request, RequestFailure, RequestId};
+use crate::{
+    Answer, Config, ConfigError, Event, Gatherer, Interface, InterfaceFlags, Request, RequestFailure,
+    RequestId,
+};
 
 #[derive(Clone, Debug)]
 enum Input {
@@ -26,6 +29,8 @@ enum Input {
     StopRefreshing,
     Conclude,
     Release,
+    Restart,
+    Leave,
     Close,
 }
 
@@ -44,6 +49,8 @@ fn input() -> impl Strategy<Value = Input> {
         1 => Just(Input::StopRefreshing),
         1 => Just(Input::Conclude),
         1 => Just(Input::Release),
+        2 => Just(Input::Restart),
+        1 => Just(Input::Leave),
         1 => Just(Input::Close),
     ]
 }
@@ -87,7 +94,12 @@ fn apply(
                 .iter()
                 .enumerate()
                 .filter(|(bit, _)| mask >> bit & 1 == 1)
-                .map(|(_, ip)| interface(ip))
+                .map(|(_, ip)| {
+                    let one = interface(ip);
+                    // The last one is no candidate in any case: its bit says that the IPv6 address is deprecated.
+                    let old = mask & 0x80 != 0 && ip.contains(':');
+                    Interface { flags: one.flags.with(InterfaceFlags::DEPRECATED, old), ..one }
+                })
                 .collect();
             gatherer.handle_interfaces(*now, &list);
         }
@@ -124,6 +136,8 @@ fn apply(
         Input::StopRefreshing => gatherer.stop_refreshing(),
         Input::Conclude => gatherer.conclude(*now),
         Input::Release => gatherer.release_unused(*now, |relay| relay.base.0 % 2 == 0),
+        Input::Restart => gatherer.restart(*now),
+        Input::Leave => gatherer.release_left(*now, |base| base.0 % 2 == 0),
         Input::Close => gatherer.close(*now),
     }
 }

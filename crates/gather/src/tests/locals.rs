@@ -1,0 +1,162 @@
+//! Addresses that are there and in use, and that the rules skip by now.
+
+use core::time::Duration;
+
+use alloc::{collections::BTreeSet, vec, vec::Vec};
+use floe_pair::CandidateType;
+
+use super::lab::{Lab, RTCP, RTP, at, config, interface, relay_only};
+use super::script::{silent, stun, turn};
+use crate::{Config, Event, Interface, InterfaceFlags};
+
+const SECOND: Duration = Duration::from_secs(1);
+const V6_SERVER: &str = "[2001:db8:5::1]:3478";
+const TEMPORARY: InterfaceFlags = InterfaceFlags::TEMPORARY;
+const DEPRECATED: InterfaceFlags = InterfaceFlags::DEPRECATED;
+
+fn with(ip: &str, flags: InterfaceFlags) -> Interface {
+    Interface { flags: InterfaceFlags::UP | flags, ..interface(ip) }
+}
+
+fn listed(lab: &mut Lab, list: &[Interface]) {
+    lab.gatherer.handle_interfaces(lab.now, list);
+    lab.drain();
+}
+
+fn started(mut lab: Lab, list: &[Interface]) -> Lab {
+    listed(&mut lab, list);
+    lab.gatherer.start(lab.now, &[RTP]);
+    lab.drain();
+    lab.run(SECOND);
+    lab
+}
+
+fn gone(lab: &Lab) -> usize {
+    lab.events.iter().filter(|(_, event)| matches!(event, Event::BaseGone { .. })).count()
+}
+
+/// The addresses a new generation is told, by kind.
+fn told(lab: &Lab, kind: CandidateType) -> Vec<alloc::string::String> {
+    let of_it = lab.gatherer.candidates().filter(|(_, candidate, _)| candidate.kind == kind);
+    let ips: BTreeSet<_> = of_it.map(|(_, candidate, _)| candidate.address.ip()).collect();
+    ips.iter().map(alloc::string::ToString::to_string).collect()
+}
+
+fn restart(lab: &mut Lab) {
+    lab.gatherer.restart(lab.now);
+    lab.drain();
+    lab.run(SECOND);
+}
+
+/// RFC 4862 §5.5.4, RFC 8445 §5.1.1.4: what is deprecated, or not the best of its prefix any more, is not gone.
+#[test]
+fn p17_an_address_in_use_that_the_rules_skip_by_now_keeps_its_candidates() {
+    let (t1, t2) = ("2001:db8::71", "2001:db8::72");
+    let cases: [(&str, Vec<Interface>, Vec<Interface>); 4] = [
+        (
+            "deprecated",
+            vec![with(t1, TEMPORARY)],
+            vec![with(t2, TEMPORARY), with(t1, TEMPORARY | DEPRECATED)],
+        ),
+        ("same prefix", vec![with(t1, TEMPORARY)], vec![with(t2, TEMPORARY), with(t1, TEMPORARY)]),
+        ("traceable", vec![interface(t1)], vec![interface(t1), with(t2, TEMPORARY)]),
+        ("link-local", vec![interface("fe80::7")], vec![interface("fe80::7"), with(t2, TEMPORARY)]),
+    ];
+    for (case, before, after) in cases {
+        let mut lab = started(Lab::new(Config { link_local: true, ..Config::default() }), &before);
+        listed(&mut lab, &after);
+        assert_eq!(
+            (gone(&lab), lab.sockets.len(), told(&lab, CandidateType::Host).len()),
+            (0, 2, 2),
+            "{case}"
+        );
+        // Nothing new from it, and the same list again changes nothing.
+        lab.gatherer.start(lab.now, &[RTP, RTCP]);
+        listed(&mut lab, &after);
+        assert_eq!((gone(&lab), lab.sockets.len()), (0, 3), "{case}");
+        // Gone is gone.
+        listed(&mut lab, &[with(t2, TEMPORARY)]);
+        assert_eq!((gone(&lab), lab.sockets.len()), (1, 2), "{case}");
+    }
+}
+
+#[test]
+fn p17_an_address_that_is_down_or_tentative_is_gone() {
+    for flags in [InterfaceFlags::NONE, InterfaceFlags::UP | InterfaceFlags::TENTATIVE] {
+        let mut lab = started(Lab::new(Config::default()), &[interface("2001:db8::71")]);
+        listed(&mut lab, &[Interface { flags, ..interface("2001:db8::71") }]);
+        assert_eq!((gone(&lab), lab.sockets.len()), (1, 0));
+    }
+}
+
+/// RFC 8445 §9: the new generation is gathered for by the rules of §5.1.1.1, the one before goes on with what it has.
+#[test]
+fn p17_a_restart_leaves_an_address_that_the_rules_skip_to_the_generations_before() {
+    let (t1, t2) = ("2001:db8::71", "2001:db8::72");
+    let url = ["turn:[2001:db8:5::1]"];
+    for config in [config(&url), relay_only(&url)] {
+        let hosts = usize::from(config.policy == crate::Policy::All);
+        let (state, script) = turn("[2001:db8:6::1]:0");
+        let mut lab = started(Lab::new(config).server(V6_SERVER, script), &[with(t1, TEMPORARY)]);
+        let first = lab.found();
+        listed(&mut lab, &[with(t2, TEMPORARY), with(t1, TEMPORARY | DEPRECATED)]);
+        lab.run(SECOND);
+        assert_eq!((state.borrow().allocations.len(), lab.sockets.len()), (2, 2 + 2 * hosts));
+        restart(&mut lab);
+        let own: Vec<_> = lab.gatherer.candidates().map(|(_, _, base)| base).collect();
+        assert!(first.iter().all(|(_, _, base)| !own.contains(base)), "not for the new generation");
+        assert_eq!(
+            (told(&lab, CandidateType::Host).len(), told(&lab, CandidateType::Relayed).len()),
+            (hosts, 1)
+        );
+        let of_before = |base| first.iter().any(|(_, _, of)| *of == base);
+        lab.gatherer.release_left(lab.now, of_before);
+        lab.run(SECOND * 1_200);
+        assert_eq!((gone(&lab), state.borrow().allocations.len(), lab.sockets.len()), (0, 2, 2 + 2 * hosts));
+        // The generations before are gone.
+        lab.gatherer.release_left(lab.now, |base| !of_before(base));
+        lab.drain();
+        lab.run(SECOND);
+        assert_eq!((gone(&lab), state.borrow().allocations.len()), (1 + hosts, 1));
+        assert_eq!(lab.sockets.len(), 1 + hosts);
+        assert!(lab.gatherer.candidates().all(|(_, _, base)| own.contains(&base)));
+    }
+}
+
+/// What the generation in force was not told it is told once the rules take the address again.
+#[test]
+fn p17_an_address_that_was_left_to_earlier_generations_comes_back_to_the_one_in_force() {
+    let (stable, temporary) = ("2001:db8::7", "2001:db8::72");
+    let lab = Lab::new(config(&["stun:[2001:db8:5::1]"])).server(V6_SERVER, stun());
+    let mut lab = started(lab, &[interface(stable)]);
+    listed(&mut lab, &[interface(stable), with(temporary, TEMPORARY)]);
+    restart(&mut lab);
+    assert_eq!(told(&lab, CandidateType::Host), [temporary]);
+    let before = lab.found().len();
+    listed(&mut lab, &[interface(stable)]);
+    lab.run(SECOND);
+    assert_eq!((told(&lab, CandidateType::Host), gone(&lab)), (vec![stable.into()], 1));
+    assert_eq!(lab.found().len(), before + 1, "it is told again, on the socket it has");
+    assert_eq!(lab.sockets.len(), 1);
+    // From here on it is like any other.
+    lab.gatherer.release_left(lab.now, |_| false);
+    restart(&mut lab);
+    assert_eq!((told(&lab, CandidateType::Host), lab.sockets.len()), (vec![stable.into()], 1));
+    assert!(lab.gatherer.is_local(at("[2001:db8::7]:0")));
+}
+
+/// Requests that are under way for an address that a new generation does not have are nobody's.
+#[test]
+fn p17_what_an_address_left_behind_was_asked_for_ends_with_the_restart() {
+    let (t1, t2) = ("2001:db8::71", "2001:db8::72");
+    let lab = Lab::new(config(&["turn:[2001:db8:5::1]"])).server(V6_SERVER, silent());
+    let mut lab = started(lab, &[with(t1, TEMPORARY)]);
+    listed(&mut lab, &[with(t2, TEMPORARY), with(t1, TEMPORARY | DEPRECATED)]);
+    restart(&mut lab);
+    let from_t1 =
+        |lab: &Lab| lab.sent.iter().filter(|sent| sent.from.with_port(0) == at("[2001:db8::71]:0")).count();
+    let before = from_t1(&lab);
+    lab.run(SECOND * 40);
+    assert_eq!((from_t1(&lab), gone(&lab)), (before, 0));
+    assert_eq!(lab.completed_at().len(), 1);
+}
