@@ -180,7 +180,8 @@ impl Config {
         self
     }
 
-    /// Every setting of gathering; its Ta is that of [`Config::pacing`], whatever is set here.
+    /// Every setting of gathering; its Ta is that of [`Config::pacing`], whatever is set here, and interfaces are listed
+    /// after each restart.
     pub fn gathering_mut(&mut self) -> &mut floe_gather::Config {
         &mut self.agent.gathering
     }

@@ -137,6 +137,7 @@ impl Endpoint {
     pub fn agent(&self, config: Config) -> Result<Agent, AgentError> {
         let shared = &self.inner.shared;
         let mut config = config.agent;
+        config.gathering.relisted = true;
         let streams = config.streams.clone();
         let is_drawn = config.credentials.is_none();
         for _ in 0..MOST_DRAWS {

@@ -96,16 +96,23 @@ impl Handle {
         allowed: impl FnOnce(&shared::State) -> Result<(), ApiError>,
         command: impl FnOnce(&mut floe_agent::Agent, floe_stun::Instant) -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
-        self.shared().command(self.key, |state, now| {
+        let (result, list) = self.shared().command(self.key, |state, now| {
             allowed(state)?;
             let agent = state.hub.agent_mut(self.key).ok_or(ApiError::Closed)?;
             let before = agent.generation();
             let result = command(agent, now);
-            if agent.generation() != before {
-                self.session.renew(agent.generation(), |of| agent.parameters_of(of).is_some());
+            let generation = agent.generation();
+            if generation != before {
+                self.session.renew(generation, |of| agent.parameters_of(of).is_some());
             }
-            result
-        })
+            // A restart, also one that follows the peer's, gathers from the interfaces there are now.
+            let list = before < generation && state.gather_again(self.key);
+            Ok((result, list))
+        })?;
+        if list {
+            self.shared().list_soon();
+        }
+        result
     }
 }
 
@@ -156,11 +163,14 @@ impl Agent {
     /// # Errors
     /// [`ApiError::Closed`].
     pub fn restart(&self) -> Result<Parameters, ApiError> {
-        let local = self.handle.command(|agent, now| {
+        let (local, again) = self.handle.command(|agent, now| {
+            let again = agent.is_restarting();
             agent.restart(now)?;
-            Ok(agent.local_parameters().clone())
+            Ok((agent.local_parameters().clone(), again))
         })?;
-        self.handle.shared().refresh_interfaces();
+        if again && self.handle.shared().state().gather_again(self.handle.key) {
+            self.handle.shared().list_soon();
+        }
         Ok(local)
     }
 
@@ -177,12 +187,10 @@ impl Agent {
             let taken = state.is_ufrag_taken(&wanted, Some(handle.key));
             if taken { Err(ApiError::UfragInUse) } else { Ok(()) }
         };
-        let local = handle.command_if(is_free, |agent, now| {
+        handle.command_if(is_free, |agent, now| {
             agent.restart_with(now, ufrag, pwd)?;
             Ok(agent.local_parameters().clone())
-        })?;
-        handle.shared().refresh_interfaces();
-        Ok(local)
+        })
     }
 
     /// Whether a restart of this agent is not answered yet.

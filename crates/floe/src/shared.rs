@@ -91,6 +91,8 @@ struct Interfaces {
     ended: u64,
     /// Agents that gather as soon as the list is there.
     waiting: BTreeSet<AgentKey>,
+    /// Agents that were restarted, each with [`Self::begun`] of then: they wait for a list that is newer.
+    restarted: BTreeMap<AgentKey, u64>,
 }
 
 impl Shared {
@@ -145,19 +147,6 @@ impl Shared {
             }
         }
         self.wake.notify_one();
-    }
-
-    /// Lists the interfaces again, however fresh the list is (RFC 8445 §9: what a restart gathers is what there is now; a
-    /// network changes in steps). While they are being listed, that is done once more afterwards.
-    pub(crate) fn refresh_interfaces(self: &Arc<Self>) {
-        {
-            let interfaces = &mut self.state().interfaces;
-            if std::mem::replace(&mut interfaces.is_listing, true) {
-                interfaces.again = true;
-                return;
-            }
-        }
-        self.list_soon();
     }
 
     /// Lists the interfaces in a task of its own.
@@ -216,6 +205,18 @@ impl State {
         !std::mem::replace(&mut interfaces.is_listing, true)
     }
 
+    /// Tells an agent that was restarted the interfaces there are from now on, however fresh the list is (RFC 8445 §9: what
+    /// a restart gathers is what there is now; a network changes in steps); says whether to list them. While they are
+    /// being listed, that is done once more afterwards.
+    #[must_use]
+    pub(crate) fn gather_again(&mut self, key: AgentKey) -> bool {
+        let interfaces = &mut self.interfaces;
+        interfaces.restarted.insert(key, interfaces.begun);
+        let is_listing = std::mem::replace(&mut interfaces.is_listing, true);
+        interfaces.again |= is_listing;
+        !is_listing
+    }
+
     fn interfaces_listed(
         &mut self,
         now: Instant,
@@ -224,6 +225,13 @@ impl State {
     ) -> io::Result<()> {
         let interfaces = &mut self.interfaces;
         let mut tell = std::mem::take(&mut interfaces.waiting);
+        interfaces.restarted.retain(|key, begun| {
+            let waits = number <= *begun;
+            if !waits {
+                tell.insert(*key);
+            }
+            waits
+        });
         let result = list.map(|list| {
             // One that was begun before may end later, and is older.
             if interfaces.ended < number {

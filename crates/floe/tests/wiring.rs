@@ -384,6 +384,39 @@ async fn p17_a_restart_lists_the_interfaces_however_fresh_the_list_is() {
     until(|| endpoint.stats().sockets == 8).await;
 }
 
+/// RFC 8445 §9, RFC 8838 §13: a new generation is complete when the addresses there are by then are in it. What is listed
+/// at the restart already may be older.
+#[tokio::test]
+async fn p17_a_restart_is_complete_once_the_interfaces_are_listed_again_and_so_is_one_that_follows() {
+    // Nothing but the end of gathering is waited for.
+    let patient = |mut config: Config| {
+        config.gathering_mut().deadline = Duration::from_secs(1_000);
+        config.gathering_mut().patience = Duration::from_secs(1_000);
+        config.loopback()
+    };
+    let (host_a, host_b) = (Host::new(1), Host::new(1));
+    let (on_a, on_b) = (host_a.endpoint().await, host_b.endpoint().await);
+    let (a, b) = (on_a.agent(patient(Config::controlling())), on_b.agent(patient(Config::controlled())));
+    let (a, b) = (a.unwrap(), b.unwrap());
+    connect(&a, &b).await;
+    for addresses in 2..4 {
+        host_a.0.store(addresses, Ordering::SeqCst);
+        host_b.0.store(addresses, Ordering::SeqCst);
+        b.set_remote_parameters(a.restart().unwrap()).unwrap();
+        assert_eq!(soon(a.gathered()).await.len(), addresses.into());
+        assert_eq!(soon(b.gathered()).await.len(), addresses.into());
+        a.set_remote_parameters(b.local_parameters()).unwrap();
+    }
+    // Where they cannot be listed those of before count.
+    host_a.0.store(0, Ordering::SeqCst);
+    a.restart().unwrap();
+    assert_eq!(soon(a.gathered()).await.len(), 3);
+    host_a.0.store(4, Ordering::SeqCst);
+    a.rollback().unwrap();
+    a.restart_with("mine1234".parse().unwrap(), "0123456789abcdefghijkl".parse().unwrap()).unwrap();
+    assert_eq!(soon(a.gathered()).await.len(), 4);
+}
+
 #[tokio::test]
 async fn p17_interfaces_that_are_being_listed_at_a_restart_are_listed_once_more() {
     let (host, (entered, entries), (gate, open)) = (Host::new(1), mpsc::channel(), mpsc::channel());
@@ -399,7 +432,10 @@ async fn p17_interfaces_that_are_being_listed_at_a_restart_are_listed_once_more(
     host.0.store(2, Ordering::SeqCst);
     a.restart().unwrap();
     a.restart().unwrap();
+    a.rollback().unwrap();
+    a.restart().unwrap();
     drop(gate);
-    until(|| endpoint.stats().sockets == 2).await;
+    assert_eq!(soon(a.gathered()).await.len(), 2, "the older list does not count");
+    assert_eq!(endpoint.stats().sockets, 2);
     assert_eq!(entries.try_iter().count(), 1, "once more for both");
 }

@@ -41,6 +41,11 @@ pub struct Config {
     pub loopback: bool,
     /// Whether link-local addresses become candidates.
     pub link_local: bool,
+    /// Whether the interfaces are told again after each [`Gatherer::restart`], changed or not: gathering is not complete
+    /// before. Else those told last count.
+    ///
+    /// [`Gatherer::restart`]: crate::Gatherer::restart
+    pub relisted: bool,
     /// How long after the start it is waited for, at the latest, by who signals all candidates in one message:
     /// [`Event::DeadlinePassed`] then says so, and of each server that gave nothing that it did not. Gathering
     /// goes on.
@@ -70,6 +75,7 @@ impl Default for Config {
             policy: Policy::All,
             loopback: false,
             link_local: false,
+            relisted: false,
             deadline: Duration::from_secs(5),
             patience: Transaction::TI,
             ta: Duration::from_millis(5),

@@ -19,7 +19,7 @@ impl Gatherer {
     /// were lost or never granted are asked for again too, on sockets of their own, and so are names that could not be
     /// resolved and sockets that could not be opened. Allocations that stand are kept alive as before ICE had
     /// concluded, and renewed at once where they were not: one that its server has forgotten is asked for anew.
-    /// [`Event::Complete`] comes again, after their answers. Without effect before [`Gatherer::start`].
+    /// [`Event::Complete`] comes again, after their answers and the interfaces ([`Config::relisted`]). Without effect before [`Gatherer::start`].
     ///
     /// [`Event::Complete`]: crate::Event::Complete
     pub fn restart(&mut self, now: Instant) {
@@ -27,6 +27,8 @@ impl Gatherer {
         if matches!(self.stage, Stage::Idle | Stage::Closed) {
             return;
         }
+        // RFC 8445 §9: what is gathered is what there is now. RFC 8838 §13: the end is told when nothing more will come.
+        self.interfaces_known &= !self.config.relisted;
         self.leave_skipped();
         let kept: Vec<(BaseId, TransportAddress)> =
             self.reflexive.values().filter_map(|job| job.kept()).collect();

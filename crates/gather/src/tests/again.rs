@@ -187,6 +187,26 @@ fn p17_in_one_gathering_a_forgotten_allocation_is_asked_for_once_more() {
     }
 }
 
+/// RFC 8838 §13: the end of candidates comes after those of the addresses there are at the restart.
+#[test]
+fn p17_a_restart_is_not_complete_before_the_interfaces_are_told_again() {
+    for relisted in [true, false] {
+        let mut lab = Lab::new(Config { relisted, ..config(&[]) });
+        lab.start(&["10.0.0.7"]).run(SECOND);
+        lab.gatherer.restart(lab.now);
+        lab.drain();
+        lab.run(SECOND);
+        assert_eq!(lab.completed_at().len(), if relisted { 1 } else { 2 });
+        lab.interfaces(&["10.0.1.8"]);
+        assert_eq!((lab.of(CandidateType::Host).len(), lab.completed_at().len()), (2, 2));
+        // Nobody tells them: it is not waited for ever.
+        lab.gatherer.restart(lab.now);
+        lab.drain();
+        lab.run(SECOND * 40);
+        assert_eq!(lab.completed_at().len(), 3);
+    }
+}
+
 /// A host that had no descriptors left for a moment, or an address that could not be bound yet.
 #[test]
 fn p17_a_restart_asks_again_for_the_socket_of_an_address_that_had_none() {
