@@ -309,6 +309,7 @@ impl Gatherer {
                 let key =
                     JobKey { server, local: host.local, stream: host.stream, component: host.component };
                 if self.reflexive.contains_key(&key) {
+                    state.reached = true;
                     continue;
                 }
                 let reachable = state.reachable(address);
@@ -320,7 +321,10 @@ impl Gatherer {
                     return;
                 }
                 state.reached = true;
-                let job = ReflexiveJob::new(base, place, address, Targets::new(self.now, reachable));
+                let job = {
+                    let targets = Targets::new(self.now, reachable);
+                    ReflexiveJob::new(self.now, base, place, address, targets)
+                };
                 self.reflexive.insert(key, Box::new(job));
             }
         }
@@ -339,6 +343,7 @@ impl Gatherer {
                 for &(stream, component) in self.components.keys() {
                     let key = JobKey { server, local: local.id, stream, component };
                     if self.relay_jobs.contains_key(&key) {
+                        state.reached = true;
                         continue;
                     }
                     let wanted = self.relay_jobs.values().filter(|job| job.wants_allocation()).count();
@@ -348,7 +353,7 @@ impl Gatherer {
                     }
                     state.reached = true;
                     let targets = Targets::new(self.now, reachable.clone());
-                    self.relay_jobs.insert(key, Box::new(RelayJob::new(local.address, targets)));
+                    self.relay_jobs.insert(key, Box::new(RelayJob::new(self.now, local.address, targets)));
                 }
             }
         }

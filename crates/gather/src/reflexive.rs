@@ -16,6 +16,7 @@ use crate::{
     event::Event,
     gatherer::{GatherTransmit, Gatherer},
     host::JobKey,
+    restart::STALE_AFTER,
     server::{Targets, is_plausible},
 };
 
@@ -85,13 +86,33 @@ pub(crate) struct ReflexiveJob {
     /// The address of the base.
     local: TransportAddress,
     progress: Progress,
+    /// When it was begun.
+    begun: Instant,
     /// It was reported as unanswered; nothing worse is left to say.
     late: bool,
 }
 
 impl ReflexiveJob {
-    pub(crate) const fn new(base: BaseId, place: Place, local: TransportAddress, targets: Targets) -> Self {
-        Self { base, place, local, progress: Progress::Asking { targets, probes: Vec::new() }, late: false }
+    pub(crate) const fn new(
+        now: Instant,
+        base: BaseId,
+        place: Place,
+        local: TransportAddress,
+        targets: Targets,
+    ) -> Self {
+        let progress = Progress::Asking { targets, probes: Vec::new() };
+        Self { base, place, local, progress, begun: now, late: false }
+    }
+
+    /// Another gathering begins; says whether it goes on in it. One that has asked for long may have no more than its last
+    /// request left.
+    pub(crate) fn renew(&mut self, now: Instant) -> bool {
+        self.late = false;
+        match self.progress {
+            Progress::Asking { .. } => now.since(self.begun) < STALE_AFTER,
+            Progress::Keeping(_) => true,
+            Progress::Ended => false,
+        }
     }
 
     pub(crate) const fn local(&self) -> TransportAddress {
@@ -100,11 +121,6 @@ impl ReflexiveJob {
 
     pub(crate) const fn is_done(&self) -> bool {
         !matches!(self.progress, Progress::Asking { .. })
-    }
-
-    /// Whether it is over: it found nothing, or what it found is not kept alive.
-    pub(crate) const fn is_ended(&self) -> bool {
-        matches!(self.progress, Progress::Ended)
     }
 
     /// The mapping it keeps alive, and of which base.

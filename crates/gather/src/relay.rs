@@ -16,6 +16,7 @@ use crate::{
     host::{Ask, JobKey},
     locals::LocalId,
     request::{Answer, Request, RequestFailure},
+    restart::STALE_AFTER,
     server::{Targets, can_reach, is_plausible},
 };
 
@@ -94,6 +95,8 @@ pub(crate) struct RelayJob {
     pub(crate) local: TransportAddress,
     targets: Targets,
     progress: Progress,
+    /// When it was begun.
+    begun: Instant,
     /// It was reported as unanswered; nothing worse is left to say.
     late: bool,
     /// In this gathering its allocation was found to be lost, and it is asked for anew.
@@ -101,8 +104,13 @@ pub(crate) struct RelayJob {
 }
 
 impl RelayJob {
-    pub(crate) const fn new(local: TransportAddress, targets: Targets) -> Self {
-        Self { local, targets, progress: Progress::Asking, late: false, renewed: false }
+    pub(crate) const fn new(now: Instant, local: TransportAddress, targets: Targets) -> Self {
+        Self { local, targets, progress: Progress::Asking, begun: now, late: false, renewed: false }
+    }
+
+    /// Whether it has asked for long and has no answer yet.
+    pub(crate) fn is_stale(&self, now: Instant) -> bool {
+        !self.is_done() && now.since(self.begun) >= STALE_AFTER
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -325,7 +333,7 @@ impl Gatherer {
         }
         let Some(job) = self.relay_jobs.get_mut(&key).filter(|job| !job.renewed) else { return false };
         let targets = Targets::new(self.now, server.reachable(job.local));
-        **job = RelayJob { renewed: true, ..RelayJob::new(job.local, targets) };
+        **job = RelayJob { renewed: true, ..RelayJob::new(self.now, job.local, targets) };
         self.jobs.touch();
         true
     }

@@ -1,6 +1,7 @@
 //! Gathering again for a new generation (RFC 8445 §9): what is alive is reused, what may be dead is asked for again.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use floe_pair::{BaseId, ComponentId, StreamId, TransportAddress};
 use floe_stun::Instant;
@@ -13,10 +14,14 @@ use crate::{
     server::Addresses,
 };
 
+/// How long something is asked for before a restart asks for it anew: by then requests leave 2 s apart, and later less often.
+/// Before that they leave at least as often as restarts come that would begin them again.
+pub(crate) const STALE_AFTER: Duration = Duration::from_secs(2);
+
 impl Gatherer {
     /// A new generation begins. Sockets and allocations stay with their candidates. Mappings that were not kept alive
-    /// any more are asked for again, and their candidates come again once the servers have answered; allocations that
-    /// were lost or never granted are asked for again too, on sockets of their own, and so are names that could not be
+    /// any more are asked for again, and their candidates come again once the servers have answered; what has been asked for
+    /// longer than 2 s without an answer, and allocations that were lost or never granted, are asked for again too, on sockets of their own, and so are names that could not be
     /// resolved and sockets that could not be opened. Allocations that stand are kept alive as before ICE had
     /// concluded, and renewed at once where they were not: one that its server has forgotten is asked for anew.
     /// [`Event::Complete`] comes again, after their answers and the interfaces ([`Config::relisted`]). Without effect before [`Gatherer::start`].
@@ -32,7 +37,7 @@ impl Gatherer {
         self.leave_skipped();
         let kept: Vec<(BaseId, TransportAddress)> =
             self.reflexive.values().filter_map(|job| job.kept()).collect();
-        self.reflexive.retain(|_, job| !job.is_ended());
+        self.drop_stale();
         let asked: Vec<BaseId> = self.bases.keys().copied().collect();
         for base in asked {
             self.table.remove_mappings(base, |address| !kept.contains(&(base, address)));
@@ -42,13 +47,27 @@ impl Gatherer {
         self.begin();
         self.keep_relays();
         for server in &mut self.servers {
-            server.late = false;
+            (server.late, server.reached) = (false, false);
             if server.addresses == Addresses::Unresolved {
                 server.addresses = Addresses::Wanted;
             }
         }
         self.fill();
         self.settle();
+    }
+
+    /// Lets go of what is over, and of what is asked for and hardly asks any more: a request is sent less and less often
+    /// (RFC 8489 §6.2.1), and a new generation has its candidates gathered anew (RFC 8445 §9).
+    fn drop_stale(&mut self) {
+        let now = self.now;
+        self.reflexive.retain(|_, job| job.renew(now));
+        let jobs = &self.reflexive;
+        self.transactions.retain(|_, key| jobs.contains_key(key));
+        let stale = self.relay_jobs.iter().filter(|(_, job)| job.is_stale(now));
+        for key in stale.map(|(key, _)| *key).collect::<Vec<_>>() {
+            self.end_attempts(key, None);
+            self.relay_jobs.remove(&key);
+        }
     }
 
     /// Whether it was told to start.

@@ -187,6 +187,57 @@ fn p17_in_one_gathering_a_forgotten_allocation_is_asked_for_once_more() {
     }
 }
 
+/// RFC 8445 §9: what made the requests of the generation before fail may be over, and this why there is a restart.
+#[test]
+fn p17_a_restart_asks_anew_what_has_been_asked_for_long() {
+    for waited in [2, 8, 16, 32, 39] {
+        let mut lab = Lab::new(config(&["turn:198.51.100.1"])).behind_nat().server(SERVER, silent());
+        lab.start(&["10.0.0.7"]).run(SECOND * waited);
+        let (state, script) = turn("198.51.100.1:0");
+        lab.servers.insert(super::lab::at(SERVER), script);
+        lab.gatherer.restart(lab.now);
+        lab.drain();
+        lab.run(SECOND);
+        let found = [CandidateType::ServerReflexive, CandidateType::Relayed].map(|kind| lab.of(kind).len());
+        assert_eq!((found, lab.completed_at().len()), ([1, 1], 1), "after {waited} s");
+        // What was asked for before is given back.
+        lab.run(SECOND * 5);
+        assert_eq!((state.borrow().allocations.len(), lab.sockets.len()), (1, 2));
+    }
+}
+
+/// ...and one restart after the other does not begin all of it again.
+#[test]
+fn p17_a_restart_goes_on_with_what_was_asked_just_now() {
+    let mut lab = Lab::new(config(&["turn:198.51.100.1"])).behind_nat().server(SERVER, silent());
+    lab.start(&["10.0.0.7"]);
+    for _ in 0..20 {
+        lab.run(SECOND / 2);
+        lab.gatherer.restart(lab.now);
+        lab.drain();
+    }
+    assert!(
+        lab.sent_to(SERVER) <= 2 * 3 * 6,
+        "no more than in the first 2 s of each: {}",
+        lab.sent_to(SERVER)
+    );
+    assert!(lab.sockets.len() <= 2 + 2, "{}", lab.sockets.len());
+}
+
+/// What is waited for is said in each gathering.
+#[test]
+fn p17_a_stun_server_that_is_silent_is_named_by_each_gathering() {
+    let mut lab = Lab::new(config(&["stun:198.51.100.1"])).behind_nat().server(SERVER, silent());
+    lab.start(&["10.0.0.7"]);
+    for gathering in 1..=3 {
+        lab.run(SECOND * 20);
+        let told = lab.failures().iter().filter(|(_, error)| *error == ServerError::NotInTime).count();
+        assert_eq!(told, gathering);
+        lab.gatherer.restart(lab.now);
+        lab.drain();
+    }
+}
+
 /// RFC 8838 §13: the end of candidates comes after those of the addresses there are at the restart.
 #[test]
 fn p17_a_restart_is_not_complete_before_the_interfaces_are_told_again() {
