@@ -134,7 +134,7 @@ impl Gatherer {
             && self.interfaces_known
             && self.asked.is_empty()
             && !resolving
-            && self.reflexive.values().all(|job| job.is_done())
+            && !self.reflexive.values().any(|job| job.is_awaited())
             && self.relay_jobs.values().all(|job| job.is_done())
             && !self.relays.values().any(|entry| entry.is_doubtful());
         if done {

@@ -69,6 +69,15 @@ struct Keeper {
     alternate: bool,
     next: Option<Instant>,
     request: Option<Transaction>,
+    /// A generation has begun, and nothing was heard of the mapping since.
+    doubtful: bool,
+}
+
+impl Keeper {
+    /// Its request has ended; another one follows.
+    fn rest(&mut self, next: Instant) {
+        (self.request, self.next, self.doubtful) = (None, Some(next), false);
+    }
 }
 
 #[derive(Debug)]
@@ -108,9 +117,31 @@ impl ReflexiveJob {
     /// request left.
     pub(crate) fn renew(&mut self, now: Instant) -> bool {
         self.late = false;
-        match self.progress {
+        match &mut self.progress {
             Progress::Asking { .. } => now.since(self.begun) < STALE_AFTER,
-            Progress::Keeping(_) => true,
+            Progress::Keeping(keeper) => {
+                // What made somebody restart may have taken the mapping away.
+                keeper.request.take_if(|request| now.since(request.started()) >= STALE_AFTER);
+                if keeper.request.is_none() {
+                    keeper.next = Some(now);
+                }
+                keeper.doubtful = true;
+                true
+            }
+            Progress::Ended => false,
+        }
+    }
+
+    /// Whether this is one of its transactions.
+    pub(crate) fn asks(&mut self, id: TransactionId) -> bool {
+        self.transactions().any(|(_, transaction)| transaction.id() == id)
+    }
+
+    /// Whether gathering waits for it.
+    pub(crate) fn is_awaited(&self) -> bool {
+        match &self.progress {
+            Progress::Asking { .. } => true,
+            Progress::Keeping(keeper) => keeper.doubtful,
             Progress::Ended => false,
         }
     }
@@ -187,9 +218,13 @@ impl ReflexiveJob {
 
     /// The addresses that have not answered, once; [`Self::poll_timeout`] goes on for them.
     pub(crate) fn give_up_waiting(&mut self) -> impl Iterator<Item = TransportAddress> {
-        let waiting = !self.is_done() && !self.late;
+        let waiting = self.is_awaited() && !self.late;
         self.late |= waiting;
-        self.probes().iter().filter(move |_| waiting).map(|probe| probe.server)
+        let kept = match &self.progress {
+            Progress::Keeping(keeper) => Some(keeper.server),
+            Progress::Asking { .. } | Progress::Ended => None,
+        };
+        self.probes().iter().map(|probe| probe.server).chain(kept).filter(move |_| waiting)
     }
 }
 
@@ -342,15 +377,13 @@ impl Gatherer {
                 self.report_binding(key, server, error);
             }
             (Progress::Keeping(keeper), Verdict::Mapped(mapped)) => {
-                (keeper.request, keeper.next) = (None, Some(self.now.after(self.config.refresh)));
+                keeper.rest(self.now.after(self.config.refresh));
                 if keeper.mapped != mapped {
                     self.remapped(key, server, mapped);
                 }
             }
             // An error does not take a mapping away that was there; whoever uses the candidate will see.
-            (Progress::Keeping(keeper), _) => {
-                (keeper.request, keeper.next) = (None, Some(self.now.after(self.config.refresh)));
-            }
+            (Progress::Keeping(keeper), _) => keeper.rest(self.now.after(self.config.refresh)),
             (Progress::Ended, _) => {}
         }
     }
@@ -376,7 +409,8 @@ impl Gatherer {
         // What is redundant needs no refresh of its own: the other candidate has one, or is a host's.
         job.progress = match added {
             Added::New if next.is_some() => {
-                Progress::Keeping(Keeper { server, mapped, alternate: false, next, request: None })
+                let (alternate, request, doubtful) = (false, None, false);
+                Progress::Keeping(Keeper { server, mapped, alternate, next, request, doubtful })
             }
             Added::New | Added::Redundant | Added::Full => Progress::Ended,
         };
@@ -448,7 +482,7 @@ impl Gatherer {
                 Progress::Keeping(keeper) => {
                     if let Some(ended) = keeper.request.take_if(|request| request.is_timed_out()) {
                         self.transactions.remove(&ended.id());
-                        keeper.next = Some(now.after(refresh));
+                        keeper.rest(now.after(refresh));
                     }
                     // RFC 8445 §5.1.1.4: further Binding requests keep the binding; keepalives are not paced.
                     if keeper.request.is_none() && keeper.next.is_some_and(|at| at.max(floor) <= now) {

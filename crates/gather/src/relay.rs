@@ -14,7 +14,7 @@ use crate::{
     event::Event,
     gatherer::{GatherTransmit, Gatherer, Stage},
     host::{Ask, JobKey},
-    locals::LocalId,
+    locals::{LocalId, Use},
     request::{Answer, Request, RequestFailure},
     restart::STALE_AFTER,
     server::{Targets, can_reach, is_plausible},
@@ -61,6 +61,8 @@ pub(crate) struct RelayEntry {
     phase: Phase,
     /// New ports used up so far.
     ports: u8,
+    /// A generation has begun, and the renewal it led to has not ended: the server may have forgotten the allocation.
+    doubtful: bool,
 }
 
 impl RelayEntry {
@@ -70,7 +72,7 @@ impl RelayEntry {
 
     /// Whether the server has not said yet that it still knows the allocation.
     pub(crate) fn is_doubtful(&self) -> bool {
-        self.phase == Phase::Open && self.relay.client.is_renewing()
+        self.phase == Phase::Open && self.doubtful
     }
 
     /// When it has something to do, of which nothing but the end of an allocation is sent before `floor`.
@@ -209,7 +211,7 @@ impl Gatherer {
         client.allocate(self.now);
         let base = BaseId(self.number());
         let relay = Relay { client, place, server, base, stream: key.stream, component: key.component };
-        let entry = RelayEntry { relay, key, place, phase: Phase::Allocating, ports };
+        let entry = RelayEntry { relay, key, place, phase: Phase::Allocating, ports, doubtful: false };
         self.relays.insert(base, Box::new(entry));
         self.places.insert(place, base);
         self.clients.touch();
@@ -278,6 +280,9 @@ impl Gatherer {
                 self.on_relay(base, event);
             }
         }
+        for entry in self.relays.values_mut().filter(|entry| entry.doubtful) {
+            entry.doubtful = entry.relay.client.is_renewing();
+        }
     }
 
     fn on_relay(&mut self, base: BaseId, event: TurnEvent) {
@@ -310,27 +315,32 @@ impl Gatherer {
     }
 
     /// A new generation begins with the allocations there are. RFC 8445 §5.1.1.4: until ICE has concluded again Refresh
-    /// requests keep their candidates, and the mappings on the way to the servers; those that nobody kept are tried at once.
+    /// requests keep their candidates, and the mappings on the way to the servers. Each is tried at once: what made somebody
+    /// restart may have taken them away.
     pub(crate) fn keep_relays(&mut self) {
         for job in self.relay_jobs.values_mut() {
             (job.renewed, job.late) = (false, false);
         }
-        for entry in self.relays.values_mut() {
+        let locals = &self.locals;
+        let is_left =
+            |key: JobKey| locals.iter().any(|local| local.id == key.local && local.purpose == Use::Left);
+        for entry in self.relays.values_mut().filter(|entry| entry.phase == Phase::Open) {
             entry.relay.client.keep(self.now, self.config.refresh);
+            entry.doubtful = !is_left(entry.key);
         }
         self.clients.touch();
     }
 
     /// RFC 8656 §5: the server does not know the allocation, or its time is over. Between two generations a NAT may have
-    /// forgotten its mapping, or the host have slept: while gathering goes on the relay is asked for once more, on another
-    /// socket.
+    /// forgotten its mapping, or the host have slept: until ICE has concluded the relay is asked for once more in each
+    /// generation, on another socket. RFC 8838 §13: after the end of candidates it is not told, and the peer learns of it by
+    /// checks.
     fn ask_anew(&mut self, key: JobKey) -> bool {
-        let (Stage::Gathering { .. }, Some(server)) = (self.stage, self.servers.get(key.server)) else {
+        let is_wanted = matches!(self.stage, Stage::Gathering { .. } | Stage::Complete);
+        let Some(server) = self.servers.get(key.server).filter(|_| is_wanted && self.is_gathered(key.local))
+        else {
             return false;
         };
-        if !self.is_gathered(key.local) {
-            return false;
-        }
         let Some(job) = self.relay_jobs.get_mut(&key).filter(|job| !job.renewed) else { return false };
         let targets = Targets::new(self.now, server.reachable(job.local));
         **job = RelayJob { renewed: true, ..RelayJob::new(self.now, job.local, targets) };

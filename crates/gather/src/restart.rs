@@ -22,8 +22,8 @@ impl Gatherer {
     /// A new generation begins. Sockets and allocations stay with their candidates. Mappings that were not kept alive
     /// any more are asked for again, and their candidates come again once the servers have answered; what has been asked for
     /// longer than 2 s without an answer, and allocations that were lost or never granted, are asked for again too, on sockets of their own, and so are names that could not be
-    /// resolved and sockets that could not be opened. Allocations that stand are kept alive as before ICE had
-    /// concluded, and renewed at once where they were not: one that its server has forgotten is asked for anew.
+    /// resolved and sockets that could not be opened. Mappings and allocations that stand are kept alive
+    /// as before ICE had concluded, and renewed at once: an allocation that its server has forgotten is asked for anew.
     /// [`Event::Complete`] comes again, after their answers and the interfaces ([`Config::relisted`]). Without effect before [`Gatherer::start`].
     ///
     /// [`Event::Complete`]: crate::Event::Complete
@@ -61,8 +61,8 @@ impl Gatherer {
     fn drop_stale(&mut self) {
         let now = self.now;
         self.reflexive.retain(|_, job| job.renew(now));
-        let jobs = &self.reflexive;
-        self.transactions.retain(|_, key| jobs.contains_key(key));
+        let jobs = &mut self.reflexive;
+        self.transactions.retain(|id, key| jobs.get_mut(key).is_some_and(|job| job.asks(*id)));
         let stale = self.relay_jobs.iter().filter(|(_, job)| job.is_stale(now));
         for key in stale.map(|(key, _)| *key).collect::<Vec<_>>() {
             self.end_attempts(key, None);

@@ -243,19 +243,17 @@ impl Client {
         Ok(())
     }
 
-    /// From here on the allocation is renewed each `interval` if not sooner, as with [`ClientConfig::keep`]. One that was not
-    /// kept so before is renewed at once: a NAT on the way may have forgotten its mapping meanwhile, and the sooner the
-    /// server says so (437), the sooner another allocation can be asked for.
+    /// From here on the allocation is renewed each `interval` if not sooner, as with [`ClientConfig::keep`], and once now: a
+    /// NAT on the way may have forgotten its mapping meanwhile, and the sooner the server says so (437), the sooner another
+    /// allocation can be asked for.
     ///
     /// The request is made by the `handle_timeout` that is due then.
     pub fn keep(&mut self, now: Instant, interval: Duration) {
         self.tick(now);
-        let rested = self.config.keep.replace(interval).is_none();
+        self.config.keep = Some(interval);
         if let Phase::Open(allocation) = &mut self.phase {
             allocation.lease = allocation.lease.kept(self.clock, Some(interval));
-            if rested {
-                allocation.lease.hasten(self.clock);
-            }
+            allocation.lease.hasten(self.clock);
         }
         self.update_deadline();
     }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use alloc::{vec, vec::Vec};
+use alloc::{string::ToString, vec, vec::Vec};
 use floe_pair::CandidateType;
 
 use super::lab::{Lab, RTCP, RTP, config, relay_only};
@@ -235,6 +235,87 @@ fn p17_a_stun_server_that_is_silent_is_named_by_each_gathering() {
         assert_eq!(told, gathering);
         lab.gatherer.restart(lab.now);
         lab.drain();
+    }
+}
+
+/// Gathering that was never concluded, as with renomination: a NAT that has just begun anew knows no mapping of before.
+#[test]
+fn p17_a_restart_trusts_no_mapping_and_no_allocation_however_fresh() {
+    let (state, script) = turn("198.51.100.1:0");
+    let mut lab = Lab::new(config(&["turn:198.51.100.1"])).behind_nat().server(SERVER, script);
+    lab.start(&["10.0.0.7"]).run(SECOND * 17);
+    lab.nat = |local| crate::tests::lab::at("203.0.113.200:1").with_port(local.port() + 20_000);
+    lab.gatherer.restart(lab.now);
+    lab.drain();
+    assert_eq!(lab.completed_at().len(), 1, "the servers are asked first");
+    lab.run(SECOND);
+    let told = |kind| lab.gatherer.candidates().filter(move |(_, found, _)| found.kind == kind);
+    let mapped: Vec<_> =
+        told(CandidateType::ServerReflexive).map(|(_, found, _)| found.address.ip().to_string()).collect();
+    assert_eq!(mapped, ["203.0.113.200"]);
+    assert_eq!(
+        told(CandidateType::Relayed).map(|(_, found, _)| found.address.port()).collect::<Vec<_>>(),
+        [50_002]
+    );
+    let [_, again] = lab.completed_at()[..] else { panic!("{:?}", lab.completed_at()) };
+    assert!(again < 17_200 && lab.found().iter().all(|(at, ..)| *at <= again), "no candidate after the end");
+    assert_eq!(state.borrow().allocations.len(), 2, "the lost one has another source at the server");
+}
+
+/// A request that keeps a mapping alive and is nearly over is no answer for a new generation.
+#[test]
+fn p17_a_restart_asks_again_about_a_mapping_whose_request_was_lost() {
+    let mut lab = Lab::new(config(&["stun:198.51.100.1"])).behind_nat().server(SERVER, stun());
+    lab.start(&["10.0.0.7"]).run(SECOND);
+    lab.servers.insert(super::lab::at(SERVER), silent());
+    lab.run(SECOND * 48);
+    lab.servers.insert(super::lab::at(SERVER), stun());
+    let before = lab.sent.len();
+    lab.gatherer.restart(lab.now);
+    lab.drain();
+    lab.run(SECOND);
+    assert_eq!((lab.sent.len() - before, lab.completed_at().len()), (1, 2));
+    // Where there is no answer it is said, once.
+    lab.servers.insert(super::lab::at(SERVER), silent());
+    lab.gatherer.restart(lab.now);
+    lab.drain();
+    lab.run(SECOND * 60);
+    assert_eq!((lab.failures(), lab.completed_at().len()), (vec![(0, ServerError::NotInTime)], 3));
+}
+
+/// RFC 8656 §5: what the server has forgotten is asked for anew while the checks go on, once in each generation.
+#[test]
+fn p16_an_allocation_that_is_lost_after_the_end_of_gathering_is_asked_for_anew() {
+    let (state, script) = turn("198.51.100.1:0");
+    let mut lab = Lab::new(relay_only(&["turn:198.51.100.1"])).behind_nat().server(SERVER, script);
+    lab.start(&["10.0.0.7"]).run(SECOND);
+    assert_eq!(lab.completed_at().len(), 1);
+    for (round, wanted) in [(1, 1), (2, 0)] {
+        state.borrow_mut().allocations.clear();
+        lab.run(SECOND * 20);
+        assert_eq!(lab.gatherer.candidates().count(), wanted, "loss {round}");
+    }
+    lab.gatherer.restart(lab.now);
+    lab.drain();
+    lab.run(SECOND);
+    lab.gatherer.conclude(lab.now);
+    state.borrow_mut().allocations.clear();
+    lab.run(SECOND * 600);
+    assert_eq!(lab.gatherer.candidates().count(), 0, "ICE has concluded");
+}
+
+/// A Refresh like any other is under way when it is said who has given nothing.
+#[test]
+fn p02_a_server_whose_allocation_is_being_refreshed_is_not_named_and_not_waited_for() {
+    for rtt in 1..=9 {
+        let (_, script) = turn("198.51.100.1:0");
+        let urls = ["turn:198.51.100.1", "turn:198.51.100.2"];
+        let config = Config { refresh: SECOND, patience: SECOND * 8, ..relay_only(&urls) };
+        let mut lab =
+            Lab::new(config).behind_nat().server(SERVER, script).server("198.51.100.2:3478", silent());
+        lab.rtt = Duration::from_millis(100 * rtt);
+        lab.start(&["10.0.0.7"]).run(SECOND * 10);
+        assert_eq!(lab.failures(), [(1, ServerError::NotInTime)], "{rtt}00 ms");
     }
 }
 

@@ -5,7 +5,7 @@ use floe_pair::{Candidate, CandidateType};
 use floe_stun::Instant;
 use floe_turn::{AllocateError, Event as TurnEvent};
 
-use super::lab::{Lab, RTCP, RTP, STREAM, at, config, interface, relay_only};
+use super::lab::{Lab, RTCP, RTP, STREAM, Sent, at, config, interface, relay_only};
 use super::script::{Turn, silent, stun, turn};
 use crate::{Config, Event, Request, ServerError};
 
@@ -392,7 +392,12 @@ fn t40_allocations_wake_up_one_after_the_other() {
         let at_once = sent.iter().map(|one| sent.iter().filter(|other| other.at == one.at).count()).max();
         // What one has under way is sent again, and it and its permission are renewed.
         assert!(at_once <= Some(3), "{at_once:?} at one instant after {sleep} s");
-        assert!(sent.windows(2).all(|two| two[0].at < two[1].at || two[0].from == two[1].from), "{sleep} s");
+        // Allocations that are asked for anew have the slots of the pacer.
+        for slots in [false, true] {
+            let of_it: Vec<_> = sent.iter().filter(|sent| (sent.bytes[..2] == [0, 3]) == slots).collect();
+            let paced = |two: &[&Sent]| two[0].at < two[1].at || two[0].from == two[1].from;
+            assert!(of_it.windows(2).all(paced), "{sleep} s");
+        }
     }
 }
 
