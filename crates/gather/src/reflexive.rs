@@ -342,7 +342,8 @@ impl Gatherer {
             };
         }
         // RFC 8489 §11: MAPPED-ADDRESS alone is what servers of RFC 3489 answer with.
-        match response.mapped.map(TransportAddress::from) {
+        let mapped = response.mapped.map(TransportAddress::from);
+        match mapped.map(|mapped| mapped.with_scope(job.local.scope())) {
             None => Verdict::Failed(ServerError::NoMappedAddress),
             Some(mapped) if is_plausible(mapped, job.local, self.config.loopback) => Verdict::Mapped(mapped),
             Some(mapped) => Verdict::Failed(ServerError::BadMappedAddress(mapped)),

@@ -438,6 +438,8 @@ impl Gatherer {
         let Some(entry) = self.relays.get_mut(&base) else { return };
         let (key, from) = (entry.key, entry.relay.server);
         let Some(job) = self.relay_jobs.get_mut(&key) else { return };
+        // As of the server that redirects: a link-local one is on the link of the local address.
+        let to = to.with_scope(job.local.scope());
         // T26: an odd address is not talked to.
         let usable = is_plausible(to, job.local, self.config.loopback) && can_reach(job.local, to);
         if usable && entry.relay.client.follow(self.now).is_ok() {

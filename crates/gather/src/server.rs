@@ -83,11 +83,13 @@ impl ServerState {
         (state, error)
     }
 
-    /// The addresses that can be asked from `local`.
+    /// The addresses that can be asked from `local`. RFC 4007 §6: a link-local one is on the link of `local`, and has its
+    /// scope in answers too (RFC 8489 §6.3); no URI and no record of a name can say which.
     pub(crate) fn reachable(&self, local: TransportAddress) -> Vec<TransportAddress> {
         match &self.addresses {
             Addresses::Known(known) => {
-                known.iter().copied().filter(|server| can_reach(local, *server)).collect()
+                let scoped = known.iter().map(|server| server.with_scope(local.scope()));
+                scoped.filter(|server| can_reach(local, *server)).collect()
             }
             _ => Vec::new(),
         }

@@ -434,3 +434,22 @@ fn stop_refreshing_does_not_stop_allocations() {
     assert_eq!(lab.events.iter().filter(|(_, event)| matches!(event, Event::BaseGone { .. })).count(), 0);
     assert_eq!(lab.failures(), vec![]);
 }
+
+/// RFC 4007 §6: the server's address is on the link of the interface, and only that has a number for it.
+#[test]
+fn ice_02_a_server_with_a_link_local_address_is_heard() {
+    let urls = ["stun:[fe80::1]", "turn:[fe80::2]", "turn:[fe80::3]"];
+    let (_, second) = turn("[2001:db8:6::2]:0");
+    let (redirecting, third) = turn("[2001:db8:6::1]:0");
+    redirecting.borrow_mut().redirect = Some("[fe80::2]:3478".parse().expect("a literal"));
+    let mut lab = Lab::new(Config { link_local: true, ..config(&urls) })
+        .server("[fe80::1%2]:3478", stun())
+        .server("[fe80::2%2]:3478", second)
+        .server("[fe80::3%2]:3478", third);
+    lab.start(&["fe80::7"]).run(SECOND);
+    let given: Vec<_> =
+        lab.gatherer.servers().map(|server| (server.mapped.is_some(), server.relayed.is_some())).collect();
+    assert_eq!(given, [(true, false), (true, true), (true, true)]);
+    assert_eq!((lab.failures(), lab.completed_at().len()), (vec![], 1));
+    assert!(lab.of(CandidateType::ServerReflexive).is_empty(), "it is the host's");
+}
