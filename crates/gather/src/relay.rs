@@ -17,14 +17,18 @@ use crate::{
     locals::{LocalId, Use},
     request::{Answer, Request, RequestFailure},
     restart::STALE_AFTER,
-    server::{Targets, can_reach, is_plausible},
+    server::{Rest, Targets, can_reach, is_plausible},
 };
 
 /// How long one address of a server is waited for, after our last word to it, before the next one is asked too.
 /// Longer than for a Binding request: an allocation takes two exchanges, and a second one counts against a quota.
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_secs(1);
-/// RFC 8656 §7.4: new local ports to try after 437. The rest of two minutes after them outlives gathering.
+/// RFC 8656 §7.4: new local ports to try after 437.
 const MAX_NEW_PORTS: u8 = 3;
+/// RFC 8656 §7.4: how long a server is left alone after that.
+const REST_AFTER_PORTS: Duration = Duration::from_secs(120);
+/// RFC 8656 §7.4: how long a server is left alone that has no room for the user (486) or for anybody (508).
+const REST_AFTER_REFUSAL: Duration = Duration::from_secs(60);
 
 /// An allocation, or one in the making, on a socket of its own.
 #[derive(Debug)]
@@ -147,11 +151,20 @@ impl Gatherer {
     /// none left.
     pub(crate) fn allocate_next(&mut self) {
         let now = self.now;
-        let mut due = Vec::new();
+        let (mut due, mut refused) = (Vec::new(), Vec::new());
         for (key, job) in self.relay_jobs.iter_mut().filter(|(_, job)| job.progress == Progress::Asking) {
-            if let Some(server) = job.targets.take_due(now) {
+            let Some(server) = job.targets.take_due(now) else { continue };
+            let Some(rest) = self.servers.get_mut(key.server).and_then(|state| state.resting(now)) else {
                 due.push((*key, job.local, server));
+                continue;
+            };
+            job.targets.clear();
+            if !core::mem::replace(&mut rest.said, true) {
+                refused.push((key.server, ServerError::Allocate(rest.error)));
             }
+        }
+        for (server, error) in refused {
+            self.out.notice(Event::ServerFailed { server, local: None, address: None, error });
         }
         for (key, local, server) in due {
             self.ask_relay_socket(key, local, server, 0);
@@ -428,7 +441,34 @@ impl Gatherer {
                 self.ask_relay_socket(key, local, server, ports.saturating_add(1));
                 self.jobs.touch();
             }
-            _ => self.relay_failed(key, server, ServerError::Allocate(error)),
+            _ => {
+                self.let_rest(key.server, error, ports);
+                self.relay_failed(key, server, ServerError::Allocate(error));
+            }
+        }
+    }
+
+    /// RFC 8656 §7.4: a server without room, or that knows the 5-tuple from whichever port, is not asked again for a time, not
+    /// at another of its addresses either. What was begun goes on.
+    fn let_rest(&mut self, server: usize, error: AllocateError, ports: u8) {
+        let rest = match error {
+            AllocateError::QuotaReached | AllocateError::InsufficientCapacity => REST_AFTER_REFUSAL,
+            AllocateError::Mismatch if ports >= MAX_NEW_PORTS => REST_AFTER_PORTS,
+            _ => return,
+        };
+        let until = self.now.after(rest);
+        if let Some(state) = self.servers.get_mut(server) {
+            state.rest = Some(Rest { until, error, said: true });
+        }
+        for (_, job) in self.relay_jobs.iter_mut().filter(|(key, _)| key.server == server) {
+            job.targets.clear();
+        }
+        let waiting = |entry: &RelayEntry| {
+            entry.key.server == server && entry.phase == Phase::Allocating && entry.relay.client.wants_slot()
+        };
+        let bases = self.relays.iter().filter(|(_, entry)| waiting(entry)).map(|(base, _)| *base);
+        for base in bases.collect::<Vec<_>>() {
+            self.release(base);
         }
     }
 

@@ -20,11 +20,14 @@ pub(crate) const STALE_AFTER: Duration = Duration::from_secs(2);
 
 impl Gatherer {
     /// A new generation begins. Sockets and allocations stay with their candidates. Mappings that were not kept alive
-    /// any more are asked for again, and their candidates come again once the servers have answered; what has been asked for
-    /// longer than 2 s without an answer, and allocations that were lost or never granted, are asked for again too, on sockets of their own, and so are names that could not be
-    /// resolved and sockets that could not be opened. Mappings and allocations that stand are kept alive
-    /// as before ICE had concluded, and renewed at once: an allocation that its server has forgotten is asked for anew.
-    /// [`Event::Complete`] comes again, after their answers and the interfaces ([`Config::relisted`]). Without effect before [`Gatherer::start`].
+    /// any more are asked for again, and their candidates come again once the servers have answered; what has been
+    /// asked for longer than 2 s without an answer, and allocations that were lost or never granted, are asked for
+    /// again too, on sockets of their own, and so are names that could not be resolved and sockets that could not be
+    /// opened; a TURN server that has no room is left alone for its minute (RFC 8656 §7.4). What is left of addresses
+    /// that the rules skip by now is for the generations before ([`Self::release_left`]). Mappings and allocations
+    /// that stand are kept alive as before ICE had concluded, and renewed at once: an allocation that its server has
+    /// forgotten is asked for anew. [`Event::Complete`] comes again, after their answers and the interfaces
+    /// ([`Config::relisted`]). Without effect before [`Gatherer::start`].
     ///
     /// [`Event::Complete`]: crate::Event::Complete
     pub fn restart(&mut self, now: Instant) {
@@ -48,6 +51,7 @@ impl Gatherer {
         self.keep_relays();
         for server in &mut self.servers {
             (server.late, server.reached) = (false, false);
+            server.rest.iter_mut().for_each(|rest| rest.said = false);
             if server.addresses == Addresses::Unresolved {
                 server.addresses = Addresses::Wanted;
             }

@@ -6,7 +6,7 @@ use core::net::IpAddr;
 use floe_pair::TransportAddress;
 use floe_stun::Instant;
 use floe_turn::{
-    Credentials,
+    AllocateError, Credentials,
     uri::{Host, Transport, Uri},
 };
 
@@ -63,6 +63,17 @@ pub(crate) struct ServerState {
     /// Of two waiting requests the kind that goes next: the Allocate, else the Binding request.
     pub(crate) allocate_next: bool,
     pub(crate) times: Times,
+    pub(crate) rest: Option<Rest>,
+}
+
+/// A TURN server is asked for no allocation for a time, from wherever (RFC 8656 §7.4).
+#[derive(Clone, Debug)]
+pub(crate) struct Rest {
+    pub(crate) until: Instant,
+    /// What it said.
+    pub(crate) error: AllocateError,
+    /// It was reported in this gathering.
+    pub(crate) said: bool,
 }
 
 impl ServerState {
@@ -78,9 +89,14 @@ impl ServerState {
                 Host::Address(ip) => known(&[*ip], server.url.port(), config.loopback),
             }
         };
-        let state =
-            Self { addresses, reached: false, late: false, allocate_next: false, times: Times::default() };
+        let (times, rest) = (Times::default(), None);
+        let state = Self { addresses, reached: false, late: false, allocate_next: false, times, rest };
         (state, error)
+    }
+
+    /// Why it is asked for no allocation now.
+    pub(crate) fn resting(&mut self, now: Instant) -> Option<&mut Rest> {
+        self.rest.as_mut().filter(|rest| now < rest.until)
     }
 
     /// The addresses that can be asked from `local`. RFC 4007 §6: a link-local one is on the link of `local`, and has its
@@ -163,6 +179,11 @@ impl Targets {
     /// The one before failed: the next is due at once.
     pub(crate) fn hurry(&mut self, now: Instant) {
         self.next_at = Some(now);
+    }
+
+    /// No other one is asked.
+    pub(crate) fn clear(&mut self) {
+        self.left.clear();
     }
 
     pub(crate) fn is_empty(&self) -> bool {

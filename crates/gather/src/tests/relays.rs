@@ -87,6 +87,39 @@ fn ice_03_an_allocation_refused_for_capacity_leaves_the_server_reflexive_candida
     }
 }
 
+/// RFC 8656 §7.4: nor at another address of the server, for another component, from another address or after a restart.
+#[test]
+fn trn_05_a_server_without_room_is_left_alone_for_a_minute() {
+    for (code, seconds) in [(486, 60), (508, 60), (437, 120)] {
+        let (state, script) = turn("198.51.100.2:0");
+        let (other, second) = turn("198.51.100.3:0");
+        let mut lab = Lab::new(relay_only(&["turn:turn.example.org"]))
+            .server(SERVER, script)
+            .server("198.51.100.3:3478", second);
+        let ips = ["198.51.100.2", "198.51.100.3"].map(|ip| ip.parse().expect("a literal"));
+        lab.names.insert("turn.example.org", Ok(ips.to_vec()));
+        state.borrow_mut().refuse = Some(code);
+        lab.start(&["10.0.0.7"]).run(SECOND);
+        let asked = state.borrow().allocates;
+        lab.start_for(&["10.0.0.7", "10.0.1.8"], &[RTP, RTCP]).run(SECOND);
+        state.borrow_mut().refuse = None;
+        let failures = lab.failures().len();
+        for _ in 0..2 {
+            lab.run(SECOND * (seconds - 6) / 2);
+            lab.gatherer.restart(lab.now);
+            lab.drain();
+        }
+        assert_eq!((state.borrow().allocates, other.borrow().allocates), (asked, 0), "{code}");
+        assert_eq!((failures, lab.failures().len(), lab.completed_at().len()), (1, 3, 4), "said each time");
+        assert!(lab.sockets.is_empty(), "{code}");
+        lab.run(SECOND * 10);
+        lab.gatherer.restart(lab.now);
+        lab.drain();
+        lab.run(SECOND);
+        assert_eq!(relayed(&lab).len(), 4, "{code}");
+    }
+}
+
 #[test]
 fn trn_05_after_437_up_to_three_new_ports_are_tried() {
     let (state, mut lab) = with_turn(relay_only(&["turn:198.51.100.2"]));
