@@ -16,7 +16,8 @@ const COMPONENT: ComponentId = ComponentId::RTP;
 /// No check is longer.
 const BUFFER_BYTES: usize = 548;
 
-pub(crate) struct Floe {
+/// At the Ta that is its default, or at one of so many milliseconds.
+pub(crate) struct Floe<const TA_MS: u64 = 0> {
     pub(crate) agent: Agent,
     pacer: Pacer,
     selected: bool,
@@ -61,7 +62,7 @@ fn interfaces(side: usize, hosts: u8) -> &'static [Interface] {
     })
 }
 
-impl Floe {
+impl<const TA_MS: u64> Floe<TA_MS> {
     fn new(side: usize, hosts: u8, number: u64) -> Self {
         let mut seed = [0; 32];
         seed[0] = u8::from(side == 1);
@@ -70,6 +71,9 @@ impl Floe {
         let mut config = AgentConfig::new(seed, role);
         // The default of 100 would cut off what the others have to do.
         config.checks.pair_limit = config.checks.pair_limit.max(usize::from(hosts) * usize::from(hosts));
+        if TA_MS > 0 {
+            config.checks.ta = Duration::from_millis(TA_MS);
+        }
         let agent = Agent::new(config).expect("the configuration is good");
         Self { agent, pacer: Pacer::new(), selected: false, path: None }
     }
@@ -107,7 +111,7 @@ impl Floe {
     }
 }
 
-impl Peer for Floe {
+impl<const TA_MS: u64> Peer for Floe<TA_MS> {
     const BYTES: usize = size_of::<Agent>();
     const NAME: &'static str = "floe";
     type Datagram = Datagram;

@@ -15,12 +15,13 @@ use crate::drive::{DATA_BYTES, Peer, address};
 
 static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-pub(crate) struct Is {
+/// At the Ta that is its default, or at one of so many milliseconds.
+pub(crate) struct Is<const TA_MS: u64 = 0> {
     pub(crate) agent: IceAgent,
     selected: bool,
 }
 
-impl Peer for Is {
+impl<const TA_MS: u64> Peer for Is<TA_MS> {
     const BYTES: usize = size_of::<IceAgent>();
     const NAME: &'static str = "is";
     const CARRIES_DATA: bool = false;
@@ -30,6 +31,9 @@ impl Peer for Is {
         let make = |side| {
             let mut agent = IceAgent::new(IceCreds::new());
             agent.set_controlling(side == 0);
+            if TA_MS > 0 {
+                agent.set_timing_advance(Duration::from_millis(TA_MS));
+            }
             agent.set_max_candidate_pairs(100.max(usize::from(hosts) * usize::from(hosts)));
             for host in 0..hosts {
                 let candidate =

@@ -198,14 +198,15 @@ fn row(name: String, contestants: Vec<Option<Contestant<'static>>>) -> Row {
 
 fn print_table(title: &str, first: &str, unit: f64, rows: &[Row]) {
     println!("\n{title}\n");
-    let names = AGENTS.iter().map(|entry| entry.name).collect::<Vec<_>>().join(" | ");
-    println!("| {first} | {names} | floe : is |\n| --- |{}", " --- |".repeat(AGENTS.len() + 1));
+    let columns = rows.first().map_or(0, |row| row.costs.len());
+    let names = AGENTS.iter().take(columns).map(|entry| entry.name).collect::<Vec<_>>().join(" | ");
+    println!("| {first} | {names} | floe : is |\n| --- |{}", " --- |".repeat(columns + 1));
     for row in rows {
         let cell = |cost: &Option<Cost>| match cost {
             Some(cost) => format!("{:.1} ({:.1})", cost.median / unit, cost.least / unit),
             None => "-".into(),
         };
-        let cells = row.costs.iter().take(AGENTS.len()).map(cell).collect::<Vec<_>>().join(" | ");
+        let cells = row.costs.iter().map(cell).collect::<Vec<_>>().join(" | ");
         let ratio = match (row.by_is(median), row.by_is(least)) {
             (Some(median), Some(least)) => format!("{median:.2} ({least:.2})"),
             _ => "-".into(),
@@ -235,6 +236,19 @@ fn print_facts() {
         let cells = playing(hosts).iter().map(cell).collect::<Vec<_>>().join(" | ");
         println!("| {hosts} | {cells} |");
     }
+}
+
+/// floe and `is` at the same Ta, of which their defaults are not the same.
+fn paced() -> Vec<Row> {
+    type Sessions = fn(u8) -> Contestant<'static>;
+    let paces: [(u8, [Sessions; IS + 1]); 2] = [
+        (5, [sessions::<floe::Floe<5>>, sessions::<is::Is<5>>]),
+        (50, [sessions::<floe::Floe<50>>, sessions::<is::Is<50>>]),
+    ];
+    let both = |(ta, of): &(u8, [Sessions; IS + 1])| {
+        [1, 8].map(|hosts| row(format!("{hosts}, {ta}"), of.iter().map(|of| Some(of(hosts))).collect()))
+    };
+    paces.iter().flat_map(both).collect()
 }
 
 /// Prints each target with its figures; the least samples decide, because other programs cannot make them smaller.
@@ -343,7 +357,7 @@ fn main() -> ExitCode {
     let idle_rows = [1, 8].map(|hosts| row(format!("{hosts}"), idling(hosts, |entry| entry.idle)));
     let fleet_row = row(format!("1, {FLEET} agents in turns"), idling(1, |entry| entry.idle_fleet));
     let share = fleet_row.least_of_floe() * 1e-9 / 60.0 * f64::from(FLEET);
-    let data_rows = data();
+    let (paced_rows, data_rows) = (paced(), data());
     let harness = measure(&mut [sessions::<null::Null>(1)]);
     print_table(
         "Microseconds of CPU time a session, both agents: median (least)",
@@ -351,6 +365,7 @@ fn main() -> ExitCode {
         1e3,
         &session_rows,
     );
+    print_table("The same where both have the same Ta", "hosts, Ta in ms", 1e3, &paced_rows);
     println!(
         "\nThe harness in each of them, at 1 host: {:.2} ({:.2})",
         harness[0].median / 1e3,
