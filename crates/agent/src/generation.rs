@@ -47,7 +47,7 @@ pub(crate) struct Generations {
     /// User fragments the peer had before its present one.
     past: VecDeque<Ufrag>,
     held: VecDeque<Held>,
-    /// The user fragments of this agent have changed since somebody asked.
+    /// The user fragments of this agent, or those of its peer, have changed since somebody asked.
     pub(crate) renamed: bool,
 }
 
@@ -300,29 +300,18 @@ impl Agent {
         self.generations.standing().is_some()
     }
 
-    /// The user fragments that requests of peers may name.
-    pub(crate) fn fragments(&self) -> impl Iterator<Item = &Ufrag> {
+    /// The user fragments that requests of peers may name, ours and the peer's, of each generation.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         let earlier = self.generations.earlier.iter().map(|earlier| &earlier.checks);
-        core::iter::once(&self.checks).chain(earlier).map(|checks| &checks.local_parameters().ufrag)
+        core::iter::once(&self.checks).chain(earlier).map(|checks| {
+            let peer = checks.remote_parameters().map(|parameters| parameters.ufrag.as_str());
+            (checks.local_parameters().ufrag.as_str(), peer)
+        })
     }
 
-    /// Whether the user fragments have changed since this was asked.
+    /// Whether the user fragments, ours or the peer's, have changed since this was asked.
     pub(crate) fn take_renamed(&mut self) -> bool {
         core::mem::take(&mut self.generations.renamed)
-    }
-
-    /// Whether the peer of any generation has this user fragment.
-    pub(crate) fn is_peer(&self, ufrag: &str) -> bool {
-        let mut peers = self.all_checks().filter_map(ChecklistSet::remote_parameters);
-        peers.any(|parameters| parameters.ufrag.as_str() == ufrag)
-    }
-
-    /// Whether a generation with this user fragment of ours has no peer yet.
-    pub(crate) fn awaits_peer(&self, own: &str) -> bool {
-        let awaits = |checks: &ChecklistSet| {
-            checks.remote_parameters().is_none() && checks.local_parameters().ufrag.as_str() == own
-        };
-        self.all_checks().any(awaits)
     }
 
     /// Where the pairs of all generations lead, and from where: in order.

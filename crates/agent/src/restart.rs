@@ -60,7 +60,7 @@ impl Agent {
             return Err(ApiError::UfragTooLong(ufrag.as_str().len()));
         }
         let before = self.checks.local_parameters();
-        if self.fragments().any(|known| *known == ufrag) || before.pwd.expose() == pwd.expose() {
+        if self.names().any(|(known, _)| known == ufrag.as_str()) || before.pwd.expose() == pwd.expose() {
             return Err(ApiError::SameCredentials);
         }
         self.begin_generation(now, ufrag, pwd);
@@ -142,6 +142,7 @@ impl Agent {
             self.ledger.renew();
         }
         self.checks.set_remote_parameters(now, parameters);
+        self.generations.renamed = true;
         for early in held {
             match early {
                 Early::Candidate(stream, candidate) => {

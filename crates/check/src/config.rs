@@ -12,11 +12,11 @@ use crate::policy::PairPolicy;
 pub struct Config {
     /// Our proposal for Ta, 5 to 500 ms (RFC 8445 §14.2). In force is the higher one of both proposals.
     pub ta: Duration,
-    /// Pairs over all checklists (RFC 8445 §6.1.2.5). With more than
-    /// [`LIMITED_COMPONENTS`](crate::LIMITED_COMPONENTS) components four for each, where that is more.
+    /// Pairs over all checklists (RFC 8445 §6.1.2.5). In proportion of more than
+    /// [`LIMITED_COMPONENTS`](crate::LIMITED_COMPONENTS) components.
     pub pair_limit: usize,
-    /// Remote candidates over all checklists, peer-reflexive ones included. With more than
-    /// [`LIMITED_COMPONENTS`](crate::LIMITED_COMPONENTS) components four for each, where that is more.
+    /// Remote candidates over all checklists, peer-reflexive ones included. In proportion of more
+    /// than [`LIMITED_COMPONENTS`](crate::LIMITED_COMPONENTS) components.
     pub remote_limit: usize,
     /// Consent checks (RFC 7675); `None` for peers that are known to have no answer to them: then keepalives are sent.
     pub consent: Option<ConsentConfig>,

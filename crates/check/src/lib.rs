@@ -59,6 +59,7 @@ pub use event::{DropReason, Event, Limit, MoveReason, Outcome, RemoteOutcome, Re
 pub use limits::{
     EARLY_CHECK_LIMIT, EVENT_LIMIT, FRESH_LIMIT, KEPT_LIMIT, LIMITED_COMPONENTS, LOCAL_CANDIDATE_LIMIT,
     PEER_REFLEXIVE_LIMIT, PEERS_PER_BASE, RESPONSE_LIMIT, ROLE_SWITCH_LIMIT, STREAM_LIMIT, TRANSACTION_LIMIT,
+    limit_of, peer_reflexive_limit, transaction_limit,
 };
 pub use outbox::{CheckTransmit, TransmitKind};
 pub use pairs::{Failure, PairId};

@@ -2,8 +2,8 @@
 
 /// Data streams of one set. Sessions have a handful; each costs a checklist.
 pub const STREAM_LIMIT: usize = 256;
-/// Local candidates of one set of up to 256 components, four for each where there are more. They come from our own
-/// gathering: far above what any host has.
+/// Local candidates of one set of up to [`LIMITED_COMPONENTS`], in proportion of more. They come from our own gathering:
+/// far above what any host has.
 pub const LOCAL_CANDIDATE_LIMIT: usize = 1024;
 /// Remote peer-reflexive candidates of one set of up to eight components. Each costs a pair and a check; a component
 /// behind ordinary NATs learns one to three. When full, one without a pair goes, else a failed one, else the lowest; the
@@ -11,7 +11,7 @@ pub const LOCAL_CANDIDATE_LIMIT: usize = 1024;
 pub const PEER_REFLEXIVE_LIMIT: usize = 32;
 
 /// Remote peer-reflexive candidates of a set of so many components: four for each, where that is more.
-pub(crate) fn peer_reflexive_limit(components: usize) -> usize {
+pub fn peer_reflexive_limit(components: usize) -> usize {
     components.saturating_mul(4).max(PEER_REFLEXIVE_LIMIT)
 }
 
@@ -20,13 +20,17 @@ pub(crate) fn peer_reflexive_limit(components: usize) -> usize {
 /// are four for each of them.
 pub const LIMITED_COMPONENTS: usize = 25;
 
-/// What is in force of a limit in a set of so many components. RFC 8445 §6.1.2.5 bounds the checks; a bound below what
-/// components need would fail those that come last. With renomination each keeps three pairs, and one may be checked.
-pub(crate) fn limit_of(limit: usize, components: usize) -> usize {
-    if components > LIMITED_COMPONENTS { limit.max(components.saturating_mul(4)) } else { limit }
+/// What is in force of a limit in a set of so many components: beyond [`LIMITED_COMPONENTS`] it grows in proportion. RFC
+/// 8445 §6.1.2.5 bounds the checks; one bound for any number of components would fail those that come last.
+pub const fn limit_of(limit: usize, components: usize) -> usize {
+    if components > LIMITED_COMPONENTS {
+        limit.saturating_mul(components).div_ceil(LIMITED_COMPONENTS)
+    } else {
+        limit
+    }
 }
 /// Addresses remembered because the policy denies the type that the peer has signalled for them: as many as remote
-/// candidates by default. When full, what comes from further ones counts as peer-reflexive; so it would if the peer had
+/// candidates by default, with as many components. When full, what comes from further ones counts as peer-reflexive; so it would if the peer had
 /// not signalled them.
 pub(crate) const DENIED_LIMIT: usize = 256;
 /// Early checks remembered until the peer's parameters are known. One is kept for each base and source, so that this
@@ -52,13 +56,13 @@ pub(crate) const SPENT_LIMIT: usize = 32;
 /// Fresh transactions of one pair in one generation, after the first. At the shortest interval that is four seconds
 /// of trying, in which 40 losses in a row do not happen.
 pub const FRESH_LIMIT: u8 = 40;
-/// Transactions open at once over the set: cancelled ones are held for their answers. Where the pair limit is set above
+/// Transactions open at once over the set: cancelled ones are held for their answers. Where the pair limit in force is above
 /// half of it, twice that limit counts, so that every pair may be tried while none has answered. When full, the oldest
 /// cancelled one goes; with none cancelled, no new check begins.
 pub const TRANSACTION_LIMIT: usize = 2048;
 
 /// Transactions open at once where so many pairs are allowed.
-pub(crate) fn transaction_limit(pair_limit: usize) -> usize {
+pub fn transaction_limit(pair_limit: usize) -> usize {
     pair_limit.saturating_mul(2).max(TRANSACTION_LIMIT)
 }
 /// Changes of role by 487 in one generation. Two agents settle after one or two; a peer that answers 487 to

@@ -227,7 +227,7 @@ impl ChecklistSet {
             return;
         }
         let denied = Denied { stream, component, address };
-        if self.candidates.denied.len() < DENIED_LIMIT {
+        if self.candidates.denied.len() < self.limit_of(DENIED_LIMIT) {
             self.candidates.denied.push(denied);
         }
         self.fail_where(Failure::Denied, |pair| pair.is_of(stream, component) && pair.to == address);

@@ -8,18 +8,19 @@ use crate::limits::limit_of;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
-    /// Pairs that stand in a checklist: at most [`Config::pair_limit`](crate::Config::pair_limit), or four for
-    /// each of many components.
+    /// Pairs that stand in a checklist: at most [`Config::pair_limit`](crate::Config::pair_limit), in proportion of
+    /// [many components](limit_of).
     pub pairs: usize,
     /// Pairs in triggered-check queues: each pair once.
     pub triggered: usize,
-    /// Remote candidates: at most [`Config::remote_limit`](crate::Config::remote_limit), or four for each of many
-    /// components.
+    /// Remote candidates: at most [`Config::remote_limit`](crate::Config::remote_limit), in proportion of
+    /// [many components](limit_of).
     pub remotes: usize,
     /// Remote candidates that were never signalled: at most [`PEER_REFLEXIVE_LIMIT`](crate::PEER_REFLEXIVE_LIMIT), or four
     /// for each component where that is more.
     pub learned: usize,
-    /// Open transactions: at most [`TRANSACTION_LIMIT`](crate::TRANSACTION_LIMIT).
+    /// Open transactions: at most [`TRANSACTION_LIMIT`](crate::TRANSACTION_LIMIT), or twice the limit of pairs in force
+    /// where that is more.
     pub transactions: usize,
     /// Checks that came before the peer's parameters: at most [`EARLY_CHECK_LIMIT`](crate::EARLY_CHECK_LIMIT).
     pub early: usize,

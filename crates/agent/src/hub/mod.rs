@@ -64,8 +64,8 @@ impl Hub {
     }
 
     /// Takes an agent in. Its local user fragment should be like no other's here but that of an agent it was forked from:
-    /// of several on one socket a check is for the one whose peer it names, and where none knows that peer for the first
-    /// that has none.
+    /// of several on one socket a check is for the one whose peer it names, and where none knows that peer for one that has
+    /// none.
     pub fn insert(&mut self, agent: Agent) -> AgentKey {
         let index = self.free.pop().unwrap_or_else(|| {
             self.agents.push(Slot::default());
@@ -74,7 +74,7 @@ impl Hub {
         let mut key = AgentKey { index, generation: 0 };
         if let Some(slot) = self.agents.get_mut(place(key)) {
             key.generation = slot.generation;
-            self.routes.name(agent.fragments().map(floe_pair::Ufrag::as_str), key);
+            self.routes.name(agent.names(), key);
             slot.agent = Some(agent);
         }
         self.agenda.add_all(place(key));
@@ -156,7 +156,7 @@ impl Hub {
             Target::Nobody => (None, Handled::NotOurs(received.payload)),
             Target::One(key) => self.offer(now, key, received),
             Target::Named => {
-                let Some(key) = self.named(received.payload) else {
+                let Some(key) = self.routes.named_in(received.payload) else {
                     return (None, Handled::NotOurs(received.payload));
                 };
                 let result = self.offer(now, key, received);
@@ -283,21 +283,6 @@ impl Hub {
         (None, Handled::NotOurs(payload))
     }
 
-    /// Whom a request on a shared socket is for: the first part of its user name is the local one, the second tells
-    /// forks apart. One without a peer yet takes what no other knows.
-    fn named(&self, payload: &[u8]) -> Option<AgentKey> {
-        let (keys, [own, remote]) = self.routes.named_in(payload)?;
-        if let [only] = keys {
-            return Some(*only);
-        }
-        let find = |fits: &dyn Fn(&Agent) -> bool| {
-            keys.iter().copied().find(|key| self.agent(*key).is_some_and(fits))
-        };
-        find(&|agent| agent.is_peer(remote))
-            .or_else(|| find(&|agent| agent.awaits_peer(own)))
-            .or_else(|| keys.first().copied())
-    }
-
     /// Whose data on a shared socket is: that of an agent with a valid pair, else of one that would hold it, else
     /// of one that at least talks to the address.
     fn owner_of_data(&self, received: &Received<'_>) -> Option<AgentKey> {
@@ -338,8 +323,9 @@ impl Hub {
                 if agent.take_renamed() {
                     let index = u32::try_from(index).unwrap_or(u32::MAX);
                     let key = AgentKey { index, generation: slot.generation };
-                    self.routes.name(agent.fragments().map(floe_pair::Ufrag::as_str), key);
-                    self.routes.keep(key, &agent.talks());
+                    if self.routes.name(agent.names(), key) {
+                        self.routes.keep(key, &agent.talks());
+                    }
                 }
                 agent.poll_timeout()
             });

@@ -2,7 +2,7 @@
 
 use alloc::{
     boxed::Box,
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     vec::Vec,
 };
 
@@ -29,9 +29,10 @@ pub(super) struct Routes {
     owners: BTreeMap<SocketId, Owner>,
     /// How many agents use a socket that was one agent's before it was forked.
     users: BTreeMap<SocketId, usize>,
-    /// Several have one user fragment where one offer has several answers. All of them stand here, as many as the
-    /// application has forked: of one that did not, the checks would be answered by another with the same password.
-    ufrags: BTreeMap<Box<str>, Vec<AgentKey>>,
+    /// By their own user fragment, then by the peer's. Several have one fragment where one offer has several answers; all of
+    /// them stand here, as many as the application has forked: of one that did not, the checks would be answered by another
+    /// with the same password.
+    names: BTreeMap<Box<str>, BTreeMap<Box<str>, BTreeSet<AgentKey>>>,
     /// By place and source, the latest agent last.
     sharers: BTreeMap<Route, Vec<AgentKey>>,
     /// What to take out of the others when an agent goes.
@@ -40,6 +41,10 @@ pub(super) struct Routes {
 }
 
 type Route = (Place, TransportAddress);
+/// An agent's user fragment and its peer's, which is [`UNKNOWN`] as long as it has none.
+type Name = (Box<str>, Box<str>);
+/// No user fragment is empty (RFC 8839 §5.4).
+const UNKNOWN: &str = "";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owner {
@@ -52,8 +57,8 @@ struct Noted {
     sockets: Vec<SocketId>,
     /// The oldest first.
     routes: VecDeque<Route>,
-    /// The user fragments of its generations.
-    ufrags: Vec<Box<str>>,
+    /// The names of its generations.
+    names: Vec<Name>,
 }
 
 /// Whom a datagram may be for.
@@ -121,26 +126,37 @@ impl Routes {
         true
     }
 
-    /// An agent is there with these user fragments, one for each of its generations, and no others. Of several with
-    /// one fragment the first keeps it, unless a request names the peer of another.
-    pub(super) fn name<'a>(&mut self, ufrags: impl Iterator<Item = &'a str>, key: AgentKey) {
-        let now: Vec<Box<str>> = ufrags.map(Into::into).collect();
-        let before = core::mem::take(&mut self.of_agent.entry(key).or_default().ufrags);
-        for ufrag in before.iter().filter(|ufrag| !now.contains(ufrag)) {
-            self.unname(ufrag, key);
+    /// An agent is there with these user fragments, its own and its peer's for each of its generations, and no others.
+    /// True where generations have come or gone.
+    pub(super) fn name<'a>(
+        &mut self,
+        names: impl Iterator<Item = (&'a str, Option<&'a str>)>,
+        key: AgentKey,
+    ) -> bool {
+        let now: Vec<Name> = names.map(|(own, peer)| (own.into(), peer.unwrap_or(UNKNOWN).into())).collect();
+        let before = core::mem::take(&mut self.of_agent.entry(key).or_default().names);
+        for name in before.iter().filter(|name| !now.contains(name)) {
+            self.unname(name, key);
         }
-        for ufrag in now.iter().filter(|ufrag| !before.contains(ufrag)) {
-            self.ufrags.entry(ufrag.clone()).or_default().push(key);
+        for (own, peer) in now.iter().filter(|name| !before.contains(name)) {
+            let peers = self.names.entry(own.clone()).or_default();
+            peers.entry(peer.clone()).or_default().insert(key);
         }
-        self.of_agent.entry(key).or_default().ufrags = now;
+        let same = before.iter().map(|(own, _)| own).eq(now.iter().map(|(own, _)| own));
+        self.of_agent.entry(key).or_default().names = now;
+        !same
     }
 
-    fn unname(&mut self, ufrag: &str, key: AgentKey) {
-        if let Some(known) = self.ufrags.get_mut(ufrag) {
-            known.retain(|other| *other != key);
+    fn unname(&mut self, (own, peer): &Name, key: AgentKey) {
+        let Some(peers) = self.names.get_mut(own) else { return };
+        if let Some(known) = peers.get_mut(peer) {
+            known.remove(&key);
             if known.is_empty() {
-                self.ufrags.remove(ufrag);
+                peers.remove(peer);
             }
+        }
+        if peers.is_empty() {
+            self.names.remove(own);
         }
     }
 
@@ -148,8 +164,8 @@ impl Routes {
     pub(super) fn remove(&mut self, key: AgentKey) -> Vec<SocketId> {
         let Some(noted) = self.of_agent.remove(&key) else { return Vec::new() };
         let mut orphans = Vec::new();
-        for ufrag in &noted.ufrags {
-            self.unname(ufrag, key);
+        for name in &noted.names {
+            self.unname(name, key);
         }
         for socket in noted.sockets {
             if self.owners.get(&socket) == Some(&Owner::One(key)) {
@@ -259,12 +275,15 @@ impl Routes {
         true
     }
 
-    /// The agents with the first part of a request's user name, and both parts, of which the second names the peer.
-    pub(super) fn named_in<'a>(&self, payload: &'a [u8]) -> Option<(&[AgentKey], [&'a str; 2])> {
+    /// Whom a request is for: the first part of its user name is the local one, the second tells forks apart. One without
+    /// a peer yet takes what no other knows.
+    pub(super) fn named_in(&self, payload: &[u8]) -> Option<AgentKey> {
         let message = Message::parse(payload).ok()?;
         let username = message.raw(AttributeType::USERNAME)?;
-        let (local, remote) = core::str::from_utf8(username).ok()?.split_once(':')?;
-        Some((self.ufrags.get(local)?, [local, remote]))
+        let (own, peer) = core::str::from_utf8(username).ok()?.split_once(':')?;
+        let peers = self.names.get(own)?;
+        let known = peers.get(peer).or_else(|| peers.get(UNKNOWN)).or_else(|| peers.values().next())?;
+        known.first().copied()
     }
 }
 
@@ -280,6 +299,8 @@ fn unshare(sharers: &mut BTreeMap<Route, Vec<AgentKey>>, route: &Route, key: Age
 
 #[cfg(test)]
 mod tests {
+    use alloc::{format, string::String};
+
     use floe_stun::{MessageWriter, Method, attribute::Username};
 
     use super::*;
@@ -292,20 +313,36 @@ mod tests {
     #[test]
     fn each_of_many_forks_is_found_by_its_user_name() {
         let mut routes = Routes::default();
+        let named = |routes: &Routes, username: &str| {
+            let mut buffer = [0; 100];
+            let id = TransactionId([1; 12]);
+            let mut writer = MessageWriter::new(&mut buffer, Class::Request, Method::BINDING, id).unwrap();
+            writer.put(&Username::new(username.as_bytes()).unwrap()).unwrap();
+            let len = writer.fingerprint().unwrap();
+            routes.named_in(&buffer[..len])
+        };
+        let peers: Vec<String> = (0..200).map(|index| format!("peer{index}")).collect();
         for index in 0..200 {
-            routes.name(core::iter::once("ours"), key(index));
+            assert!(routes.name([("ours", None)].into_iter(), key(index)));
         }
-        let mut buffer = [0; 100];
-        let mut writer =
-            MessageWriter::new(&mut buffer, Class::Request, Method::BINDING, TransactionId([1; 12])).unwrap();
-        writer.put(&Username::new(b"ours:theirs").unwrap()).unwrap();
-        let len = writer.fingerprint().unwrap();
-        let found = |routes: &Routes| routes.named_in(&buffer[..len]).map_or(0, |(keys, _)| keys.len());
-        assert_eq!(found(&routes), 200);
-        for index in 0..199 {
+        // Nobody knows the peer yet: one of those that have none.
+        assert_eq!(named(&routes, "ours:peer150"), Some(key(0)));
+        assert_eq!(named(&routes, "theirs:peer150"), None);
+        for (index, peer) in (0..199).zip(&peers) {
+            assert!(!routes.name([("ours", Some(peer.as_str()))].into_iter(), key(index)));
+        }
+        for (index, peer) in (0..199).zip(&peers) {
+            assert_eq!(named(&routes, &format!("ours:{peer}")), Some(key(index)));
+        }
+        assert_eq!(named(&routes, "ours:another"), Some(key(199)));
+        for index in 1..200 {
             routes.remove(key(index));
         }
-        assert_eq!(routes.named_in(&buffer[..len]), Some((&[key(199)][..], ["ours", "theirs"])));
+        // The only one decides itself whether it takes a check.
+        assert_eq!(named(&routes, "ours:another"), Some(key(0)));
+        routes.remove(key(0));
+        assert_eq!(named(&routes, "ours:peer0"), None);
+        assert!(routes.names.is_empty());
     }
 
     #[test]

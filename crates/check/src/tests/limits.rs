@@ -240,9 +240,15 @@ fn each_of_many_components_gets_pairs_and_completes() {
 
 #[test]
 fn limits_grow_with_many_components_alone() {
-    for (limit, components, expected) in
-        [(100, 25, 100), (1, 2, 1), (100, 26, 104), (256, 64, 256), (256, 65, 260), (4_000, 128, 4_000)]
-    {
+    for (limit, components, expected) in [
+        (100, 25, 100),
+        (1, 2, 1),
+        (100, 26, 104),
+        (50, 26, 52),
+        (1, 26, 2),
+        (256, 64, 656),
+        (usize::MAX, 128, usize::MAX.div_ceil(25)),
+    ] {
         assert_eq!(crate::limits::limit_of(limit, components), expected);
     }
 }

@@ -1,7 +1,7 @@
 //! Invariants 5, 6 and 9: the pairs of an agent after each input.
 
 use floe_agent::{Agent, PairStanding, State};
-use floe_check::{EARLY_CHECK_LIMIT, PEER_REFLEXIVE_LIMIT, PairId, PairState, TRANSACTION_LIMIT, Usage};
+use floe_check::{EARLY_CHECK_LIMIT, PairId, PairState, Usage};
 use floe_pair::{ComponentId, Place, StreamId, TransportAddress};
 
 use super::{Breach, Table, watch::Limits};
@@ -100,8 +100,8 @@ pub(super) fn judge_usage(usage: Usage, limits: &Limits) -> Result<(), Breach> {
         // Each pair stands there once.
         (Table::TriggeredChecks, usage.triggered, usage.pairs),
         (Table::RemoteCandidates, usage.remotes, limits.remotes),
-        (Table::PeerReflexive, usage.learned, PEER_REFLEXIVE_LIMIT),
-        (Table::Transactions, usage.transactions, TRANSACTION_LIMIT),
+        (Table::PeerReflexive, usage.learned, limits.learned),
+        (Table::Transactions, usage.transactions, limits.transactions),
         (Table::EarlyChecks, usage.early, EARLY_CHECK_LIMIT),
     ];
     match tables.into_iter().find(|(_, used, most)| used > most) {

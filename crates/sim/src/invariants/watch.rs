@@ -2,7 +2,8 @@
 
 use core::time::Duration;
 
-use floe_agent::{Agent, Event, State, Transmit, TransmitKind};
+use floe_agent::{Agent, CheckConfig, Event, State, Transmit, TransmitKind};
+use floe_check::{limit_of, peer_reflexive_limit, transaction_limit};
 use floe_pair::{ComponentId, Place, StreamId, TransportAddress};
 use floe_stun::attribute::{ErrorCode, XorPeerAddress};
 use floe_stun::{AttributeType, Class, Instant, IntegrityKey, Message};
@@ -40,6 +41,21 @@ pub(crate) struct Rules {
 pub(crate) struct Limits {
     pub(crate) pairs: usize,
     pub(crate) remotes: usize,
+    pub(crate) learned: usize,
+    pub(crate) transactions: usize,
+}
+
+impl Limits {
+    /// With so many components.
+    pub(crate) fn of(config: &CheckConfig, components: usize) -> Self {
+        let pairs = limit_of(config.pair_limit, components);
+        Self {
+            pairs,
+            remotes: limit_of(config.remote_limit, components),
+            learned: peer_reflexive_limit(components),
+            transactions: transaction_limit(pairs),
+        }
+    }
 }
 
 /// How far one side has come.

@@ -171,12 +171,12 @@ impl<'a> Run<'a> {
 
     fn watch(&mut self) {
         let [a, b] = &self.scenario.sides;
-        let config = CheckConfig::default();
+        let (config, components) = (CheckConfig::default(), self.parts().count());
         let rules = Rules {
             ta: [a.ta, b.ta],
             patience: config.patience,
-            limits: Limits { pairs: config.pair_limit, remotes: config.remote_limit },
-            components: self.parts().count(),
+            limits: Limits::of(&config, components),
+            components,
             forgeries: !self.scenario.intruders.is_empty(),
             lite: [a.lite, b.lite],
             suspend: [a.suspend, b.suspend],
