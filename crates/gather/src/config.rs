@@ -57,7 +57,7 @@ pub struct Config {
     /// a request that is lost again and again may yet be answered (RFC 8489 §6.2.1).
     pub patience: Duration,
     /// The pacing interval, 5 to 500 ms, until [`Gatherer::set_ta`] tells another: the retransmission timer grows
-    /// with it (RFC 8445 §14.3).
+    /// with it and with what is still asked for, to 2 s at most (RFC 8445 §14.3).
     ///
     /// [`Gatherer::set_ta`]: crate::Gatherer::set_ta
     pub ta: Duration,

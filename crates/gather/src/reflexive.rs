@@ -23,6 +23,9 @@ use crate::{
 /// How long one address of a server is waited for before the next one is asked too: the recommended delay
 /// between connection attempts (RFC 8305 §5).
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+/// The longest RTO of a request for a candidate: five transmissions leave within the time gathering takes at most. At a Ta of
+/// 50 ms it is reached with forty jobs.
+const MAX_RTO: Duration = Duration::from_secs(2);
 /// RFC 8489 §6.3.4: how often a request may be sent anew to a server that answers with a 5xx error.
 const MAX_RESENDS: u8 = 4;
 
@@ -251,7 +254,7 @@ impl Gatherer {
 
     /// Begins a Binding request to this server.
     pub(crate) fn binding_slot(&mut self, lane: usize, rng: &mut Random) -> bool {
-        let schedule = self.schedule();
+        let schedule = Schedule { rto: self.rto(), ..Schedule::default() };
         let now = self.now;
         let jobs = self.reflexive.iter_mut().filter(|(key, _)| key.server == lane);
         for (key, job) in jobs {
@@ -269,16 +272,13 @@ impl Gatherer {
         false
     }
 
-    /// RFC 8445 §14.3: the retransmission timer grows with the number of candidates asked for, so that each
-    /// first request leaves before the second of any.
+    /// RFC 8445 §14.3: the retransmission timer of what is gathered grows with the number of candidates asked for, so that
+    /// each first request leaves before the second of any. What has ended, or is only kept alive, is not asked for.
     pub(crate) fn rto(&self) -> Duration {
-        let asked = self.reflexive.len().saturating_add(self.relay_jobs.len());
-        let paced = self.config.ta.saturating_mul(u32::try_from(asked).unwrap_or(u32::MAX));
-        paced.max(Duration::from_millis(500))
-    }
-
-    fn schedule(&self) -> Schedule {
-        Schedule { rto: self.rto(), ..Schedule::default() }
+        let bindings = self.reflexive.values().filter(|job| !job.is_done()).count();
+        let allocations = self.relay_jobs.values().filter(|job| !job.is_done()).count();
+        let asked = u32::try_from(bindings.saturating_add(allocations)).unwrap_or(u32::MAX);
+        self.config.ta.saturating_mul(asked).clamp(Schedule::default().rto, MAX_RTO)
     }
 
     pub(crate) fn binding_transmit(&mut self, buffer: &mut [u8]) -> Option<GatherTransmit> {
@@ -454,7 +454,7 @@ impl Gatherer {
 
     /// Timers of Binding requests and of what they found.
     pub(crate) fn reflexive_timeouts(&mut self, rng: &mut Random) {
-        let (now, schedule, refresh) = (self.now, self.schedule(), self.config.refresh);
+        let (now, refresh) = (self.now, self.config.refresh);
         let (mut floor, ta) = (self.floor, self.config.ta);
         let mut failed = Vec::new();
         for (key, job) in self.reflexive.iter_mut() {
@@ -488,7 +488,7 @@ impl Gatherer {
                     // RFC 8445 §5.1.1.4: further Binding requests keep the binding; keepalives are not paced.
                     if keeper.request.is_none() && keeper.next.is_some_and(|at| at.max(floor) <= now) {
                         floor = now.after(ta);
-                        let request = Transaction::new(now, rng.transaction_id(), schedule);
+                        let request = Transaction::new(now, rng.transaction_id(), Schedule::default());
                         self.transactions.insert(request.id(), *key);
                         (keeper.request, keeper.next) = (Some(request), None);
                     }

@@ -25,8 +25,8 @@ use crate::request::{Asking, Attempts, Job, Requests, opening};
 /// owner that drains after each input never has waiting. When it is full a new [`Event::PeerUnreachable`] is
 /// dropped; for any other event the oldest one makes room.
 pub const MAX_EVENTS: usize = 160;
-/// How long the release of an allocation is tried: three transmissions, and a network that is gone does not
-/// hold up the application.
+/// How long the release of an allocation is tried: three transmissions (0, 0.5 and 1.5 s), and a network that is gone does
+/// not hold up the application.
 pub(crate) const RELEASE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Where the allocation stands.
@@ -492,7 +492,7 @@ impl Client {
 
     /// Begins a transaction with the challenge of now. Without room it fails later like an unanswered one.
     pub(crate) fn start(&mut self, job: (Job, Attempts, u32), rng: &mut Random) -> bool {
-        let opening = opening(self.clock, &self.config, rng);
+        let opening = opening(self.clock, &self.config, &job.0, rng);
         self.requests.start(opening, job, self.challenge.clone())
     }
 }

@@ -45,7 +45,8 @@ pub struct ClientConfig {
     pub families: Families,
     /// Lifetime to ask for, in seconds; `None` leaves it to the server. What it answers counts.
     pub lifetime: Option<u32>,
-    /// First retransmission time-out, 500 ms by default and at least (RFC 8489 §6.2.1).
+    /// First retransmission time-out of an Allocate request, 500 ms by default and at least (RFC 8489 §6.2.1); whoever gathers
+    /// many candidates needs a longer one (RFC 8445 §14.3). All other requests have 500 ms.
     pub rto: Duration,
     /// The longest time from one renewal of the allocation to the next, at least 1 s; `None`, the default, leaves it to the
     /// lifetime. What keeps the mapping of a NAT on the way to the server while nothing else is sent there.

@@ -285,12 +285,17 @@ impl Requests {
     }
 }
 
-/// A random transaction id and what else a transaction begins with.
+/// A random transaction id and what else a transaction for `job` begins with.
 pub(crate) fn opening(
     now: Instant,
     config: &ClientConfig,
+    job: &Job,
     rng: &mut Random,
 ) -> (Instant, TransactionId, Duration) {
     // RFC 8489 §6.2.1: an RTO under 500 ms needs reasons that this client has not.
-    (now, rng.transaction_id(), config.rto.max(Schedule::default().rto))
+    let usual = Schedule::default().rto;
+    // RFC 8445 §14.3: a longer one is for the time of gathering. What is asked of an open allocation, or of one that is given
+    // back, is not asked beside other candidates.
+    let rto = if matches!(job, Job::Allocate) { config.rto.max(usual) } else { usual };
+    (now, rng.transaction_id(), rto)
 }

@@ -75,6 +75,46 @@ fn a_lost_request_is_sent_again_on_the_schedule_of_the_rfc() {
     assert_eq!(lab.gatherer.poll_timeout(), None);
 }
 
+/// RFC 8445 §14.3: RTO = max(500 ms, Ta × candidates asked for), 2 s at most.
+#[test]
+fn ice_42_the_rto_grows_with_what_is_still_asked_for() {
+    let with = |count: u8| {
+        let ips: Vec<_> = (1..=count).map(|last| format!("10.0.{last}.7")).collect();
+        let mut lab = Lab::new(Config { ta: SECOND / 2, ..config(&["stun:198.51.100.1"]) }).behind_nat();
+        lab.interfaces(&ips.iter().map(|ip| &**ip).collect::<Vec<_>>());
+        lab.gatherer.start(lab.now, &[RTP]);
+        lab.drain();
+        (lab, ips)
+    };
+    let second_at = |lab: &Lab| {
+        let mut times = lab.sent.iter().filter(|sent| sent.from == lab.sent[0].from).map(|sent| sent.at);
+        times.nth(1).map(|second| second - lab.sent[0].at)
+    };
+    for (count, rto) in [(1, 500), (2, 1_000), (3, 1_500), (4, 2_000), (40, 2_000)] {
+        let (mut lab, _) = with(count);
+        lab.run(SECOND * 30);
+        assert_eq!(second_at(&lab), Some(rto), "{count}");
+    }
+    // What was answered is not asked for any more.
+    let (lab, mut ips) = with(10);
+    let mut lab = lab.server(SERVER, stun());
+    lab.run(SECOND);
+    assert_eq!(lab.of(CandidateType::ServerReflexive).len(), 10);
+    lab.servers.insert(at(SERVER), silent());
+    lab.sent.clear();
+    ips.extend(["10.0.11.7".into(), "10.0.12.7".into(), "10.0.13.7".into()]);
+    lab.interfaces(&ips.iter().map(|ip| &**ip).collect::<Vec<_>>());
+    lab.run(SECOND * 2);
+    assert_eq!(second_at(&lab), Some(1_500));
+    // Neither is what is kept alive: its requests have the RTO of RFC 8489 §6.2.1.
+    lab.sent.clear();
+    lab.run(SECOND * 14);
+    let kept =
+        lab.sent.iter().find(|sent| sent.from.ip() == at("10.0.1.7:0").ip()).expect("a keepalive").from;
+    let times: Vec<_> = lab.sent.iter().filter(|sent| sent.from == kept).map(|sent| sent.at).collect();
+    assert_eq!(times[1] - times[0], 500, "{times:?}");
+}
+
 /// A server that answers the fifth request only.
 fn slow() -> super::script::Script {
     let mut asked = 0;

@@ -67,6 +67,35 @@ fn p23_close_gets_through_loss_and_stale_nonces() {
     assert!(held <= 1, "{held} of 50 were left behind");
 }
 
+/// RFC 8445 §14.3 is about gathering: what follows an allocation is retransmitted as RFC 8489 §6.2.1 says.
+#[test]
+fn ice_42_p23_the_allocate_request_alone_has_the_rto_of_gathering() {
+    let mut world = World::with(Server::new(), |config| config.rto = FOUR);
+    world.client.allocate(world.now);
+    world.connected = false;
+    let (start, before) = (world.now, world.sent);
+    world.run(Duration::from_millis(3_999));
+    assert_eq!(world.sent - before, 1);
+    world.connected = true;
+    world.run(Duration::from_secs(1));
+    assert!(world.client.is_open(), "{:?}", world.events);
+    assert!(world.events[0].0.since(start) >= FOUR);
+    world.server.script = Some(Box::new(|_, _| Act::Ignore));
+    world.client.permit(world.now, ip(PEER));
+    world.client.bind_channel(world.now, addr(PORT));
+    world.client.keep(world.now, Duration::from_secs(60));
+    let start = world.now;
+    world.run(Duration::from_millis(600));
+    for method in [Method::REFRESH, Method::CREATE_PERMISSION, Method::CHANNEL_BIND] {
+        let of_it = world.server.seen.iter().filter(|seen| seen.method == method && seen.at > start);
+        let times: Vec<_> = of_it.map(|seen| seen.at.since(start).as_millis()).collect();
+        assert_eq!(times, [20, 520], "{method}");
+    }
+    world.client.close(world.now);
+    world.run(FOUR);
+    assert_eq!((releases(&world), world.client.is_released()), (3, true));
+}
+
 #[test]
 fn a_server_that_is_gone_does_not_hold_up_the_end() {
     let mut world = World::open();
