@@ -14,7 +14,7 @@ use core::time::Duration;
 use floe_stun::Instant;
 
 use crate::error::{PermissionError, RequestError};
-use crate::refresh::{Lease, pause};
+use crate::refresh::{Lease, is_about_peer, pause};
 use crate::request::{Asking, Attempts};
 
 /// RFC 8656 §9: how long a permission lasts.
@@ -36,13 +36,23 @@ enum State {
     Refused { error: PermissionError, again_at: Instant },
 }
 
+/// With whom a permission is renewed (RFC 8656 §10.1: one request may name several peers).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Renewal {
+    /// With all others that are due about then.
+    Together,
+    /// On its own until that was granted: a request failed, and maybe for the sake of another peer that it named.
+    Apart,
+    /// On its own: it was refused itself, and all would be that are named beside it.
+    Alone,
+}
+
 #[derive(Debug)]
 struct Entry {
     peer: IpAddr,
     /// Whether it is to be renewed.
     wanted: bool,
-    /// Renewed on its own: a batch with this peer in it was refused.
-    alone: bool,
+    renewal: Renewal,
     /// Refusals in a row; each makes the back-off longer.
     refusals: u8,
     state: State,
@@ -86,7 +96,7 @@ impl Permissions {
             Err(_) => {
                 let (Ok(index) | Err(index)) = self.position(peer);
                 let state = State::Asking(Asking::NEW);
-                self.entries.insert(index, Entry { peer, wanted: true, alone: false, refusals: 0, state });
+                self.entries.insert(index, Entry::new(peer, state));
                 return Permit::Asked;
             }
         };
@@ -121,7 +131,7 @@ impl Permissions {
         if self.position(peer).is_err() && self.make_room() {
             let (Ok(index) | Err(index)) = self.position(peer);
             let state = State::Asking(Asking::InFlight);
-            self.entries.insert(index, Entry { peer, wanted: true, alone: false, refusals: 0, state });
+            self.entries.insert(index, Entry::new(peer, state));
         }
     }
 
@@ -130,6 +140,9 @@ impl Permissions {
         let Some(entry) = self.entry_mut(peer) else { return false };
         let lease = Lease::granted(now, started, PERMISSION_LIFETIME);
         entry.refusals = 0;
+        if entry.renewal == Renewal::Apart {
+            entry.renewal = Renewal::Together;
+        }
         match &mut entry.state {
             State::Granted(held) => {
                 held.extend(lease);
@@ -157,6 +170,13 @@ impl Permissions {
         match &mut entry.state {
             State::Granted(lease) => {
                 lease.fail(now, error);
+                entry.renewal = match (error, entry.renewal) {
+                    // It was named alone: a batch would have been split.
+                    (RequestError::Refused { code }, _) if is_about_peer(code) => Renewal::Alone,
+                    // RFC 8489 §6.3.4: many requests in place of one are no help for a server that has a problem.
+                    (_, Renewal::Together) if !lease.is_repeated(error) => Renewal::Apart,
+                    (_, renewal) => renewal,
+                };
                 None
             }
             State::Asking(_) => {
@@ -170,11 +190,10 @@ impl Permissions {
         }
     }
 
-    /// A batch was refused, which says nothing about any one of its peers: each is asked for alone from now on,
-    /// at once.
+    /// A batch was refused, which says nothing about any one of its peers: each is asked for on its own, at once.
     pub(crate) fn split(&mut self, now: Instant, peers: &[IpAddr]) {
         for entry in self.entries.iter_mut().filter(|entry| peers.contains(&entry.peer)) {
-            entry.alone = true;
+            entry.renewal = Renewal::Apart;
             if let State::Granted(lease) = &mut entry.state {
                 lease.renew_at_once(now);
             }
@@ -223,7 +242,7 @@ impl Permissions {
         let Some(first) = self.entries.iter_mut().find(|entry| entry.lease_due(now)) else { return peers };
         first.begin();
         peers.push(first.peer);
-        if first.alone {
+        if first.renewal != Renewal::Together {
             return peers;
         }
         let horizon = now.after(BATCH_WINDOW);
@@ -299,12 +318,17 @@ impl Permissions {
 }
 
 impl Entry {
+    const fn new(peer: IpAddr, state: State) -> Self {
+        Self { peer, wanted: true, renewal: Renewal::Together, refusals: 0, state }
+    }
+
     fn lease_due(&self, now: Instant) -> bool {
         self.wanted && matches!(self.state, State::Granted(lease) if lease.is_live(now) && lease.is_due(now))
     }
 
     fn joins_batch(&self, horizon: Instant) -> bool {
-        self.wanted && !self.alone && matches!(self.state, State::Granted(lease) if lease.is_due_by(horizon))
+        let together = self.wanted && self.renewal == Renewal::Together;
+        together && matches!(self.state, State::Granted(lease) if lease.is_due(horizon))
     }
 
     fn begin(&mut self) {

@@ -83,9 +83,11 @@ impl Lease {
         self.renew_at.is_some_and(|at| at <= now)
     }
 
-    /// Whether it may be renewed along with another one that is due: it would be due soon itself.
-    pub(crate) fn is_due_by(&self, horizon: Instant) -> bool {
-        self.failures == 0 && self.is_due(horizon)
+    /// Whether the last request for more time failed for what the server said of itself, and a repetition is still worth
+    /// more than asking in another way.
+    pub(crate) fn is_repeated(&self, error: RequestError) -> bool {
+        let passing = matches!(error, RequestError::Refused { code } if is_passing(code));
+        passing && self.failures <= MAX_SERVER_ERRORS
     }
 
     pub(crate) fn begin(&mut self) {
@@ -149,6 +151,12 @@ pub(crate) fn pause(error: RequestError, failures: u8) -> Duration {
 /// Whether this error code is one that the same request may not meet a little later.
 pub(crate) const fn is_passing(code: u16) -> bool {
     matches!(code, 500..=599) && code != ErrorCode::INSUFFICIENT_CAPACITY
+}
+
+/// Whether this error code can be about one peer of those that a request names (RFC 8656 §10.2: 400, 403, 443). Others are
+/// about the server, or about who asks.
+pub(crate) const fn is_about_peer(code: u16) -> bool {
+    matches!(code, 400..=499) && code != ErrorCode::WRONG_CREDENTIALS
 }
 
 /// Whether this error is one that the same request may not meet a little later.

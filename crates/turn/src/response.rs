@@ -12,7 +12,7 @@ use crate::client::{Client, Phase};
 use crate::data::{DropReason, Incoming};
 use crate::error::{AllocateError, LostReason, PermissionError, RequestError};
 use crate::event::Event;
-use crate::refresh::{Lease, MAX_SERVER_ERRORS, is_passing, pause};
+use crate::refresh::{Lease, MAX_SERVER_ERRORS, is_about_peer, is_passing, pause};
 use crate::request::{Asking, Attempts, Job, MAX_CHALLENGES, MAX_STALE, Request};
 
 /// RFC 8489 §10: how long a server that was asked is not to be asked again because of a redirection.
@@ -277,8 +277,8 @@ impl Client {
             // RFC 8656 §5, §8.3: the server does not know the allocation.
             _ if code == ErrorCode::ALLOCATION_MISMATCH => self.lose(LostReason::Mismatch),
             Job::Refresh => self.renewal_failed(error),
-            // A batch is refused for any one of its peers.
-            Job::Permit { peers, .. } if peers.len() > 1 && code != 0 => {
+            // A batch is refused for any one of its peers; what is wrong with the server is so for all of them.
+            Job::Permit { peers, .. } if peers.len() > 1 && is_about_peer(code) => {
                 self.permissions.split(self.clock, &peers);
             }
             Job::Permit { peers, renewal: false } if may_pass(error, request.attempts) => {

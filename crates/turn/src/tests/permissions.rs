@@ -6,7 +6,7 @@ use std::vec::Vec;
 
 use floe_stun::{ChannelNumber, Instant, Method};
 
-use super::server::{Act, Server};
+use super::server::{Act, PASSWORD, Server};
 use super::world::{World, addr, ip};
 use crate::{ChannelError, Event, MAX_CHANNELS, MAX_PERMISSIONS, PermissionError, RequestError};
 
@@ -155,6 +155,102 @@ fn p24_a_batch_that_is_refused_for_one_peer_falls_back_to_one_by_one() {
         assert_eq!(world.client.permission(peer(number)).is_some(), number != 3, "{number}");
     }
     assert!(create_permissions(&world).len() - before < 10 * 20);
+}
+
+/// RFC 8656 §10.1: who was merely named beside the refused one is renewed with the others again.
+#[test]
+fn p24_trn_11_a_batch_is_split_once_and_the_peers_that_are_let_in_are_renewed_together_again() {
+    let mut world = World::open();
+    for number in 0..10 {
+        world.client.permit(world.now, peer(number));
+    }
+    world.run(Duration::from_secs(1));
+    world.server.refuse.insert(peer(3), 443);
+    world.run(Duration::from_secs(210));
+    assert_eq!(create_permissions(&world)[10..21], [10, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
+    // It is let in again before its permission has run out, and stays on its own though it is due with the others.
+    world.server.refuse.clear();
+    world.client.set_password(world.now, PASSWORD).unwrap();
+    world.run(Duration::from_secs(60));
+    assert_eq!(create_permissions(&world)[21..], [1]);
+    world.run(Duration::from_secs(800));
+    assert_eq!(create_permissions(&world)[22..], [9, 1, 9, 1, 9, 1, 9, 1]);
+    assert!((0..10).all(|number| world.client.permission(peer(number)).is_some()));
+}
+
+/// RFC 8489 §6.3.4: a request that met an error of the server is repeated after a pause, and does not become many.
+#[test]
+fn stn_08_p24_a_batch_that_meets_a_server_error_is_repeated_as_it_is() {
+    for (code, errors, pauses) in [
+        (500, 1, &[1_000][..]),
+        (503, 3, &[1_000, 2_000, 4_000][..]),
+        (599, 4, &[1_000, 2_000, 4_000, 8_000]),
+    ] {
+        let mut world = World::open();
+        for number in 0..16 {
+            world.client.permit(world.now, peer(number));
+        }
+        world.run(Duration::from_secs(190));
+        let mut left = errors;
+        world.server.script = Some(Box::new(move |method, _| match method {
+            Method::CREATE_PERMISSION if left > 0 => {
+                left -= 1;
+                Act::Error(code)
+            }
+            _ => Act::Normal,
+        }));
+        world.run(Duration::from_secs(100));
+        let batches: Vec<_> = world
+            .server
+            .seen
+            .iter()
+            .filter(|seen| seen.method == Method::CREATE_PERMISSION)
+            .skip(16)
+            .collect();
+        assert!(batches.iter().all(|seen| seen.peers == 16), "{code}: {:?}", create_permissions(&world));
+        // Each pause begins with the answer.
+        let waits: Vec<_> =
+            batches.windows(2).map(|two| two[1].at.since(two[0].at).as_millis() - 40).collect();
+        assert_eq!(waits, pauses, "{code}");
+        world.run(Duration::from_secs(1_000));
+        assert!(create_permissions(&world)[16..].iter().all(|peers| *peers == 16), "{code}");
+        assert!((0..16).all(|number| world.client.permission(peer(number)).is_some()), "{code}");
+    }
+}
+
+/// A server that has no more room, or that goes on to fail, is left alone for a while; then each peer is asked for by
+/// itself, so that none is lost with another one.
+#[test]
+fn stn_08_p24_a_batch_that_a_server_goes_on_to_fail_is_split_after_a_rest() {
+    for (code, batches, rest) in [(508, 1, 60), (500, 5, 20), (441, 1, 60)] {
+        let mut world = World::open();
+        for number in 0..10 {
+            world.client.permit(world.now, peer(number));
+        }
+        world.run(Duration::from_secs(1));
+        world.server.refuse.insert(peer(3), code);
+        world.run(Duration::from_secs(290));
+        let asked: Vec<_> = world
+            .server
+            .seen
+            .iter()
+            .filter(|seen| seen.method == Method::CREATE_PERMISSION)
+            .skip(10)
+            .collect();
+        let (whole, single) = asked.split_at(batches);
+        assert!(whole.iter().all(|seen| seen.peers == 10), "{code}: {:?}", create_permissions(&world));
+        assert!(single.iter().all(|seen| seen.peers == 1), "{code}: {:?}", create_permissions(&world));
+        let waited = single[0].at.since(whole[batches - 1].at);
+        assert!(waited >= Duration::from_secs(rest), "{code}: {waited:?}");
+        world.run(Duration::from_secs(20));
+        for number in 0..10 {
+            assert_eq!(world.client.permission(peer(number)).is_some(), number != 3, "{code}: {number}");
+        }
+        // The others go together again.
+        let before = create_permissions(&world).len();
+        world.run(Duration::from_secs(400));
+        assert!(create_permissions(&world)[before..].contains(&9), "{code}");
+    }
 }
 
 #[test]
