@@ -147,6 +147,11 @@ impl CandidateTable {
         Added::New
     }
 
+    /// Whether no other one is taken.
+    pub(crate) fn is_full(&self) -> bool {
+        self.entries.len() >= self.limit
+    }
+
     /// How many of them the owner does not know.
     #[inline]
     pub(crate) fn unreported(&self) -> usize {

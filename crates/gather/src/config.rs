@@ -86,14 +86,16 @@ impl Default for Config {
     }
 }
 
-/// How much there may be of anything; beyond it nothing is begun and [`Event::LimitReached`] says so.
+/// How much there may be of anything; beyond it nothing is begun and [`Event::LimitReached`] says so. Binding jobs and allocations
+/// that are held back begin when others have failed, in one generation up to eight times as many as the limit, and are the
+/// first to begin with a restart. The first server of each address comes before the second of any.
 ///
 /// [`Event::LimitReached`]: crate::Event::LimitReached
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Sockets for host candidates: interface addresses times components.
     pub hosts: usize,
-    /// Binding jobs: host candidates times servers.
+    /// Binding jobs at a time: host candidates times servers, without those that have ended.
     pub reflexive: usize,
     /// Allocations wanted at a time. Servers count them against a quota of the user.
     pub relays: usize,

@@ -89,6 +89,7 @@ impl Gatherer {
             }
             self.retire(base);
             self.release(base);
+            self.leave_relays_held_back();
         }
         self.settle();
     }
@@ -152,16 +153,15 @@ impl Gatherer {
     /// Says of each server that gave nothing so far what it was that did not come.
     fn report_unanswered(&mut self) {
         let mut late = Vec::new();
-        for (index, server) in self.servers.iter_mut().enumerate() {
+        for index in 0..self.servers.len() {
+            let not_asked = self.why_not_asked(index);
+            let Some(server) = self.servers.get_mut(index) else { continue };
             let error = match server.addresses {
-                Addresses::Wanted | Addresses::Asked => ServerError::NotInTime,
-                // RFC 8445 §5.1.1.2 pairs each host candidate with each server; here no pair was possible.
-                Addresses::Known(_) if !server.reached && !self.locals.is_empty() => {
-                    ServerError::NoUsableAddress
-                }
-                _ => continue,
+                Addresses::Wanted | Addresses::Asked => Some(ServerError::NotInTime),
+                // RFC 8445 §5.1.1.2 pairs each host candidate with each server; here there is no pair.
+                _ => not_asked,
             };
-            if !core::mem::replace(&mut server.late, true) {
+            if let Some(error) = error.filter(|_| !core::mem::replace(&mut server.late, true)) {
                 late.push((index, None, None, error));
             }
         }

@@ -4,7 +4,7 @@ use core::fmt;
 
 use floe_pair::TransportAddress;
 
-use crate::request::RequestFailure;
+use crate::{event::Limit, request::RequestFailure};
 
 /// Why a server gave no candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum ServerError {
     /// None of its addresses can be reached from any address of this host: other family, or not an address
     /// of a server at all.
     NoUsableAddress,
+    /// It was not asked so far: as much was asked of others as this limit allows at a time.
+    BeyondLimit(Limit),
     /// No socket for its allocation.
     Bind(RequestFailure),
     /// It did not answer by the deadline of gathering. A later answer still counts.
@@ -45,6 +47,7 @@ impl fmt::Display for ServerError {
             Self::UnsupportedTransport => f.write_str("transport not supported"),
             Self::Resolve(failure) => write!(f, "name not resolved: {failure}"),
             Self::NoUsableAddress => f.write_str("no usable address"),
+            Self::BeyondLimit(_) => f.write_str("not asked, a limit was reached"),
             Self::Bind(failure) => write!(f, "no socket: {failure}"),
             Self::NotInTime => f.write_str("no answer by the deadline"),
             Self::TimedOut => f.write_str("no answer"),

@@ -19,6 +19,7 @@ use crate::{
     reflexive::ReflexiveJob,
     relay::{Relay, RelayEntry, RelayJob},
     request::{Answer, Request, RequestId},
+    room::Turns,
     server::ServerState,
 };
 
@@ -95,6 +96,7 @@ pub struct Gatherer {
     pub(crate) given: u32,
     /// The server whose turn is next.
     lane: usize,
+    pub(crate) turns: Turns,
     /// Before it nothing leaves but what has a slot of its own.
     pub(crate) floor: Instant,
     /// The Binding and allocation jobs.
@@ -142,6 +144,7 @@ impl Gatherer {
             out,
             given: 0,
             lane: 0,
+            turns: Turns::default(),
             floor: Instant::ORIGIN,
             jobs: Watch::default(),
             clients: Watch::default(),
@@ -469,6 +472,7 @@ impl Gatherer {
         if self.jobs.changed {
             self.probe_next();
             self.allocate_next();
+            self.refill();
             self.finish();
             self.jobs.timer = self.next_job();
             self.jobs.wants_slot = self.job_wants_slot();

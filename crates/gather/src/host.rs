@@ -16,10 +16,8 @@ use crate::{
     gatherer::{Gatherer, Stage},
     interface::{Interface, SkipReason, verdicts},
     locals::{Local, LocalId, Use},
-    reflexive::ReflexiveJob,
-    relay::RelayJob,
     request::{Answer, Request, RequestFailure, RequestId},
-    server::{Addresses, Targets, known},
+    server::{Addresses, known},
 };
 
 /// Names a host candidate that is wanted.
@@ -40,7 +38,7 @@ pub(crate) struct JobKey {
 }
 
 impl JobKey {
-    const fn host(self) -> HostKey {
+    pub(crate) const fn host(self) -> HostKey {
         HostKey { local: self.local, stream: self.stream, component: self.component }
     }
 }
@@ -290,73 +288,6 @@ impl Gatherer {
             self.out.limit(Limit::Candidates);
         }
         added
-    }
-
-    /// One Binding job for each server and host candidate that can reach it.
-    fn fill_reflexive(&mut self) {
-        let hosts: Vec<_> = self
-            .hosts
-            .iter()
-            .filter_map(|(key, host)| match host {
-                Host::Bound { base, place, address } if self.is_gathered(key.local) => {
-                    Some((*key, *base, *place, *address))
-                }
-                Host::Bound { .. } | Host::Asked | Host::Failed => None,
-            })
-            .collect();
-        for (host, base, place, address) in hosts {
-            for (server, state) in self.servers.iter_mut().enumerate() {
-                let key =
-                    JobKey { server, local: host.local, stream: host.stream, component: host.component };
-                if self.reflexive.contains_key(&key) {
-                    state.reached = true;
-                    continue;
-                }
-                let reachable = state.reachable(address);
-                if reachable.is_empty() {
-                    continue;
-                }
-                if self.reflexive.len() >= self.config.limits.reflexive {
-                    self.out.limit(Limit::Reflexive);
-                    return;
-                }
-                state.reached = true;
-                let job = {
-                    let targets = Targets::new(self.now, reachable);
-                    ReflexiveJob::new(self.now, base, place, address, targets)
-                };
-                self.reflexive.insert(key, Box::new(job));
-            }
-        }
-    }
-
-    /// One allocation for each TURN server and address that can reach it, for each component. It does not wait
-    /// for a host candidate: its socket is another.
-    fn fill_relays(&mut self) {
-        for local in self.locals.clone().into_iter().filter(|local| local.purpose == Use::Gathered) {
-            for (server, state) in self.servers.iter_mut().enumerate() {
-                let is_turn = self.config.servers.get(server).is_some_and(|server| server.url.is_turn());
-                let reachable = if is_turn { state.reachable(local.address) } else { Vec::new() };
-                if reachable.is_empty() {
-                    continue;
-                }
-                for &(stream, component) in self.components.keys() {
-                    let key = JobKey { server, local: local.id, stream, component };
-                    if self.relay_jobs.contains_key(&key) {
-                        state.reached = true;
-                        continue;
-                    }
-                    let wanted = self.relay_jobs.values().filter(|job| job.wants_allocation()).count();
-                    if wanted >= self.config.limits.relays {
-                        self.out.limit(Limit::Relays);
-                        return;
-                    }
-                    state.reached = true;
-                    let targets = Targets::new(self.now, reachable.clone());
-                    self.relay_jobs.insert(key, Box::new(RelayJob::new(self.now, local.address, targets)));
-                }
-            }
-        }
     }
 
     /// Ends every job of these hosts, and gives back what it holds.

@@ -54,6 +54,7 @@ mod reflexive;
 mod relay;
 mod request;
 mod restart;
+mod room;
 mod server;
 #[cfg(test)]
 #[allow(clippy::arithmetic_side_effects, reason = "an overflow in a test is a failed test")]

@@ -157,6 +157,11 @@ impl ReflexiveJob {
         !matches!(self.progress, Progress::Asking { .. })
     }
 
+    /// Whether it neither asks nor keeps anything alive.
+    pub(crate) const fn has_ended(&self) -> bool {
+        matches!(self.progress, Progress::Ended)
+    }
+
     /// The mapping it keeps alive, and of which base.
     pub(crate) fn kept(&self) -> Option<(BaseId, TransportAddress)> {
         match &self.progress {

@@ -102,13 +102,18 @@ impl ServerState {
     /// The addresses that can be asked from `local`. RFC 4007 §6: a link-local one is on the link of `local`, and has its
     /// scope in answers too (RFC 8489 §6.3); no URI and no record of a name can say which.
     pub(crate) fn reachable(&self, local: TransportAddress) -> Vec<TransportAddress> {
-        match &self.addresses {
-            Addresses::Known(known) => {
-                let scoped = known.iter().map(|server| server.with_scope(local.scope()));
-                scoped.filter(|server| can_reach(local, *server)).collect()
-            }
-            _ => Vec::new(),
-        }
+        self.reached_from(local).collect()
+    }
+
+    /// Whether there are any.
+    pub(crate) fn can_be_asked(&self, local: TransportAddress) -> bool {
+        self.reached_from(local).next().is_some()
+    }
+
+    fn reached_from(&self, local: TransportAddress) -> impl Iterator<Item = TransportAddress> {
+        let known = if let Addresses::Known(known) = &self.addresses { known.as_slice() } else { &[] };
+        let scoped = known.iter().map(move |server| server.with_scope(local.scope()));
+        scoped.filter(move |server| can_reach(local, *server))
     }
 }
 

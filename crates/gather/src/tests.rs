@@ -7,4 +7,5 @@ mod locals;
 mod reflexive;
 mod relays;
 mod robust;
+mod room;
 mod script;

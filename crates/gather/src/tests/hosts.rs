@@ -193,7 +193,7 @@ fn limits_are_kept_and_said() {
         .iter()
         .filter_map(|(_, event)| if let Event::LimitReached(limit) = event { Some(*limit) } else { None })
         .collect();
-    assert_eq!(reached, [Limit::Hosts, Limit::Relays, Limit::Reflexive]);
+    assert_eq!(reached, [Limit::Hosts, Limit::Relays, Limit::Reflexive, Limit::Candidates]);
     assert!(lab.found().len() <= 4 && lab.of(CandidateType::Host).len() == 3);
     let allocating =
         lab.requests.iter().filter(|r| matches!(r, Request::BindUdp { shareable: false, .. })).count();

@@ -1,0 +1,205 @@
+use core::time::Duration;
+
+use alloc::{collections::BTreeSet, format, string::String, vec, vec::Vec};
+use floe_pair::CandidateType;
+
+use super::lab::{Lab, RTCP, RTP, at, boxed, config, relay_only};
+use super::script::{Script, silent, stun, stun_error, turn};
+use crate::{Config, Event, Limit, Limits, Request, RequestFailure, ServerError};
+
+const SECOND: Duration = Duration::from_secs(1);
+const FIRST: &str = "198.51.100.2:3478";
+const SECOND_SERVER: &str = "198.51.100.3:3478";
+
+/// That many addresses of this host.
+fn addresses(count: u8) -> Vec<String> {
+    (1..=count).map(|number| format!("10.0.{number}.7")).collect()
+}
+
+fn start(lab: &mut Lab, count: u8) {
+    let ips = addresses(count);
+    let ips: Vec<_> = ips.iter().map(|ip| &**ip).collect();
+    lab.start(&ips);
+}
+
+/// The same server, reached from this address of the host alone.
+fn routed_from(ip: &'static str, mut script: Script) -> Script {
+    boxed(
+        move |request, source| {
+            if source.ip() == at(&format!("{ip}:0")).ip() { script(request, source) } else { vec![] }
+        },
+    )
+}
+
+/// How many addresses of this host have asked a server.
+fn asked_from(lab: &Lab, server: &str) -> usize {
+    let from = lab.sent.iter().filter(|sent| sent.to == at(server)).map(|sent| sent.from.ip());
+    from.collect::<BTreeSet<_>>().len()
+}
+
+fn relay_sockets(lab: &Lab) -> usize {
+    lab.requests.iter().filter(|r| matches!(r, Request::BindUdp { shareable: false, .. })).count()
+}
+
+fn limited(reflexive: usize, relays: usize, config: Config) -> Config {
+    Config { limits: Limits { reflexive, relays, ..Limits::default() }, ..config }
+}
+
+#[test]
+fn p02_what_a_limit_holds_back_is_asked_once_others_have_failed() {
+    // No route from sixteen bridges: their requests are never answered.
+    let (_, script) = turn("198.51.100.2:0");
+    let mut lab = Lab::new(relay_only(&["turn:198.51.100.2"]));
+    lab = lab.server(FIRST, routed_from("10.0.17.7", script));
+    start(&mut lab, 17);
+    lab.run(SECOND * 39);
+    assert_eq!((relay_sockets(&lab), lab.of(CandidateType::Relayed).len()), (16, 0), "one limit at a time");
+    lab.run(SECOND * 2);
+    assert_eq!((relay_sockets(&lab), lab.of(CandidateType::Relayed).len()), (17, 1));
+    // What fails at once does not hold up the end, which waits for what comes in its place.
+    let (_, script) = turn("198.51.100.2:0");
+    let mut lab = Lab::new(relay_only(&["turn:198.51.100.2"])).server(FIRST, script);
+    for ip in addresses(16) {
+        lab.unbindable.insert(ip.parse().expect("a literal"), RequestFailure::Unreachable);
+    }
+    start(&mut lab, 17);
+    lab.run(SECOND);
+    let last = lab.events.iter().rev().take(2).map(|(_, event)| event).collect::<Vec<_>>();
+    assert!(matches!(last[..], [Event::Complete, Event::Candidate { .. }]), "{last:?}");
+    assert!(lab.failures().iter().all(|(_, error)| matches!(error, ServerError::Bind(_))));
+}
+
+#[test]
+fn p02_a_restart_begins_with_what_a_limit_has_held_back() {
+    let (_, script) = turn("198.51.100.2:0");
+    let mut lab = Lab::new(limited(256, 3, relay_only(&["turn:198.51.100.2"])));
+    lab = lab.server(FIRST, routed_from("10.0.8.7", script));
+    start(&mut lab, 8);
+    for generation in 0..3 {
+        assert_eq!(asked_from(lab.run(SECOND * 10), FIRST), [3, 6, 8][generation]);
+        lab.gatherer.restart(lab.now);
+        lab.drain();
+    }
+    assert_eq!(lab.of(CandidateType::Relayed).len(), 1);
+    // The same for mappings.
+    let mut lab = Lab::new(limited(3, 16, config(&["stun:198.51.100.2"])));
+    lab = lab.behind_nat().server(FIRST, silent());
+    start(&mut lab, 8);
+    for generation in 0..3 {
+        assert_eq!(asked_from(lab.run(SECOND * 10), FIRST), [3, 6, 8][generation]);
+        lab.gatherer.restart(lab.now);
+        lab.drain();
+    }
+}
+
+/// RFC 8445 §5.1.1.2: each address with each server; where that is too much, no address goes without.
+#[test]
+fn p02_the_first_server_of_each_address_comes_before_the_second_of_any() {
+    let urls = ["turn:198.51.100.2", "turn:198.51.100.3"];
+    let (_, script) = turn("198.51.100.2:0");
+    let (_, second) = turn("198.51.100.3:0");
+    let mut lab = Lab::new(limited(256, 4, relay_only(&urls))).server(FIRST, script);
+    lab = lab.server(SECOND_SERVER, second);
+    start(&mut lab, 3);
+    lab.run(SECOND);
+    assert_eq!((asked_from(&lab, FIRST), asked_from(&lab, SECOND_SERVER)), (3, 1));
+    assert_eq!(lab.of(CandidateType::Relayed).len(), 4);
+    // Host candidates come one by one: those that are still to come have their place kept.
+    let urls = ["stun:198.51.100.2", "stun:198.51.100.3"];
+    let mut lab = Lab::new(limited(4, 16, config(&urls))).behind_nat();
+    lab = lab.server(FIRST, stun()).server(SECOND_SERVER, silent());
+    start(&mut lab, 3);
+    lab.run(SECOND);
+    assert_eq!((asked_from(&lab, FIRST), asked_from(&lab, SECOND_SERVER)), (3, 1));
+    // One that never comes keeps nobody else waiting.
+    let mut lab = Lab::new(limited(4, 16, config(&urls))).behind_nat();
+    lab = lab.server(FIRST, stun()).server(SECOND_SERVER, silent());
+    lab.unbindable.insert(at("10.0.2.7:0").ip(), RequestFailure::Unreachable);
+    start(&mut lab, 3);
+    lab.run(SECOND);
+    assert_eq!((asked_from(&lab, FIRST), asked_from(&lab, SECOND_SERVER)), (2, 2));
+}
+
+#[test]
+fn p02_mappings_that_were_not_had_make_room_for_others() {
+    let urls = ["stun:198.51.100.2", "stun:198.51.100.3"];
+    let mut lab = Lab::new(limited(3, 16, config(&urls))).behind_nat();
+    lab = lab.server(FIRST, stun_error(400)).server(SECOND_SERVER, stun());
+    start(&mut lab, 3);
+    lab.run(SECOND);
+    assert_eq!(lab.of(CandidateType::ServerReflexive).len(), 3);
+    assert!(matches!(lab.events.last(), Some((_, Event::Complete))), "after all of them");
+    // What was had is kept alive, and keeps its place.
+    let mut lab = Lab::new(limited(3, 16, config(&urls))).behind_nat();
+    lab = lab.server(FIRST, stun()).server(SECOND_SERVER, stun());
+    start(&mut lab, 3);
+    lab.run(SECOND * 60);
+    assert_eq!((asked_from(&lab, FIRST), asked_from(&lab, SECOND_SERVER)), (3, 0));
+}
+
+#[test]
+fn p38_a_server_that_a_limit_leaves_out_is_said_to_be_left_out() {
+    let urls = ["turn:198.51.100.2", "turn:198.51.100.3", "turn:[2001:db8::1]"];
+    let (_, script) = turn("198.51.100.2:0");
+    let mut lab = Lab::new(limited(256, 2, relay_only(&urls))).server(FIRST, script);
+    start(&mut lab, 2);
+    lab.run(SECOND);
+    let left_out = ServerError::BeyondLimit(Limit::Relays);
+    assert_eq!(lab.failures(), [(1, left_out), (2, ServerError::NoUsableAddress)]);
+    let urls = ["stun:198.51.100.2", "stun:198.51.100.3", "stun:[2001:db8::1]"];
+    let mut lab = Lab::new(limited(2, 2, config(&urls))).behind_nat().server(FIRST, stun());
+    start(&mut lab, 2);
+    lab.run(SECOND);
+    let left_out = ServerError::BeyondLimit(Limit::Reflexive);
+    assert_eq!(lab.failures(), [(1, left_out), (2, ServerError::NoUsableAddress)]);
+}
+
+#[test]
+fn t25_what_fails_at_once_is_begun_only_so_often() {
+    let mut lab = Lab::new(limited(256, 2, relay_only(&["turn:198.51.100.2"])));
+    for ip in addresses(60) {
+        lab.unbindable.insert(ip.parse().expect("a literal"), RequestFailure::Other);
+    }
+    start(&mut lab, 60);
+    assert_eq!((relay_sockets(&lab), lab.completed_at()), (2 * 8, vec![0]));
+    // A new generation goes on behind them.
+    for expected in [32, 48, 64] {
+        lab.gatherer.restart(lab.now);
+        lab.drain();
+        assert_eq!(relay_sockets(&lab), expected);
+    }
+    let from = lab.requests.iter().filter_map(|request| match request {
+        Request::BindUdp { local, shareable: false, .. } => Some(local.ip()),
+        _ => None,
+    });
+    assert_eq!(from.collect::<BTreeSet<_>>().len(), 60, "each address had its turn");
+}
+
+#[test]
+fn p23_what_is_given_back_or_cannot_be_told_makes_no_room() {
+    let (state, script) = turn("198.51.100.2:0");
+    let mut lab = Lab::new(limited(256, 2, relay_only(&["turn:198.51.100.2"]))).server(FIRST, script);
+    start(&mut lab, 4);
+    lab.run(SECOND);
+    assert_eq!((state.borrow().allocations.len(), lab.completed_at().len()), (2, 1));
+    // RFC 8445 §8.3.1: there are pairs, and they need none.
+    lab.gatherer.release_unused(lab.now, |_| false);
+    lab.drain();
+    lab.run(SECOND * 60);
+    assert_eq!((state.borrow().allocations.len(), relay_sockets(&lab)), (0, 2));
+    // One that is lost makes room.
+    let (state, script) = turn("198.51.100.2:0");
+    let mut lab = Lab::new(limited(256, 2, relay_only(&["turn:198.51.100.2"]))).server(FIRST, script);
+    lab.start_for(&["10.0.0.7", "10.0.1.7"], &[RTP, RTCP]).run(SECOND);
+    lab.gatherer.remove_component(lab.now, RTP.0, RTP.1);
+    lab.drain();
+    lab.run(SECOND * 4);
+    assert_eq!((state.borrow().allocations.len(), relay_sockets(&lab)), (2, 3));
+    // Candidates beyond the limit are not asked for over and over.
+    let (state, script) = turn("198.51.100.2:0");
+    let limits = Limits { relays: 2, candidates: 1, ..Limits::default() };
+    let mut lab = Lab::new(Config { limits, ..relay_only(&["turn:198.51.100.2"]) }).server(FIRST, script);
+    start(&mut lab, 10);
+    lab.run(SECOND * 60);
+    assert_eq!((state.borrow().allocations.len(), relay_sockets(&lab)), (1, 2));
+}
