@@ -66,6 +66,11 @@ impl CandidateTable {
         Self { entries: Vec::new(), unreported: 0, limit, foundations, preferences: None }
     }
 
+    /// From now on there may be so many.
+    pub(crate) fn limit_to(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     /// Makes room for that many more.
     pub(crate) fn reserve(&mut self, more: usize) {
         self.entries.reserve_exact(more);

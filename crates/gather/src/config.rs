@@ -11,6 +11,12 @@ use crate::{interface::InterfaceRules, server::Server};
 /// far above what any service hands out.
 pub const MAX_SERVERS: usize = 16;
 
+/// Components up to which [`Limits`] are in force as they are set: by default an allocation for each of them.
+pub const LIMITED_COMPONENTS: usize = 16;
+
+/// Components of one gatherer: 64 data streams of as many as there can be (RFC 8839 §5.1).
+pub(crate) const MAX_COMPONENTS: usize = 64 * 256;
+
 /// RFC 8445 §14.2: the least pacing interval.
 pub(crate) const MIN_TA: Duration = Duration::from_millis(5);
 /// A peer that wants a longer one would hold up everything.
@@ -90,6 +96,8 @@ impl Default for Config {
 /// that are held back begin when others have failed, in one generation up to eight times as many as the limit, and are the
 /// first to begin with a restart. The first server of each address comes before the second of any.
 ///
+/// More than [`LIMITED_COMPONENTS`] components have them once for each so many, begun ones too.
+///
 /// [`Event::LimitReached`]: crate::Event::LimitReached
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -103,9 +111,22 @@ pub struct Limits {
     pub candidates: usize,
 }
 
+impl Limits {
+    /// What is in force with so many components.
+    pub(crate) fn of(self, components: usize) -> Self {
+        let times = components.div_ceil(LIMITED_COMPONENTS).max(1);
+        Self {
+            hosts: self.hosts.saturating_mul(times),
+            reflexive: self.reflexive.saturating_mul(times),
+            relays: self.relays.saturating_mul(times),
+            candidates: self.candidates.saturating_mul(times),
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        // 64 addresses and some servers fit; checklists take 100 pairs by default.
+        // 64 addresses with RTP and RTCP fit, or eight with sixteen components, and some servers.
         Self { hosts: 128, reflexive: 256, relays: 16, candidates: 256 }
     }
 }

@@ -8,7 +8,7 @@ use floe_stun::{Instant, Message, Random, TransactionId};
 
 use crate::{
     candidates::CandidateTable,
-    config::{Config, ConfigError, MAX_TA, MIN_TA},
+    config::{Config, ConfigError, MAX_COMPONENTS, MAX_TA, MIN_TA},
     event::Event,
     few::Few,
     host::{Ask, Host, HostKey, JobKey},
@@ -159,11 +159,11 @@ impl Gatherer {
             return;
         }
         let known = self.components.len();
-        // A component beyond the limit of hosts could get no socket anyway.
-        let room = self.config.limits.hosts.saturating_sub(known);
+        let room = MAX_COMPONENTS.saturating_sub(known);
         for component in components.iter().take(room) {
             self.components.insert(*component, ());
         }
+        self.table.limit_to(self.limits().candidates);
         if self.stage == Stage::Idle || self.components.len() > known {
             self.begin();
         }

@@ -202,7 +202,7 @@ impl Gatherer {
                 if self.hosts.contains_key(&key) {
                     continue;
                 }
-                if self.hosts.len() >= self.config.limits.hosts {
+                if self.hosts.len() >= self.limits().hosts {
                     self.out.limit(Limit::Hosts);
                     return;
                 }
@@ -215,7 +215,7 @@ impl Gatherer {
 
     /// Makes room for the host candidates that are still to come, once and for all of them.
     fn expect_hosts(&mut self) {
-        let all = self.locals.len().saturating_mul(self.components.len()).min(self.config.limits.hosts);
+        let all = self.locals.len().saturating_mul(self.components.len()).min(self.limits().hosts);
         let more = all.saturating_sub(self.hosts.len());
         if more > 0 {
             self.hosts.reserve(more);

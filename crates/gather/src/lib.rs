@@ -60,7 +60,7 @@ mod server;
 #[allow(clippy::arithmetic_side_effects, reason = "an overflow in a test is a failed test")]
 mod tests;
 
-pub use config::{Config, ConfigError, Limits, MAX_SERVERS, Policy};
+pub use config::{Config, ConfigError, LIMITED_COMPONENTS, Limits, MAX_SERVERS, Policy};
 pub use error::ServerError;
 pub use event::{Event, Limit};
 pub use gatherer::{GatherTransmit, Gatherer};

@@ -5,6 +5,7 @@ use alloc::{boxed::Box, vec::Vec};
 use floe_pair::TransportAddress;
 
 use crate::{
+    config::Limits,
     error::ServerError,
     event::Limit,
     gatherer::{Gatherer, Stage},
@@ -32,6 +33,11 @@ fn room(limit: usize, live: usize, all: usize) -> usize {
 }
 
 impl Gatherer {
+    /// The limits in force.
+    pub(crate) fn limits(&self) -> Limits {
+        self.config.limits.of(self.components.len())
+    }
+
     /// RFC 8445 §5.1.1.2: each address of this host with each server that can be asked from it, for each component. The
     /// first server of every address comes before the second of any, so that no address goes without for the sake of
     /// another one. Those from `first` on come first.
@@ -63,7 +69,7 @@ impl Gatherer {
     /// place kept.
     pub(crate) fn fill_reflexive(&mut self) {
         let live = self.reflexive.values().filter(|job| !job.has_ended()).count();
-        let room = room(self.config.limits.reflexive, live, self.reflexive.len());
+        let room = room(self.limits().reflexive, live, self.reflexive.len());
         let host = |key: JobKey| self.hosts.get(&key.host()).copied();
         let wanted: Vec<_> = self
             .pairings(self.turns.reflexive, |_| true)
@@ -101,7 +107,7 @@ impl Gatherer {
     /// for a host candidate: its socket is another.
     pub(crate) fn fill_relays(&mut self) {
         let live = self.relay_jobs.values().filter(|job| job.wants_allocation()).count();
-        let room = room(self.config.limits.relays, live, self.relay_jobs.len());
+        let room = room(self.limits().relays, live, self.relay_jobs.len());
         let wanted: Vec<_> = self
             .pairings(self.turns.relays, |server| server.url.is_turn())
             .filter(|(key, _)| !self.relay_jobs.contains_key(key))

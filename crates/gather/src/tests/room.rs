@@ -1,7 +1,7 @@
 use core::time::Duration;
 
 use alloc::{collections::BTreeSet, format, string::String, vec, vec::Vec};
-use floe_pair::CandidateType;
+use floe_pair::{CandidateType, ComponentId, StreamId};
 
 use super::lab::{Lab, RTCP, RTP, at, boxed, config, relay_only};
 use super::script::{Script, silent, stun, stun_error, turn};
@@ -202,4 +202,32 @@ fn p23_what_is_given_back_or_cannot_be_told_makes_no_room() {
     start(&mut lab, 10);
     lab.run(SECOND * 60);
     assert_eq!((state.borrow().allocations.len(), relay_sockets(&lab)), (1, 2));
+}
+
+#[test]
+fn limits_grow_with_many_components() {
+    for components in [[1_u16, 130], [64, 2]] {
+        let [streams, each] = components;
+        let all: Vec<_> = (0..streams)
+            .flat_map(|stream| (1..=each).map(move |id| (StreamId(stream), id)))
+            .map(|(stream, id)| (stream, ComponentId::new(id).expect("in range")))
+            .collect();
+        let (_, script) = turn("198.51.100.2:0");
+        let mut lab = Lab::new(config(&["turn:198.51.100.2"])).behind_nat().server(FIRST, script);
+        lab.start_for(&["10.0.0.7"], &all).run(SECOND * 5);
+        for kind in [CandidateType::Host, CandidateType::ServerReflexive, CandidateType::Relayed] {
+            assert_eq!(lab.of(kind).len(), all.len(), "{kind:?} of {components:?}");
+        }
+        assert!(!lab.events.iter().any(|(_, event)| matches!(event, Event::LimitReached(_))));
+    }
+}
+
+#[test]
+fn limits_that_are_set_hold_for_sixteen_components_each() {
+    let limits = Limits { hosts: 2, reflexive: 3, relays: 4, candidates: 5 };
+    for (components, times) in [(0, 1), (1, 1), (16, 1), (17, 2), (32, 2), (33, 3)] {
+        let expected =
+            Limits { hosts: 2 * times, reflexive: 3 * times, relays: 4 * times, candidates: 5 * times };
+        assert_eq!(limits.of(components), expected);
+    }
 }
