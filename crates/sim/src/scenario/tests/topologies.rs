@@ -103,6 +103,16 @@ fn many_streams_and_components() {
 }
 
 #[test]
+fn more_components_than_limits_are_made_for() {
+    // Without a relay for each component, and a pair, some would fail.
+    let mut scenario = Scenario::between(NatKind::ApdmApdf, NatKind::ApdmApdf);
+    scenario.sides.iter_mut().for_each(|side| side.relay_only = true);
+    (scenario.streams, scenario.components) = (3, 10);
+    scenario.expect.direct = false;
+    assert_eq!(passes(&scenario, 1).types, vec![[CandidateType::Relayed; 2]; 30]);
+}
+
+#[test]
 fn slow_and_narrow_links_are_enough() {
     let mut scenario = open();
     for side in &mut scenario.sides {
