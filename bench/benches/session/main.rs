@@ -238,15 +238,18 @@ fn print_facts() {
     }
 }
 
-/// floe and `is` at the same Ta, of which their defaults are not the same.
+/// floe and `is` at the same Ta, of which their defaults are not the same; with the datagrams that both need.
 fn paced() -> Vec<Row> {
-    type Sessions = fn(u8) -> Contestant<'static>;
-    let paces: [(u8, [Sessions; IS + 1]); 2] = [
-        (5, [sessions::<floe::Floe<5>>, sessions::<is::Is<5>>]),
-        (50, [sessions::<floe::Floe<50>>, sessions::<is::Is<50>>]),
+    let paces = [
+        (5, [entry::<floe::Floe<5>>(), entry::<is::Is<5>>()]),
+        (50, [entry::<floe::Floe<50>>(), entry::<is::Is<50>>()]),
     ];
-    let both = |(ta, of): &(u8, [Sessions; IS + 1])| {
-        [1, 8].map(|hosts| row(format!("{hosts}, {ta}"), of.iter().map(|of| Some(of(hosts))).collect()))
+    let both = |(ta, agents): &(u8, [Entry; IS + 1])| {
+        [1, 8].map(|hosts| {
+            let [floe, is] = agents.each_ref().map(|entry| (entry.facts)(hosts).datagrams);
+            let contestants = agents.iter().map(|entry| Some((entry.sessions)(hosts))).collect();
+            row(format!("{hosts}, {ta}, {floe} : {is}"), contestants)
+        })
     };
     paces.iter().flat_map(both).collect()
 }
@@ -365,7 +368,7 @@ fn main() -> ExitCode {
         1e3,
         &session_rows,
     );
-    print_table("The same where both have the same Ta", "hosts, Ta in ms", 1e3, &paced_rows);
+    print_table("The same where both have the same Ta", "hosts, Ta in ms, datagrams", 1e3, &paced_rows);
     println!(
         "\nThe harness in each of them, at 1 host: {:.2} ({:.2})",
         harness[0].median / 1e3,
