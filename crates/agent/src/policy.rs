@@ -39,7 +39,8 @@ impl Agent {
     }
 
     /// Keeps a valid pair by consent checks though it is not selected, or takes that back. Without renomination it has to
-    /// be told before another pair is selected.
+    /// be told before another pair is selected. One that is still checked is kept if it comes true; one that has failed is
+    /// not kept, and is kept no more should it come true later.
     ///
     /// # Errors
     /// [`ApiError::TooManyKept`] where [`KEPT_LIMIT`](floe_check::KEPT_LIMIT) others of the component are kept,

@@ -266,16 +266,17 @@ impl ChecklistSet {
 
     /// Keeps a valid pair beside the selected one, in addition to the standby pairs and for as long as its consent
     /// lasts, or no longer. Without renomination it has to be told before another pair is selected: after that the pair
-    /// has left the checklist, and runs out.
+    /// has left the checklist, and runs out. One that is still checked is kept if it comes true; one that has failed is
+    /// not kept, and is kept no more should it come true later.
     ///
     /// # Errors
     /// What stands against it; nothing has changed then.
     pub fn keep(&mut self, now: Instant, pair: PairId, kept: bool) -> Result<(), KeepError> {
         let found = self.pairs.get(pair).ok_or(KeepError::UnknownPair)?;
         let own = |other: &&Pair| other.is_of(found.stream, found.component) && other.id != pair;
-        // RFC 7675 §5.1: of a pair that has ended no consent is asked.
-        let costs = |other: &&Pair| other.wish.kept && (other.valid.is_some() || !other.state.is_settled());
-        let others = self.pairs.iter().filter(own).filter(costs);
+        // RFC 7675 §5.1: of a pair that has ended no consent is asked. The peer may yet check it, and it come true.
+        let kept = kept && (found.valid.is_some() || !found.state.is_settled());
+        let others = self.pairs.iter().filter(own).filter(|other| other.wish.kept);
         if kept && others.count() >= KEPT_LIMIT {
             return Err(KeepError::TooMany);
         }

@@ -239,6 +239,8 @@ impl ChecklistSet {
         // Its nomination may have failed, or its consent ended, before: that was another entry of the valid list.
         if let Some(pair) = self.pairs.get_mut(producer) {
             pair.nomination_failed = false;
+            // The check of a pair that has proved another one has left nothing of its own to be kept.
+            pair.wish.kept &= pair.valid.is_some();
         }
     }
 
@@ -268,7 +270,10 @@ impl ChecklistSet {
         pair.peer_nominated &= renominates;
         let proved = self.pairs.proved_by(id).map(|pair| pair.id);
         if let Some(pair) = proved.and_then(|id| self.pairs.get_mut(id)).filter(|_| nominated) {
-            pair.valid = None;
+            (pair.valid, pair.wish.kept) = (None, false);
+        }
+        if let Some(pair) = self.pairs.get_mut(id).filter(|pair| pair.valid.is_none()) {
+            pair.wish.kept = false;
         }
         if check.use_candidate {
             self.nomination_failed(id);

@@ -133,12 +133,28 @@ fn p39_pairs_whose_consent_has_ended_are_none_of_those_that_are_kept() {
 #[test]
 fn p39_pairs_that_have_failed_are_none_of_those_that_are_kept() {
     let mut script = Script::new(Role::Controlling);
-    for number in 2..=2 + u16::try_from(2 * KEPT_LIMIT).expect("few") {
-        let at = address(&std::format!("10.0.1.{number}:5000"));
-        script.add_remote(at, number);
+    let numbers = 2..=2 + u16::try_from(2 * KEPT_LIMIT).expect("few");
+    let at = |number: u16| address(&std::format!("10.0.1.{number}:5000"));
+    for number in numbers.clone() {
+        script.add_remote(at(number), number);
         let check = script.slot().expect("a check");
-        assert_eq!(script.set.keep(script.now, script.pair(at).id, true), Ok(()), "{number}");
+        let pair = script.pair(at(number)).id;
+        assert_eq!(script.set.keep(script.now, pair, true), Ok(()), "{number}");
         assert_eq!(script.refuse(&check, 400), crate::Outcome::Taken);
-        assert_eq!(script.pair(at).state, crate::PairState::Failed);
+        assert_eq!(script.pair(at(number)).state, crate::PairState::Failed);
+        if number % 2 == 0 {
+            assert_eq!(script.set.keep(script.now, pair, true), Ok(()), "{number}: to no effect");
+        }
     }
+    // The network of the peer is back.
+    for number in numbers.clone() {
+        script.ask_well(at(number), &Ask::default());
+    }
+    for check in numbers.clone().map(|_| script.slot().expect("a triggered check")).collect::<Vec<_>>() {
+        script.succeed(&check);
+        assert!(script.pair(check.to).valid, "{}", check.to);
+    }
+    assert_eq!(script.set.pairs.iter().filter(|pair| pair.wish.kept).count(), 0);
+    let mut keep = |number| script.set.keep(script.now, script.pair(at(number)).id, true).is_ok();
+    assert_eq!(numbers.filter(|number| keep(*number)).count(), KEPT_LIMIT, "they are told anew");
 }
