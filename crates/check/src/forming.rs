@@ -108,8 +108,12 @@ impl ChecklistSet {
             self.deny(stream, component, candidate.address);
             return RemoteOutcome::Denied;
         }
-        if self.candidates.packed_at(stream, component, candidate.address).is_some() {
-            self.candidates.unpack(stream, component);
+        match self.candidates.packed_at(stream, component, candidate.address) {
+            Some(CandidateType::PeerReflexive) => {
+                self.candidates.unpack(stream, component, Some(candidate.address));
+            }
+            Some(_) => return RemoteOutcome::Taken,
+            None => {}
         }
         if let Some(known) = self.candidates.remote_at(stream, component, candidate.address) {
             let (id, learned) = (known.id, known.learned);
@@ -137,7 +141,7 @@ impl ChecklistSet {
     /// Pairs a base that is new with all candidates the peer has signalled.
     fn form_for_base(&mut self, stream: StreamId, base: BaseId, local: LocalId) {
         if let Some((stream, component)) = self.bases.owner(base) {
-            self.candidates.unpack(stream, component);
+            self.candidates.unpack(stream, component, None);
         }
         let locals = &self.candidates.locals;
         let Ok(near) = locals.binary_search_by_key(&local, |near| near.id) else { return };
@@ -151,6 +155,14 @@ impl ChecklistSet {
             if found.is_some_and(signalled) && self.is_of_use(near, far, place) {
                 self.join(near, far, base, place);
             }
+        }
+        if place.late && place.freed {
+            let (pairs, of) = (&self.pairs, (stream, component));
+            let idle = |remote: &Remote| {
+                (remote.stream, Some(remote.candidate.component)) == of
+                    && !pairs.iter().any(|pair| pair.remote == remote.id)
+            };
+            self.candidates.pack(idle);
         }
     }
 

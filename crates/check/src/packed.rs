@@ -46,9 +46,17 @@ impl Candidates {
         }));
     }
 
-    /// Makes the candidates of a component what they were.
-    pub(crate) fn unpack(&mut self, stream: StreamId, component: ComponentId) {
-        let own: Vec<Packed> = self.packed.extract_if(.., |packed| packed.is_of(stream, component)).collect();
+    /// Makes the candidates of a component what they were: all, or the one of this address.
+    pub(crate) fn unpack(
+        &mut self,
+        stream: StreamId,
+        component: ComponentId,
+        only: Option<TransportAddress>,
+    ) {
+        let wanted = |packed: &mut Packed| {
+            packed.is_of(stream, component) && only.is_none_or(|address| packed.address == address)
+        };
+        let own: Vec<Packed> = self.packed.extract_if(.., wanted).collect();
         if own.is_empty() {
             return;
         }
@@ -106,13 +114,14 @@ impl Candidates {
     }
 
     /// Takes out the oldest candidate that is remembered only in case it is of use again: the packed ones and those that
-    /// are `idle`, which were learned. Of signalled ones, where they may go, the oldest has its turn after all learned ones.
+    /// are `idle`. Of signalled ones, where they may go, the oldest has its turn after all learned ones.
     pub(crate) fn forget_oldest(
         &mut self,
         idle: impl Fn(&Remote) -> bool,
         only_learned: bool,
     ) -> Option<TransportAddress> {
-        let idle = self.remotes.iter().filter(|remote| idle(remote)).map(|remote| (false, remote.id));
+        let idle = self.remotes.iter().filter(|remote| idle(remote));
+        let idle = idle.map(|remote| (!remote.learned, remote.id));
         let packed = self.packed.iter().filter(|packed| packed.learned || !only_learned);
         let (_, id) = idle.chain(packed.map(|packed| (!packed.learned, packed.id))).min()?;
         if let Some(place) = self.packed.iter().position(|packed| packed.id == id) {

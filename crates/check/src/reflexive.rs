@@ -22,9 +22,7 @@ impl ChecklistSet {
         address: TransportAddress,
         priority: Priority,
     ) -> Option<RemoteId> {
-        if self.candidates.packed_at(stream, component, address).is_some() {
-            self.candidates.unpack(stream, component);
-        }
+        self.candidates.unpack(stream, component, Some(address));
         if let Some(known) = self.candidates.remote_at(stream, component, address) {
             return Some(known.id);
         }
@@ -124,9 +122,16 @@ impl ChecklistSet {
         };
         let pairs = &self.pairs;
         let of = |id: RemoteId| pairs.iter().filter(move |pair| pair.remote == id);
-        // RFC 8445 §7.3.1.3: one that was learned is paired where its check came in and nowhere else, so that without a pair
-        // it is of no more use than one that is packed.
-        let idle = |remote: &Remote| remote.learned && accept(remote) && of(remote.id).next().is_none();
+        // RFC 8445 §7.3.1.3: one that was learned is paired where its check came in and nowhere else; one that was signalled,
+        // after nomination, with a base that may be added. So that without a pair they are what the packed ones are.
+        let lists = &self.streams;
+        let concluded = |remote: &Remote| {
+            let list = lists.iter().find(|list| list.stream == remote.stream);
+            list.and_then(|list| list.component(remote.candidate.component)).is_some_and(|of| of.concluded)
+        };
+        let idle = |remote: &Remote| {
+            (remote.learned || concluded(remote)) && accept(remote) && of(remote.id).next().is_none()
+        };
         if let Some(remote) = self.candidates.forget_oldest(idle, limit == Limit::PeerReflexive) {
             self.events.push(Event::LimitReached { limit, stream, remote });
             return true;

@@ -4,7 +4,7 @@
 use core::net::IpAddr;
 use std::vec::Vec;
 
-use floe_pair::{BaseId, CandidateType, Parameters, Role, TransportAddress};
+use floe_pair::{BaseId, Candidate, CandidateType, Parameters, Role, TransportAddress};
 
 use super::lives::{OTHER, RENOMINATION, SECOND, second, selected, tenths};
 use super::script::*;
@@ -103,6 +103,69 @@ fn a_peer_that_signals_candidates_with_each_move_is_followed_for_ever() {
     let known = |at: &str| script.set.candidates.kind_at(STREAM, RTP, address(at)).is_some();
     assert!(known("10.0.1.1:1000") && known(OTHER) && known("10.0.1.99:5000") && !known("10.0.1.3:5000"));
     moved_by_peer(&mut script, 2, address("10.0.2.1:5000"));
+}
+
+/// The relay of a peer in its network of this number: the later one is no better.
+fn relay(number: u16) -> Candidate {
+    candidate(CandidateType::Relayed, RTP, number, address(&std::format!("10.0.1.{number}:5000")))
+}
+
+fn signal(script: &mut Script, candidate: Candidate) -> RemoteOutcome {
+    script.set.add_remote_candidate(script.now, STREAM, candidate)
+}
+
+#[test]
+fn a_peer_that_signals_all_it_has_with_each_move_is_followed_for_ever() {
+    let config = Config { remote_limit: 16, ..Config::default() };
+    let mut script = selected(Role::Controlled, config, RENOMINATION);
+    for number in 2..60 {
+        let candidate = relay(number);
+        let at = candidate.address;
+        assert_eq!(signal(&mut script, candidate), RemoteOutcome::Taken, "{number}");
+        let check = script.slot().expect("a check");
+        assert_eq!((check.to, script.refuse(&check, 400)), (at, crate::Outcome::Taken));
+        tenths(&mut script, 100, &[remote(), address(OTHER)]);
+        // RFC 8839 §4.4.1: an offer that is made again names those that were told before, too.
+        for before in number.saturating_sub(9).max(2)..=number {
+            assert_eq!(signal(&mut script, relay(before)), RemoteOutcome::Taken, "{before} of {number}");
+        }
+        assert!(script.set.usage().remotes <= 16);
+    }
+    moved_by_peer(&mut script, 2, address("10.0.2.1:5000"));
+}
+
+#[test]
+fn a_base_that_is_of_no_use_with_what_is_remembered_takes_no_place_from_what_comes() {
+    let config = Config { remote_limit: 16, ..Config::default() };
+    let mut script = selected(Role::Controlled, config, RENOMINATION);
+    for number in 2..=15 {
+        assert_eq!(signal(&mut script, relay(number)), RemoteOutcome::Taken);
+        let check = script.slot().expect("a check");
+        assert_eq!(script.refuse(&check, 400), crate::Outcome::Taken);
+    }
+    tenths(&mut script, 100, &[remote(), address(OTHER)]);
+    assert_eq!((script.set.usage().remotes, script.set.candidates.packed.len()), (16, 14));
+    script.set.add_base(SECOND, Admission::Open);
+    let other = host(RTP, 1, address("[2001:db8::1]:1000"));
+    script.set.add_local_candidate(script.now, STREAM, other, SECOND);
+    assert_eq!(script.set.candidates.packed.len(), 14, "in little memory again");
+    assert_eq!(signal(&mut script, relay(16)), RemoteOutcome::Taken);
+    assert_eq!(script.pair(relay(16).address).remote.kind, CandidateType::Relayed);
+    let known = |number| script.set.candidates.kind_at(STREAM, RTP, relay(number).address).is_some();
+    assert!(known(3) && !known(2), "the oldest has gone");
+}
+
+#[test]
+fn what_is_signalled_after_nomination_for_a_base_that_may_be_added_is_the_latest() {
+    let config = Config { remote_limit: 16, ..Config::default() };
+    let mut script = selected(Role::Controlling, config, &["ice2"]);
+    tenths(&mut script, 100, &[remote()]);
+    for number in 2..60 {
+        assert_eq!(signal(&mut script, relay(number)), RemoteOutcome::Taken, "{number}");
+        assert!(script.set.usage().remotes <= 16);
+    }
+    let known = |number| script.set.candidates.kind_at(STREAM, RTP, relay(number).address).is_some();
+    assert!((46..60).all(known) && !known(44) && script.selected() == Some(remote()));
 }
 
 #[test]
