@@ -211,10 +211,16 @@ impl Agent {
 
     /// A base has to be opened for a peer: an allocation asks its server for the permission.
     fn want_admission(&mut self, now: Instant, base: BaseId, peer: IpAddr) {
-        match self.gatherer.relay_mut(base) {
-            Some(relay) => relay.client.permit(now, peer),
-            None => self.all_checks_mut().for_each(|checks| checks.refuse(now, base, peer)),
-        }
+        let Self { checks, generations, gatherer, .. } = self;
+        let Some(relay) = gatherer.relay_mut(base) else {
+            self.all_checks_mut().for_each(|checks| checks.refuse(now, base, peer));
+            return;
+        };
+        // Both hold as many peers: where one of them had to make room in the checks, it does so here.
+        let sets =
+            || core::iter::once(&*checks).chain(generations.earlier.iter().map(|earlier| &earlier.checks));
+        relay.client.forget_others(|ip| sets().any(|set| set.is_peer_held(base, ip)));
+        relay.client.permit(now, peer);
     }
 
     fn on_selected(&mut self, now: Instant, generation: u32, stream: StreamId, component: ComponentId) {

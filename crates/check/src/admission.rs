@@ -123,6 +123,12 @@ impl Bases {
         Some(base.admission == Admission::Open || base.peers.iter().any(admitted))
     }
 
+    /// Whether the peer was asked for, or admitted.
+    fn holds(&self, id: BaseId, peer: IpAddr) -> bool {
+        let held = |known: &Peer| known.ip == peer && known.answer != Answer::Refused;
+        self.get(id).is_some_and(|base| base.peers.iter().any(held))
+    }
+
     /// Whether any base has to be opened for its peers.
     pub(crate) fn is_any_gated(&self) -> bool {
         self.list.iter().any(|base| base.admission == Admission::PerPeer)
@@ -298,6 +304,13 @@ impl ChecklistSet {
     /// one does.
     pub fn is_peer_listed(&self, base: BaseId, peer: IpAddr) -> bool {
         leads_to(&self.pairs, base, peer)
+    }
+
+    /// Whether a peer still has its place on this base: a pair in a checklist leads to it, or it was asked for or admitted
+    /// and has not had to make room for another since. An owner that has no place for the peer of an
+    /// [`Event::AdmissionWanted`] gives up those of which this is not so.
+    pub fn is_peer_held(&self, base: BaseId, peer: IpAddr) -> bool {
+        self.is_peer_listed(base, peer) || (!self.retired && self.bases.holds(base, peer))
     }
 }
 

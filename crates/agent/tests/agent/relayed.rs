@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use floe_agent::{Event, Framing, PathError, Policy, SendError, TransmitKind};
+use floe_pair::Role;
 use floe_stun::{ChannelNumber, Message, Method, channel::ChannelData};
 
 use crate::world::{COMPONENT, Id, STREAM, World, asking, ms};
@@ -145,6 +146,35 @@ fn p40_with_relays_only_everything_goes_to_the_server() {
     let mut consents = world.sent.iter().filter(|sent| sent.kind == TransmitKind::Consent);
     assert!(consents.next_back().is_some_and(|sent| ChannelData::parse(&sent.bytes).is_ok()));
     assert!(world.is_completed(&session));
+}
+
+/// A peer that tells ever more addresses before it has said all: those that came to nothing keep no place at the server.
+#[test]
+fn an_allocation_has_place_for_each_address_that_is_checked() {
+    let mut world = World::new(2);
+    world.server.channels = false;
+    let mut config = asking("turn", World::config(Role::Controlling, 2));
+    config.gathering.policy = Policy::RelayOnly;
+    config.checks.pair_limit = 16;
+    let a = world.add(0, config);
+    let b = world.add(1, World::config(Role::Controlled, 3));
+    world.tell_parameters(b, a);
+    world.gather(a);
+    world.run_for(ms(1_000));
+    for number in 1..=96 {
+        let line = format!("candidate:{number} 1 udp {number} 198.51.100.{number} 9 typ host");
+        world
+            .command(a, |now, agent| agent.add_remote_candidate(now, STREAM, &line.parse().unwrap()))
+            .unwrap();
+        if number % 16 == 0 {
+            world.run_for(ms(60_000));
+        }
+    }
+    let pairs: Vec<_> = world.agent(a).pairs().collect();
+    assert_eq!(pairs.len(), 16);
+    for pair in pairs {
+        assert!(pair.requests_sent > 0, "{:?} {:?}", pair.remote.address, pair.failure);
+    }
 }
 
 /// RFC 8445 §5.1.1.4: a NAT before the server forgets what nothing passes, and the peer may take minutes to answer.
