@@ -73,7 +73,7 @@ impl ChecklistSet {
         if self.choose_nomination(!self.insisted).is_some() {
             return Some(Urgency::Nomination);
         }
-        let ready = |id: &PairId| self.pairs.get(*id).is_some_and(Freezable::is_ready);
+        let ready = |id: &PairId| self.pairs.get(*id).is_some_and(is_turn);
         if self.streams.iter().any(|checklist| checklist.triggered.iter().any(ready)) {
             return Some(Urgency::Triggered);
         }
@@ -95,10 +95,10 @@ impl ChecklistSet {
         let components = self.streams.iter().flat_map(|checklist| &checklist.components);
         let nominations =
             components.filter_map(|component| self.pairs.get(component.nomination?)).filter(ready);
-        let made = |pair: &Pair| self.is_nomination_open(pair).then_some(pair.last_start);
-        let (pair, made) = nominations.map(|pair| (pair.id, made(pair))).min_by_key(|(_, made)| *made)?;
-        let choice = Choice { pair, urgency: Urgency::Nomination, again: made.is_some() };
-        Some(choice).filter(|choice| again || !choice.again)
+        let first = nominations.clone().find(|pair| !self.is_nomination_open(pair));
+        let made = || nominations.min_by_key(|pair| pair.last_start).filter(|_| again);
+        let (pair, again) = first.map(|pair| (pair, false)).or_else(|| Some((made()?, true)))?;
+        Some(Choice { pair: pair.id, urgency: Urgency::Nomination, again })
     }
 
     /// RFC 8445 §6.1.4.2 step 1, over all checklists by turns.
@@ -107,7 +107,7 @@ impl ChecklistSet {
         for step in 0..count {
             let turn = usize::from(self.turn).saturating_add(step).checked_rem(count)?;
             let (pairs, checklist) = (&self.pairs, self.streams.get_mut(turn)?);
-            let ready = |id: &PairId| pairs.get(*id).is_some_and(Freezable::is_ready);
+            let ready = |id: &PairId| pairs.get(*id).is_some_and(is_turn);
             let Some(place) = checklist.triggered.iter().position(ready) else { continue };
             let pair = checklist.triggered.remove(place)?;
             self.pass_turn(turn);
@@ -356,6 +356,12 @@ impl ChecklistSet {
             }
         }
     }
+}
+
+/// Whether a pair of a triggered-check queue may be checked. One that is nominated has its turn by itself: an ordinary check
+/// would take the place of its nomination.
+fn is_turn(pair: &Pair) -> bool {
+    pair.is_ready() && !pair.nominating
 }
 
 /// After how long an unanswered check is followed by a fresh one.

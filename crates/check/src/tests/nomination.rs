@@ -2,6 +2,7 @@
 
 use floe_pair::{BaseId, Candidate, CandidateType, ComponentId, IceOptions, Parameters, Role};
 use floe_stun::Class;
+use floe_stun::binding::Claim;
 
 use super::script::*;
 use super::world::*;
@@ -435,4 +436,28 @@ fn nominations_that_are_made_again_leave_each_second_slot_to_others() {
     );
     assert!(left >= 25, "{left}");
     assert!(made.iter().all(|made| *made >= 20), "{made:?}: all the same each is made as soon as ever");
+}
+
+/// The peer's role goes and comes while a nomination is under way: the pair is to be checked then, and is nominated instead.
+#[test]
+fn a_pair_that_is_nominated_again_after_two_switches_of_role_is_not_checked_in_between() {
+    let mut script = Script::new(Role::Controlling);
+    script.add_remote(remote(), 0);
+    let check = script.slot().expect("a check");
+    script.succeed(&check);
+    assert!(script.slot().expect("the nomination").nominates());
+    let claims = [Claim::Controlling(9), Claim::Controlled(1)];
+    for claim in claims {
+        script.ask_well(remote(), &Ask { claim: Some(claim), ..Ask::default() });
+    }
+    assert_eq!((script.set.role(), script.set.usage().triggered), (Role::Controlling, 1));
+    let mut made = 0;
+    for count in 0..10 {
+        if let Some(check) = script.slot() {
+            assert!(check.nominates(), "{count}");
+            made += 1;
+        }
+        script.wait(150);
+    }
+    assert_eq!(made, 10);
 }
