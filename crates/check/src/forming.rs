@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use floe_pair::{BaseId, Candidate, CandidateType, ComponentId, PairPriority, StreamId, can_pair};
+use floe_pair::{BaseId, Candidate, CandidateType, ComponentId, PairPriority, StreamId, TransportAddress, can_pair};
 use floe_stun::Instant;
 
 use crate::ChecklistSet;
@@ -308,7 +308,8 @@ impl ChecklistSet {
     }
 
     /// RFC 8445 §6.1.2.5, RFC 8838 §10: where the set is full, a failed pair goes, one whose base was removed first; else
-    /// the lowest of the longest checklist. False if that would be the new pair.
+    /// one that was left, the peer's latest request over which is the oldest; else the lowest of the longest checklist.
+    /// False if that would be the new pair.
     #[inline]
     fn make_room(&mut self, order: u16, priority: PairPriority) -> bool {
         let limit = self.limit_of(self.config.pair_limit);
@@ -328,6 +329,17 @@ impl ChecklistSet {
             self.drop_pair(id);
             return true;
         }
+        let left = self.pairs.iter().filter(|pair| pair.listed && self.is_left(pair));
+        let left = left.min_by_key(|pair| pair.last_request).map(|pair| (pair.id, pair.stream, pair.to));
+        left.or_else(|| self.lowest(order, priority)).is_some_and(|(id, stream, remote)| {
+            self.drop_pair(id);
+            self.events.push(Event::LimitReached { limit: Limit::Pairs, stream, remote });
+            true
+        })
+    }
+
+    /// The pair that has to go for a new one of this checklist and priority.
+    fn lowest(&self, order: u16, priority: PairPriority) -> Option<(PairId, StreamId, TransportAddress)> {
         let length = |of: u16| {
             let own = self.pairs.iter().filter(|pair| pair.listed && pair.order == of).count();
             own.saturating_add(usize::from(of == order))
@@ -341,8 +353,7 @@ impl ChecklistSet {
             self.streams.iter().map(|checklist| (checklist.order, length(checklist.order))).collect();
         let length =
             |of: u16| lengths.iter().find(|(order, _)| *order == of).map_or(0, |(_, length)| *length);
-        let victim = self
-            .pairs
+        self.pairs
             .iter()
             .filter(idle)
             .max_by_key(|pair| (length(pair.order), core::cmp::Reverse(pair.priority)))
@@ -353,11 +364,7 @@ impl ChecklistSet {
                     length(pair.order) > length(order)
                 }
             })
-            .map(|pair| (pair.id, pair.stream, pair.to));
-        let Some((id, stream, remote)) = victim else { return false };
-        self.drop_pair(id);
-        self.events.push(Event::LimitReached { limit: Limit::Pairs, stream, remote });
-        true
+            .map(|pair| (pair.id, pair.stream, pair.to))
     }
 
     /// RFC 7675 §5.1: whether the credentials of this generation are never used on the pair again, which is remembered

@@ -105,8 +105,9 @@ impl ChecklistSet {
 
     /// Takes out a remote candidate that nothing is under way with, to make place for another: of those that `accept`
     /// takes first the oldest that is kept without a pair after its component was concluded; then the ones whose pairs
-    /// have all failed, and of those the ones that nothing has to be remembered of; then the lowest. False if there are
-    /// none of the former, and the new one is not better than that.
+    /// have all failed, and of those the ones that nothing has to be remembered of; then the ones that were left, the peer's
+    /// latest request over which is the oldest; then the lowest. False if there are none of the former, and the new one is
+    /// not better than that.
     pub(crate) fn evict_remote(
         &mut self,
         limit: Limit,
@@ -140,7 +141,13 @@ impl ChecklistSet {
             |id: RemoteId| of(id).next().is_some() && of(id).all(|pair| pair.state == PairState::Failed);
         let dead = self.candidates.remotes.iter().filter(|remote| accept(remote) && failed(remote.id));
         let dead = dead.min_by_key(|remote| of(remote.id).any(|pair| self.is_spent(pair)));
-        let victim = dead.or_else(|| {
+        let is_left = |pair: &Pair| pair.state == PairState::Failed || self.is_left(pair);
+        let left = || {
+            let remotes = self.candidates.remotes.iter().filter(|remote| accept(remote));
+            let left = remotes.filter(|remote| of(remote.id).next().is_some() && of(remote.id).all(is_left));
+            left.min_by_key(|remote| of(remote.id).filter_map(|pair| pair.last_request).max())
+        };
+        let victim = dead.or_else(left).or_else(|| {
             self.candidates
                 .remotes
                 .iter()

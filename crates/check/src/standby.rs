@@ -11,7 +11,7 @@ use crate::ChecklistSet;
 use crate::config::ConsentConfig;
 use crate::consent::longest;
 use crate::limits::PEER_KEPT_LIMIT;
-use crate::pairs::{Pair, PairId};
+use crate::pairs::{Pair, PairId, Traits};
 use crate::state::PairState;
 
 /// A controlling peer that keeps a pair checks it as often as we would, and one such check may be lost. Not to be longer
@@ -112,6 +112,27 @@ impl ChecklistSet {
             }
         }
         self.keep_producers();
+    }
+
+    /// Whether a pair is valid and does nothing but wait for the end of the linger time: its component has moved to another,
+    /// and neither side has asked for it to be kept. A peer that moves on before that time is over has several.
+    pub(crate) fn is_left(&self, pair: &Pair) -> bool {
+        if pair.valid.is_none() || !self.is_renominating() {
+            return false;
+        }
+        let Some(of) = self.component(pair.stream, pair.component).filter(|of| of.concluded) else {
+            return false;
+        };
+        let Some(selected) = of.selected else { return false };
+        let needed = |other: &Pair| {
+            other.id == selected
+                || [of.commanded, of.nomination].contains(&Some(other.id))
+                || (other.queued || other.nominating || other.peer_nominated)
+                || (other.standby || other.wish.kept || other.wish.pinned)
+                || !other.state.is_settled()
+        };
+        let proves = |other: &Pair| other.is_proved_by(pair.id) && needed(other);
+        !needed(pair) && !self.pairs.likely(Traits::VALID).any(proves)
     }
 
     /// Pairs whose checks have proved others that stay: nominations of those repeat them.

@@ -105,6 +105,42 @@ fn a_peer_that_signals_candidates_with_each_move_is_followed_for_ever() {
     moved_by_peer(&mut script, 2, address("10.0.2.1:5000"));
 }
 
+#[test]
+fn con_04_a_peer_that_moves_on_before_the_linger_time_is_over_is_followed_for_ever() {
+    let lite = Parameters { lite: true, ..with_options("left", RENOMINATION) };
+    let theirs = with_options("right", RENOMINATION);
+    let seen = |value: u32| address(&std::format!("10.0.1.{value}:5000"));
+    let mut at_lite = Script::between(Role::Controlled, Config::default(), lite, theirs);
+    let mut at_full = selected(Role::Controlled, Config::default(), RENOMINATION);
+    for value in 2..102 {
+        moved_by_peer(&mut at_lite, value, seen(value));
+        at_lite.wait(2_000);
+        moved_by_peer(&mut at_full, value, seen(value));
+        tenths(&mut at_full, 5, &[seen(value), seen(value - 1), remote(), address(OTHER)]);
+        for script in [&at_lite, &at_full] {
+            assert!(script.set.usage().learned <= crate::PEER_REFLEXIVE_LIMIT);
+            // What was left last has the whole time.
+            assert!(value == 2 || script.pair(seen(value - 1)).valid, "{value}");
+        }
+    }
+}
+
+#[test]
+fn pairs_that_a_peer_has_left_take_no_place_from_those_that_it_moves_to() {
+    let config = Config { pair_limit: 8, ..Config::default() };
+    let mut script = selected(Role::Controlled, config, RENOMINATION);
+    for number in 2..40 {
+        let candidate = relay(number);
+        let at = candidate.address;
+        assert_eq!(signal(&mut script, candidate), RemoteOutcome::Taken, "{number}");
+        let check = script.slot().expect("a check");
+        script.succeed(&check);
+        moved_by_peer(&mut script, u32::from(number), at);
+        tenths(&mut script, 10, &[at, remote(), address(OTHER)]);
+        assert!(script.set.usage().pairs <= 8);
+    }
+}
+
 /// The relay of a peer in its network of this number: the later one is no better.
 fn relay(number: u16) -> Candidate {
     candidate(CandidateType::Relayed, RTP, number, address(&std::format!("10.0.1.{number}:5000")))
