@@ -72,11 +72,12 @@ impl Media {
         }
     }
 
-    /// The section of an offer or answer with these candidates and the default destination that belongs to them. More
-    /// than are read ([`MAX_CANDIDATES`](super::MAX_CANDIDATES)) are not taken.
+    /// The section of an offer or answer with these candidates, all of them, and the default destination that belongs to
+    /// them. What the other side reads of very many is for it to say
+    /// ([`MAX_CANDIDATES`](super::MAX_CANDIDATES)): the ones that matter should come first.
     #[must_use]
     pub fn with_candidates(mut self, candidates: impl IntoIterator<Item = CandidateLine>) -> Self {
-        self.candidates = candidates.into_iter().take(super::MAX_CANDIDATES).collect();
+        self.candidates = candidates.into_iter().collect();
         self.set_default_destination();
         self
     }
@@ -86,8 +87,7 @@ impl Media {
     #[must_use]
     pub fn with_more_candidates(mut self, gathered: &[CandidateLine]) -> Self {
         let new: Vec<CandidateLine> = new_candidates(&self.candidates, gathered).cloned().collect();
-        let room = super::MAX_CANDIDATES.saturating_sub(self.candidates.len());
-        self.candidates.extend(new.into_iter().take(room));
+        self.candidates.extend(new);
         if self.default_destination(ComponentId::RTP).is_none_or(|default| default.is_placeholder()) {
             self.set_default_destination();
         }

@@ -11,7 +11,7 @@ use super::{
     Attribute, BundleGroup, Implementation, Line, MAX_CANDIDATES, MAX_SECTIONS, Media, Mid, RtcpMux,
     SdpError, SdpFault, Session,
 };
-use crate::{ConnectionAddress, IceOptions, Parameters, Pwd, Ufrag};
+use crate::{CandidateLine, ConnectionAddress, IceOptions, Parameters, Pwd, Ufrag};
 
 /// An offer or an answer as ICE sees it: what does not concern ICE is not kept.
 ///
@@ -23,7 +23,8 @@ pub struct Description {
     pub session: Session,
     /// The media sections in order; at most [`MAX_SECTIONS`] are read.
     pub media: Vec<Media>,
-    /// How many candidates were passed over because nothing here knows what to do with them.
+    /// How many candidates were passed over because nothing here knows what to do with them, or because their section has
+    /// [`MAX_CANDIDATES`] before them.
     pub ignored: usize,
 }
 
@@ -161,15 +162,24 @@ impl Reader {
             },
             Line::SenderReports(some) => _ = self.reports().senders.get_or_insert(some),
             Line::ReceiverReports(some) => _ = self.reports().receivers.get_or_insert(some),
-            Line::IgnoredCandidate(_) => {
-                self.description.ignored = self.description.ignored.saturating_add(1);
-            }
+            Line::IgnoredCandidate(_) => self.ignore_candidate(),
+            Line::Attribute(Attribute::Candidate(candidate)) => match section {
+                Some(media) if has_room(media, self.connection.as_ref(), &candidate) => {
+                    media.candidates.push(candidate);
+                }
+                Some(_) => self.ignore_candidate(),
+                None => {}
+            },
             Line::Attribute(attribute) => match section {
                 Some(_) => self.of_section(attribute)?,
                 None => self.of_session(attribute)?,
             },
         }
         Ok(())
+    }
+
+    fn ignore_candidate(&mut self) {
+        self.description.ignored = self.description.ignored.saturating_add(1);
     }
 
     /// What the lines of this level say of RTCP; the first of a kind counts.
@@ -206,12 +216,8 @@ impl Reader {
         let name = attribute.name();
         let Some(media) = self.description.media.last_mut() else { return Ok(()) };
         match attribute {
-            Attribute::Candidate(line) => {
-                if media.candidates.len() >= MAX_CANDIDATES {
-                    return Err(SdpFault::TooManyCandidates);
-                }
-                media.candidates.push(line);
-            }
+            // Looked at where it was read.
+            Attribute::Candidate(_) => {}
             // RFC 8839 §5.2: one line a component, or all in one.
             Attribute::RemoteCandidates(candidates) => match &mut media.remote_candidates {
                 Some(before) => before.join(candidates).ok_or(SdpFault::Contradiction(name))?,
@@ -256,6 +262,16 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+/// Whether a section takes one more candidate, where this is the `c=` line before all sections. RFC 8445 §6.1.2.5: pairs
+/// beyond a limit are left out, and so are candidates. RFC 8839 §4.2.5: ICE would not be used without the candidate of a
+/// default destination, so that it is taken beyond the limit, once.
+fn has_room(media: &Media, session: Option<&ConnectionAddress>, line: &CandidateLine) -> bool {
+    let Some(beyond) = media.candidates.get(MAX_CANDIDATES..) else { return true };
+    let address = media.connection.as_ref().or(session);
+    beyond.iter().all(|known| known.component() != line.component())
+        && media.destination_at(address, line.component()).as_ref() == Some(&line.into())
 }
 
 /// Puts a value that may stand there once; the same value again does no harm.

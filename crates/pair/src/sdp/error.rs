@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{MAX_CANDIDATES, MAX_LENGTH, MAX_SECTIONS, MediaLineError, Mid, Pacing};
+use super::{MAX_LENGTH, MAX_SECTIONS, MediaLineError, Mid, Pacing};
 use crate::{CandidateError, CredentialError, IceOptions, IceOptionsError, Pwd, Ufrag};
 
 /// A line that ICE has to understand and cannot. Lines of others are never looked at.
@@ -22,8 +22,6 @@ pub enum SdpFault {
     TooLong(usize),
     /// More sections than [`MAX_SECTIONS`].
     TooManySections,
-    /// More candidates in a section than [`MAX_CANDIDATES`].
-    TooManyCandidates,
     /// An `m=` line.
     MediaLine,
     /// A `c=` line.
@@ -79,7 +77,6 @@ impl fmt::Display for SdpFault {
         match self {
             Self::TooLong(length) => write!(f, "{length} bytes of text, {MAX_LENGTH} are read"),
             Self::TooManySections => write!(f, "more than {MAX_SECTIONS} media sections"),
-            Self::TooManyCandidates => write!(f, "more than {MAX_CANDIDATES} candidates in one section"),
             Self::MediaLine => fmt::Display::fmt(&MediaLineError, f),
             Self::Connection => f.write_str("a connection line is IN, IP4 or IP6, and an address or name"),
             Self::Candidate(error) => fmt::Display::fmt(error, f),

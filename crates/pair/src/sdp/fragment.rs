@@ -21,6 +21,7 @@ use crate::{CandidateLine, Parameters, Pwd, Ufrag};
 pub struct Fragment {
     session: Session,
     media: Vec<Media>,
+    ignored: usize,
 }
 
 impl Fragment {
@@ -32,7 +33,7 @@ impl Fragment {
     /// A fragment without sections, for an agent that has sent no description yet, with user fragment and password
     /// for all sections.
     pub fn new(parameters: &Parameters) -> Self {
-        Self { session: Session::new(parameters), media: Vec::new() }
+        Self { session: Session::new(parameters), media: Vec::new(), ignored: 0 }
     }
 
     /// The fragment that goes on where an offer or answer of one's own ends: with its candidates, and with user
@@ -46,12 +47,17 @@ impl Fragment {
         if active.clone().any(|media| media.mid.is_none()) {
             return Err(FragmentError::NoMid);
         }
-        Ok(Self { session: description.session.clone(), media: active.cloned().collect() })
+        Ok(Self { session: description.session.clone(), media: active.cloned().collect(), ignored: 0 })
     }
 
     /// What stands before all sections.
     pub const fn session(&self) -> &Session {
         &self.session
+    }
+
+    /// How many candidates were passed over when the fragment was read, as in [`Description::ignored`].
+    pub const fn ignored(&self) -> usize {
+        self.ignored
     }
 
     /// The sections with their tags, in order.
@@ -164,14 +170,14 @@ impl FromStr for Fragment {
 
     fn from_str(text: &str) -> Result<Self, SdpError> {
         let (description, places) = description::read(text, Body::Fragment)?;
-        let Description { session, mut media, .. } = description;
+        let Description { session, mut media, ignored } = description;
         let says = |media: &Media| !media.candidates.is_empty() || media.end_of_candidates;
         let lost = media.iter().zip(places).find(|(media, _)| media.mid.is_none() && says(media));
         if let Some((_, line)) = lost {
             return Err(SdpError { line, fault: SdpFault::NoMid });
         }
         media.retain(|media| media.mid.is_some());
-        Ok(Self { session, media })
+        Ok(Self { session, media, ignored })
     }
 }
 

@@ -85,7 +85,8 @@ pub struct Media {
     pub pwd: Option<Pwd>,
     /// Options besides those of the session.
     pub options: IceOptions,
-    /// Candidates in order, at most [`MAX_CANDIDATES`](super::MAX_CANDIDATES) are read.
+    /// Candidates in order. Of more than [`MAX_CANDIDATES`](super::MAX_CANDIDATES) only those of the default destinations
+    /// are read.
     pub candidates: Vec<CandidateLine>,
     /// `a=remote-candidates`.
     pub remote_candidates: Option<RemoteCandidates>,
@@ -126,7 +127,16 @@ impl Media {
     /// The default destination of a component: where somebody without ICE would send (RFC 8839 §3). `None` without a
     /// `c=` line, and for components that are neither RTP nor RTCP.
     pub fn default_destination(&self, component: ComponentId) -> Option<Destination> {
-        let address = self.connection.clone()?;
+        self.destination_at(self.connection.as_ref(), component)
+    }
+
+    /// The same where this is the address of the `c=` line.
+    pub(super) fn destination_at(
+        &self,
+        address: Option<&ConnectionAddress>,
+        component: ComponentId,
+    ) -> Option<Destination> {
+        let address = address?.clone();
         if component == ComponentId::RTP {
             return Some(Destination { address, port: self.line.port() });
         }

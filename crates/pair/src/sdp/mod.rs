@@ -69,6 +69,7 @@ pub const MAX_LENGTH: usize = 4 << 20;
 /// Most media sections of a description. Large conferences have some hundreds.
 pub const MAX_SECTIONS: usize = 1024;
 
-/// Most candidates of one section: four for each of 256 components. Hosts with many interfaces and two components have
-/// some tens.
+/// Most candidates of one section that are read, besides those of its default destinations: four for each of 256
+/// components. Hosts with many interfaces and two components have some tens. Further ones are passed over and counted
+/// ([`Description::ignored`], [`Fragment::ignored`]).
 pub const MAX_CANDIDATES: usize = 1024;

@@ -224,7 +224,12 @@ fn s03_a_fragment_has_room_for_so_many_candidates() {
         ours.add_candidate(&mid("1"), numbered(port)).expect("room");
     }
     assert_eq!(ours.add_candidate(&mid("1"), numbered(MAX_CANDIDATES + 1)), Err(FragmentError::Full));
-    assert!(ours.to_string().parse::<Fragment>().is_ok());
+    let text = ours.to_string();
+    assert_eq!(fragment(&text).ignored(), 0);
+    let written = |port| format!("a={}\r\n", numbered(port));
+    let (last, beyond) = (written(MAX_CANDIDATES), written(MAX_CANDIDATES + 1));
+    let more = text.replace(&last, &format!("{last}{}", beyond.repeat(3)));
+    assert_eq!(fragment(&more).ignored(), 3);
 }
 
 #[test]

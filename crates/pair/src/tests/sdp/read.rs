@@ -228,9 +228,6 @@ fn s03_every_bound_has_its_fault_and_line() {
         session(&format!("{SECTION}{}", many(HOST, MAX_CANDIDATES))).media[0].candidates.len(),
         MAX_CANDIDATES
     );
-    let text = format!("{SECTION}{}", many(HOST, MAX_CANDIDATES + 1));
-    assert_eq!(fault(&text), (MAX_CANDIDATES + 3, SdpFault::TooManyCandidates));
-
     let text = "x".repeat(MAX_LENGTH + 1);
     assert_eq!(fault(&text), (1, SdpFault::TooLong(MAX_LENGTH + 1)));
     sdp(&text[1..]);
@@ -250,6 +247,28 @@ fn s03_every_bound_has_its_fault_and_line() {
     let long = format!("{SECTION}a=candidate:1 1 udp 1 192.0.2.1 5 typ host {}\r\n", "x".repeat(2048));
     assert!(matches!(fault(&long), (3, SdpFault::Candidate(CandidateError::TooLong { .. }))));
     assert_eq!(fault(&format!("m=audio 9 RTP/AVP {}\r\n", "0 ".repeat(600))), (1, SdpFault::MediaLine));
+}
+
+#[test]
+fn s03_candidates_beyond_the_bound_are_passed_over_and_counted() {
+    let description = session(&format!("{SECTION}{}", HOST.repeat(MAX_CANDIDATES + 7)));
+    assert_eq!((description.ignored, description.media[0].candidates.len()), (7, MAX_CANDIDATES));
+    assert_eq!(description.ice_use(0), Some(IceUse::Mismatch(RTP)));
+    // RFC 8839 §4.2.5: the default destinations are among those that are read, wherever they stand.
+    let credentials = format!("a=ice-ufrag:{UFRAG}\r\na=ice-pwd:{PWD}\r\n");
+    let rtcp = "a=candidate:2 2 udp 1694498814 192.0.2.3 45665 typ srflx\r\n";
+    for connection in ["", "c=IN IP4 192.0.2.3\r\n"] {
+        let section = SECTION.replace("c=IN IP4 192.0.2.3\r\n", connection);
+        let many = HOST.repeat(MAX_CANDIDATES + 7);
+        let text = format!(
+            "{SESSION}c=IN IP4 192.0.2.3\r\n{section}{credentials}{many}{}{}",
+            REFLEXIVE.repeat(3),
+            rtcp.repeat(2)
+        );
+        let description = sdp(&text);
+        assert_eq!(description.ice_use(0), Some(IceUse::Usable), "{connection}");
+        assert_eq!((description.ignored, description.media[0].candidates.len()), (10, MAX_CANDIDATES + 2));
+    }
 }
 
 #[test]
