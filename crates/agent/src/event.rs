@@ -162,7 +162,7 @@ pub enum Event {
         stream: StreamId,
         /// The component.
         component: ComponentId,
-        /// The address.
+        /// The address, without a zone: what it is compared with has none.
         address: TransportAddress,
     },
     /// The TURN server no longer takes the credentials it had taken.

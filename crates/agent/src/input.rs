@@ -276,7 +276,8 @@ impl Agent {
         self.checks.wants_slot().or_else(standing)
     }
 
-    /// A nomination goes first, then the triggered-check queues, then gathering and ordinary checks by turns.
+    /// A nomination goes first, then the triggered-check queues, then gathering and ordinary checks by turns. A nomination
+    /// that is made again stands there only in each second slot, else among the ordinary checks.
     fn take_slot(&mut self, now: Instant) -> bool {
         let (checks, gathering) = (self.urgency(), self.gatherer.wants_slot());
         let to_gathering = match checks {

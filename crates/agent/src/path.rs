@@ -28,7 +28,7 @@ pub enum Framing {
 pub struct Path {
     /// The socket the datagrams leave from, and their source address.
     pub from: Place,
-    /// Where they are sent: the peer, or the TURN server.
+    /// Where they are sent: the peer, or the TURN server. A link-local address has the zone of the socket.
     pub to: TransportAddress,
     /// What stands before each payload.
     pub framing: Framing,

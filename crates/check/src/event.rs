@@ -98,7 +98,7 @@ pub enum Event {
         stream: StreamId,
         /// The component.
         component: ComponentId,
-        /// The address.
+        /// The address, without a zone: what it is compared with has none.
         address: TransportAddress,
     },
     /// The policy denies an address that the peer has signalled: no pair is made with it.

@@ -2,7 +2,9 @@
 
 use alloc::vec::Vec;
 
-use floe_pair::{BaseId, Candidate, CandidateType, ComponentId, PairPriority, StreamId, TransportAddress, can_pair};
+use floe_pair::{
+    BaseId, Candidate, CandidateType, ComponentId, PairPriority, StreamId, TransportAddress, can_pair,
+};
 use floe_stun::Instant;
 
 use crate::ChecklistSet;

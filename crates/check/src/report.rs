@@ -18,11 +18,11 @@ pub struct SelectedPair {
     pub id: PairId,
     /// Where data leaves from.
     pub base: BaseId,
-    /// Where data goes.
+    /// Where data goes: a link-local address with the zone of the base.
     pub remote: TransportAddress,
     /// The local candidate: the address at which the peer sees us.
     pub local: Candidate,
-    /// The remote candidate.
+    /// The remote candidate, its address as it was signalled or seen: without a zone.
     pub remote_candidate: Candidate,
     /// When consent ends unless another answer comes; the end of time where no consent is kept. Nothing may be sent
     /// from this instant on.
@@ -36,7 +36,7 @@ pub struct SelectedPair {
 pub struct Route {
     /// Where data leaves from.
     pub base: BaseId,
-    /// Where data goes.
+    /// Where data goes: a link-local address with the zone of the base.
     pub remote: TransportAddress,
     /// As in [`SelectedPair::valid_until`].
     pub valid_until: Instant,
@@ -56,7 +56,7 @@ pub struct PairReport {
     pub base: BaseId,
     /// The local candidate; once the pair is valid, the one that the peer sees.
     pub local: Candidate,
-    /// The remote candidate.
+    /// The remote candidate, its address as it was signalled or seen: without a zone.
     pub remote: Candidate,
     /// Order in the checklist.
     pub priority: PairPriority,

@@ -51,7 +51,8 @@ pub fn pairing(local: &Candidate, remote: &Candidate) -> Result<(), Unpairable> 
     if !here.same_family(there) {
         return Err(Unpairable::Family);
     }
-    // RFC 8445 §6.1.2.2: IPv6 link-local only with link-local. A scope is known here only for what arrived from it.
+    // RFC 8445 §6.1.2.2: IPv6 link-local only with link-local. What was signalled has no scope (RFC 4007 §6), and is on the
+    // link of whoever sends to it; where both sides have one it has to be the same.
     let other_link = here.scope() != 0 && there.scope() != 0 && here.scope() != there.scope();
     if here.is_link_local() != there.is_link_local() || other_link {
         return Err(Unpairable::LinkLocal);

@@ -216,8 +216,6 @@ impl Reader {
         let name = attribute.name();
         let Some(media) = self.description.media.last_mut() else { return Ok(()) };
         match attribute {
-            // Looked at where it was read.
-            Attribute::Candidate(_) => {}
             // RFC 8839 §5.2: one line a component, or all in one.
             Attribute::RemoteCandidates(candidates) => match &mut media.remote_candidates {
                 Some(before) => before.join(candidates).ok_or(SdpFault::Contradiction(name))?,
@@ -245,7 +243,8 @@ impl Reader {
             Attribute::RtcpMuxOnly => media.rtcp.mux = RtcpMux::Only,
             // These belong to the session. Whoever writes one into a section means all of it.
             Attribute::Lite | Attribute::Pacing(_) => self.of_implementation(&attribute)?,
-            Attribute::Bundle(_) => {}
+            // A candidate was taken where it was read; a group belongs to the session.
+            Attribute::Candidate(_) | Attribute::Bundle(_) => {}
         }
         Ok(())
     }
