@@ -124,6 +124,7 @@ impl Agent {
         let now = self.advance(now);
         if self.life == Life::Open {
             self.gatherer.handle_interfaces(now, interfaces);
+            self.release_left(now);
             self.give_absent_back();
             self.stale = true;
         }

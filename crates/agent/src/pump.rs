@@ -57,7 +57,11 @@ impl Agent {
         if self.life != Life::Open {
             return;
         }
-        self.ledger.on_gathering(now, &event);
+        let again = matches!(&event, floe_gather::Event::Candidate { candidate, base, .. }
+            if self.all_checks().any(|checks| checks.knows_local(*base, candidate.address)));
+        if !again {
+            self.ledger.on_gathering(now, &event);
+        }
         match event {
             floe_gather::Event::Candidate { stream, candidate, base } => {
                 // Candidates come together, and with their end.
@@ -185,10 +189,7 @@ impl Agent {
 
     /// Frees what came since the candidates of a data stream were freed, or was kept then for another generation.
     pub(crate) fn free_again(&mut self, now: Instant) {
-        let Self { checks, generations, gatherer, .. } = self;
-        let sets =
-            || core::iter::once(&*checks).chain(generations.earlier.iter().map(|earlier| &earlier.checks));
-        gatherer.release_left(now, |base| sets().any(|set| set.has_base(base)));
+        self.release_left(now);
         let mut next = self.stream_after(None);
         while let Some(stream) = next {
             if self.checks.is_freed(stream) {
@@ -196,6 +197,14 @@ impl Agent {
             }
             next = self.stream_after(Some(stream));
         }
+    }
+
+    /// Lets go of addresses that the generation in force leaves out and no other uses.
+    pub(crate) fn release_left(&mut self, now: Instant) {
+        let Self { checks, generations, gatherer, .. } = self;
+        let sets =
+            || core::iter::once(&*checks).chain(generations.earlier.iter().map(|earlier| &earlier.checks));
+        gatherer.release_left(now, |base| sets().any(|set| set.has_base(base)));
     }
 
     /// RFC 8445 §8.3.1: gives allocations and permissions of a data stream back that no pair of any generation needs.

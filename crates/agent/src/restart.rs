@@ -25,6 +25,8 @@ impl Agent {
     /// password that are drawn anew, and are to be told to the peer. All candidates come again as events, those of
     /// STUN servers once they have answered again; sockets and allocations stay, those of addresses that
     /// the rules of RFC 8445 §5.1.1.1 skip by now as long as a generation before uses them. Role and tiebreaker stay too.
+    /// With [`relisted`](floe_gather::Config::relisted) candidates come once the interfaces were told again
+    /// ([`Agent::handle_interfaces`]), those of addresses that are there by then.
     ///
     /// Until the peer's new parameters are given ([`Agent::set_remote_parameters`]) the generation before goes on as
     /// if nothing had happened, and [`Agent::rollback`] returns to it. After that its pairs carry data until the new
@@ -69,7 +71,7 @@ impl Agent {
     }
 
     /// Gives up a restart that the peer has not taken: the generation before is in force again, with everything it
-    /// has. Only for an offer that was refused or never sent: a peer that has taken it would wait for candidates of
+    /// has, also of addresses that the restart had no use for. Only for an offer that was refused or never sent: a peer that has taken it would wait for candidates of
     /// credentials that are gone.
     ///
     /// # Errors
@@ -84,6 +86,7 @@ impl Agent {
         self.generations.number = standing.number;
         self.generations.ended = standing.ended;
         self.generations.renamed = true;
+        self.gatherer.roll_back(now);
         self.emit(Event::RolledBack { generation: standing.number });
         // What was gathered for the other generation is of no use to one that has concluded.
         self.conclude(now);
@@ -203,7 +206,8 @@ impl Agent {
             let all: Vec<_> = self.components.iter().map(|part| (part.stream, part.id)).collect();
             self.gatherer.start(now, &all);
         }
-        // Mappings that nobody kept alive may be gone: they are asked for again, and told once they are known.
+        // Mappings that nobody kept alive may be gone: they are asked for again, and told once they are known. So is everything
+        // where the interfaces are listed for the restart: what is there by then is told.
         self.gatherer.restart(now);
         let known: Vec<_> = self
             .gatherer

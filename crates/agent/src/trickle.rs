@@ -10,7 +10,7 @@ use crate::{
     agent::Agent,
     commands::{Added, ApiError, Ignored},
     event::Event,
-    generation::{Belongs, Early, Ended},
+    generation::{Belongs, Earlier, Early, Ended},
 };
 
 impl Agent {
@@ -86,12 +86,14 @@ impl Agent {
         }
     }
 
-    /// A candidate was found. It belongs to each generation that makes checks.
+    /// A candidate was found. It belongs to each generation that makes checks; where it is that of an address that was listed
+    /// again, the one before an unanswered restart knows it.
     pub(crate) fn on_local(&mut self, now: Instant, stream: StreamId, candidate: Candidate, base: BaseId) {
         if self.is_too_much(stream, &candidate, base) {
             return;
         }
-        if let Some(standing) = self.generations.standing_mut() {
+        let is_new = |standing: &&mut Earlier| !standing.checks.knows_local(base, candidate.address);
+        if let Some(standing) = self.generations.standing_mut().filter(is_new) {
             let told = may_tell(&standing.checks, &standing.ended, stream, candidate.component);
             let generation = standing.number;
             let line = told.then(|| candidate.clone());

@@ -82,6 +82,13 @@ impl ChecklistSet {
         self.unsettled = true;
     }
 
+    /// Whether a candidate of this side was added with [`Self::add_local_candidate`], and stands.
+    pub fn knows_local(&self, base: BaseId, address: TransportAddress) -> bool {
+        let mut on_base =
+            self.candidates.locals.iter().filter(|local| local.base == base).map(|of| &of.candidate);
+        on_base.any(|known| known.address == address && known.kind != CandidateType::PeerReflexive)
+    }
+
     /// Adds a candidate the peer has signalled; its component must be known. Redundant ones are ignored, as are those
     /// of a component that has a selected pair, and all after the peer's end of candidates (RFC 8838 §14). One that
     /// was learned from a check before gets its real type, also while its pair is the selected one.

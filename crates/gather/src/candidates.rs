@@ -1,7 +1,7 @@
 //! The candidates found so far.
 
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::{cmp::Reverse, net::IpAddr};
 
 use floe_pair::{
     BaseId, Candidate, CandidateType, ComponentId, Foundations, LocalAddress, LocalPreferences, Priority,
@@ -192,10 +192,28 @@ impl CandidateTable {
         self.count_unreported();
     }
 
-    /// The candidates of a base are for all generations again.
-    pub(crate) fn tell_again(&mut self, base: BaseId) {
+    /// The candidates of some bases are for all generations again, the best to be told first.
+    pub(crate) fn tell_again(&mut self, of: impl Fn(BaseId) -> bool) {
+        let told = |entry: &Entry| entry.withheld && of(entry.base);
+        if !self.entries.iter().any(told) {
+            return;
+        }
+        let entries = core::mem::take(&mut self.entries);
+        let (mut again, others): (Vec<_>, Vec<_>) = entries.into_iter().partition(told);
+        again.sort_by_key(|entry| Reverse(entry.candidate.priority));
+        self.entries = others;
+        self.entries.extend(again.into_iter().map(|entry| Entry {
+            withheld: false,
+            reported: false,
+            ..entry
+        }));
+        self.count_unreported();
+    }
+
+    /// The candidates of a base are for all generations again, and the one in force knows those that some generation knows.
+    pub(crate) fn bring_back(&mut self, base: BaseId) {
         for entry in self.entries.iter_mut().filter(|entry| entry.base == base && entry.withheld) {
-            (entry.withheld, entry.reported) = (false, false);
+            (entry.withheld, entry.reported) = (false, entry.known);
         }
         self.count_unreported();
     }
@@ -225,8 +243,9 @@ impl CandidateTable {
         Some((entry.stream, entry.candidate.clone(), entry.base))
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (StreamId, &Candidate, BaseId)> {
-        let told = self.entries.iter().filter(|entry| !entry.withheld);
-        told.map(|entry| (entry.stream, &entry.candidate, entry.base))
+    /// Those for the generation in force, or those that are withheld from it.
+    pub(crate) fn iter(&self, withheld: bool) -> impl Iterator<Item = (StreamId, &Candidate, BaseId)> {
+        let of_them = self.entries.iter().filter(move |entry| entry.withheld == withheld);
+        of_them.map(|entry| (entry.stream, &entry.candidate, entry.base))
     }
 }

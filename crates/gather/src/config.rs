@@ -47,8 +47,9 @@ pub struct Config {
     pub loopback: bool,
     /// Whether link-local addresses become candidates.
     pub link_local: bool,
-    /// Whether the interfaces are told again after each [`Gatherer::restart`], changed or not: gathering is not complete
-    /// before. Else those told last count.
+    /// Whether the interfaces are told again after each [`Gatherer::restart`], changed or not: no candidate is one of the
+    /// new generation before, and gathering is not complete; [`Config::deadline`] after the restart those told last count
+    /// all the same. Otherwise they count at once.
     ///
     /// [`Gatherer::restart`]: crate::Gatherer::restart
     pub relisted: bool,

@@ -116,8 +116,10 @@ impl Gatherer {
     pub(crate) fn run_deadlines(&mut self) {
         let Stage::Gathering { deadline, end } = &mut self.stage else { return };
         if *end <= self.now {
+            self.gather_unlisted();
             self.complete();
         } else if deadline.take_if(|deadline| *deadline <= self.now).is_some() {
+            self.gather_unlisted();
             self.report_unanswered();
             self.out.deadline_passed();
             self.jobs.touch();

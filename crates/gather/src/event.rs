@@ -11,7 +11,7 @@ use crate::{error::ServerError, interface::SkipReason, request::RequestFailure};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// A candidate is known.
+    /// A candidate is known, or is one of the generation that has begun ([`Config::relisted`](crate::Config::relisted)).
     Candidate {
         /// The data stream it is for.
         stream: StreamId,

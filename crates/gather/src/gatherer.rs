@@ -423,9 +423,14 @@ impl Gatherer {
         self.free(socket);
     }
 
-    /// The candidates found so far that still stand, but for those that are left to earlier generations.
+    /// The candidates found so far that still stand, but for those of [`Self::withheld`].
     pub fn candidates(&self) -> impl Iterator<Item = (StreamId, &Candidate, BaseId)> {
-        self.table.iter()
+        self.table.iter(false)
+    }
+
+    /// Those that still stand and are left to earlier generations, or may be: the interfaces are to be listed yet.
+    pub fn withheld(&self) -> impl Iterator<Item = (StreamId, &Candidate, BaseId)> {
+        self.table.iter(true)
     }
 
     /// Whether gathering is complete.

@@ -192,7 +192,7 @@ impl Gatherer {
     fn ask_hosts(&mut self) {
         self.expect_hosts();
         for place in 0..self.locals.len() {
-            let Some(&Local { id: local, address, purpose }) = self.locals.get(place) else { return };
+            let Some(&Local { id: local, address, purpose, .. }) = self.locals.get(place) else { return };
             if purpose != Use::Gathered {
                 continue;
             }
@@ -284,8 +284,10 @@ impl Gatherer {
     /// Adds a candidate; says so when there are too many.
     pub(crate) fn add_candidate(&mut self, found: Found) -> Added {
         let added = self.table.add(found);
-        if added == Added::Full {
-            self.out.limit(Limit::Candidates);
+        match added {
+            Added::Full => self.out.limit(Limit::Candidates),
+            Added::New if self.is_withheld(found.local) => self.table.withhold(found.base),
+            Added::New | Added::Redundant => {}
         }
         added
     }

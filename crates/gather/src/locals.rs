@@ -21,9 +21,11 @@ pub(crate) struct LocalId(pub(crate) u32);
 pub(crate) enum Use {
     /// Candidates are gathered from it.
     Gathered,
+    /// The next list says what it is for; until then what it has is for the generations before.
+    Unlisted,
     /// The rules skip it now: what it has stays, and nothing new is begun.
     Skipped,
-    /// A generation has begun since (RFC 8445 §9): what it has is for those before alone.
+    /// A generation has begun since (RFC 8445 §9): what it has is for those before alone, kept alive as before.
     Left,
 }
 
@@ -34,6 +36,41 @@ pub(crate) struct Local {
     /// With port 0.
     pub(crate) address: TransportAddress,
     pub(crate) purpose: Use,
+    /// What it was for before the last generation began, which may be taken back.
+    before: Use,
+    /// The offer that this agent was forked for names it, and nothing has been listed since that has another use for it:
+    /// gathered from as long as it is there, whatever the rules say, until another generation begins.
+    offered: bool,
+}
+
+impl Local {
+    /// Whether what it has is withheld from the generation in force.
+    const fn is_withheld(&self) -> bool {
+        matches!(self.purpose, Use::Unlisted | Use::Left)
+    }
+
+    /// A generation begins. The rules are asked anew where the addresses are to be listed for it.
+    fn renew(&mut self, relisted: bool) {
+        self.before = if self.offered && self.purpose == Use::Gathered { Use::Skipped } else { self.purpose };
+        self.purpose = match self.purpose {
+            Use::Unlisted => Use::Unlisted,
+            Use::Gathered | Use::Skipped if relisted => Use::Unlisted,
+            Use::Gathered if !self.offered => Use::Gathered,
+            Use::Gathered | Use::Skipped | Use::Left => Use::Left,
+        };
+        self.offered = false;
+    }
+
+    /// The generation that began last is taken back; says whether what it has is for the one before again.
+    const fn roll_back(&mut self) -> bool {
+        self.purpose = match (self.before, self.purpose) {
+            // That one was told nothing of it either.
+            (Use::Left | Use::Unlisted, _) | (_, Use::Gathered | Use::Skipped) => return false,
+            (before, Use::Unlisted) => before,
+            (_, Use::Left) => Use::Skipped,
+        };
+        true
+    }
 }
 
 /// As the address of a candidate, with port 0.
@@ -60,24 +97,31 @@ impl Gatherer {
             let of_it = verdicts.clone().filter(|(one, _)| address_of(one) == local.address);
             of_it.filter_map(|(_, verdict)| verdict).any(is_there)
         };
+        let mut again = Vec::new();
         for local in self.locals.clone() {
-            if accepted().any(|address| address == local.address) {
-                self.gather_from(local);
-            } else if is_skipped(&local) && self.has_bases(local.id) {
-                if local.purpose == Use::Gathered {
-                    self.set_purpose(local.id, Use::Skipped);
+            let is_accepted = accepted().any(|address| address == local.address);
+            let is_skipped = !is_accepted && is_skipped(&local);
+            if is_accepted || (is_skipped && local.offered) {
+                if local.is_withheld() {
+                    again.extend(self.bases_of(local.id));
                 }
+                self.change(local.id, |local| {
+                    (local.purpose, local.offered) = (Use::Gathered, !is_accepted);
+                });
+            } else if is_skipped && self.has_bases(local.id) {
+                self.skip(local);
             } else {
                 self.drop_local(local);
             }
         }
+        // What a generation that has begun meanwhile was not told is told now.
+        self.table.tell_again(|base| again.contains(&base));
         let (known, count) = (self.locals.len(), accepted().count());
         self.locals.reserve(count.saturating_sub(known));
         for address in accepted() {
             let earlier = self.locals.get(..known).unwrap_or_default();
             if earlier.iter().all(|local| local.address != address) {
-                let id = LocalId(self.number());
-                self.locals.push(Local { id, address, purpose: Use::Gathered });
+                self.add_local(address, Use::Gathered, false);
             }
         }
         let new = self.locals.get(known..).unwrap_or_default();
@@ -96,16 +140,96 @@ impl Gatherer {
         self.settle();
     }
 
-    /// RFC 8445 §9: what is gathered for a new generation is what the rules say now. Addresses they skip keep what earlier
-    /// generations use; what they were still asked for is nobody's.
-    pub(crate) fn leave_skipped(&mut self) {
-        let left = |local: &&mut Local| local.purpose == Use::Skipped;
-        self.locals.iter_mut().filter(left).for_each(|local| local.purpose = Use::Left);
-        for local in self.left() {
-            for base in self.bases_of(local.id) {
-                self.table.withhold(base);
+    /// RFC 8445 §9: what is gathered for a new generation is what the rules say now, of the addresses there are now. Those
+    /// they skip keep what earlier generations use; which others there are the next list says, where one comes.
+    pub(crate) fn renew_locals(&mut self) {
+        let relisted = self.config.relisted;
+        self.locals.iter_mut().for_each(|local| local.renew(relisted));
+        for local in self.locals.clone().into_iter().filter(Local::is_withheld) {
+            self.withhold(local.id);
+        }
+    }
+
+    /// The generation that began last is taken back: what it withheld is for the one before, which knows it.
+    pub(crate) fn bring_locals_back(&mut self) {
+        let mut back = Vec::new();
+        for local in self.locals.iter_mut() {
+            if local.roll_back() {
+                back.push(local.id);
             }
-            self.drop_asked(local.id);
+        }
+        for id in back {
+            for base in self.bases_of(id) {
+                self.table.bring_back(base);
+            }
+        }
+    }
+
+    /// Nobody has listed the addresses: what was known of them counts.
+    pub(crate) fn gather_unlisted(&mut self) {
+        let unlisted = |local: &&Local| local.purpose == Use::Unlisted;
+        let unlisted: Vec<_> = self.locals.iter().filter(unlisted).copied().collect();
+        if unlisted.is_empty() {
+            return;
+        }
+        let mut again = Vec::new();
+        for local in unlisted {
+            if local.before == Use::Skipped {
+                self.skip(local);
+            } else {
+                self.change(local.id, |local| local.purpose = Use::Gathered);
+                again.extend(self.bases_of(local.id));
+            }
+        }
+        self.table.tell_again(|base| again.contains(&base));
+        self.fill();
+    }
+
+    /// Addresses that the offer of another agent names, whose sockets this one takes over: it gathers from those that are
+    /// there, also where the rules of RFC 8445 §5.1.1.1 skip one by now, once the interfaces are told.
+    pub fn take_over(&mut self, addresses: impl Iterator<Item = TransportAddress>) {
+        for address in addresses.map(|address| address.with_port(0)) {
+            if !self.is_local(address) {
+                self.add_local(address, Use::Unlisted, true);
+            }
+        }
+        self.table.rank(self.locals.iter().map(|local| local.address));
+    }
+
+    /// What an address that the rules skip has is for the generations that know it.
+    fn skip(&mut self, local: Local) {
+        match local.purpose {
+            Use::Gathered => self.change(local.id, |local| local.purpose = Use::Skipped),
+            Use::Unlisted => {
+                self.change(local.id, |local| local.purpose = Use::Left);
+                self.leave(local.id);
+            }
+            Use::Skipped | Use::Left => {}
+        }
+    }
+
+    /// What an address has is for earlier generations alone. What it was still asked for is nobody's, and nothing is waited
+    /// for.
+    pub(crate) fn leave_all(&mut self) {
+        for local in self.left() {
+            self.leave(local.id);
+        }
+    }
+
+    fn leave(&mut self, id: LocalId) {
+        self.withhold(id);
+        self.drop_asked(id);
+        for (_, job) in self.reflexive.iter_mut().filter(|(key, _)| key.local == id) {
+            job.trust();
+        }
+        for entry in self.relays.values_mut().filter(|entry| entry.key.local == id) {
+            entry.doubtful = false;
+        }
+    }
+
+    fn withhold(&mut self, id: LocalId) {
+        for base in self.bases_of(id) {
+            self.table.withhold(base);
         }
     }
 
@@ -113,10 +237,12 @@ impl Gatherer {
         self.locals.iter().filter(|local| local.purpose == Use::Left).copied().collect()
     }
 
-    /// Ends what an address was asked for and has not given.
+    /// Ends what an address was asked for and has not given. RFC 8445 §5.1.1.4: what it has given is kept alive, as those
+    /// generations may not have concluded.
     fn drop_asked(&mut self, local: LocalId) {
-        self.reflexive.retain(|key, _| key.local != local);
-        self.transactions.retain(|_, key| key.local != local);
+        self.reflexive.retain(|key, job| key.local != local || job.is_done());
+        let jobs = &self.reflexive;
+        self.transactions.retain(|_, key| jobs.contains_key(key));
         let jobs = self.relay_jobs.iter();
         let asking: Vec<_> =
             jobs.filter(|(key, job)| key.local == local && !job.is_done()).map(|(key, _)| *key).collect();
@@ -140,18 +266,24 @@ impl Gatherer {
         self.locals.iter().any(|local| local.id == id && local.purpose == Use::Gathered)
     }
 
-    /// The rules take the address. What a generation that has begun meanwhile was not told is told now.
-    fn gather_from(&mut self, local: Local) {
-        if local.purpose == Use::Left {
-            for base in self.bases_of(local.id) {
-                self.table.tell_again(base);
-            }
-        }
-        self.set_purpose(local.id, Use::Gathered);
+    /// Whether candidates are gathered from an address, or may be once the interfaces are listed.
+    pub(crate) fn may_be_gathered(&self, id: LocalId) -> bool {
+        let may = |local: &Local| matches!(local.purpose, Use::Gathered | Use::Unlisted);
+        self.locals.iter().any(|local| local.id == id && may(local))
     }
 
-    fn set_purpose(&mut self, id: LocalId, purpose: Use) {
-        self.locals.iter_mut().filter(|local| local.id == id).for_each(|local| local.purpose = purpose);
+    /// Whether what is found on an address is not for the generation in force.
+    pub(crate) fn is_withheld(&self, address: TransportAddress) -> bool {
+        self.locals.iter().any(|local| local.address == address.with_port(0) && local.is_withheld())
+    }
+
+    fn add_local(&mut self, address: TransportAddress, purpose: Use, offered: bool) {
+        let id = LocalId(self.number());
+        self.locals.push(Local { id, address, purpose, before: purpose, offered });
+    }
+
+    fn change(&mut self, id: LocalId, change: impl Fn(&mut Local)) {
+        self.locals.iter_mut().filter(|local| local.id == id).for_each(change);
     }
 
     fn drop_local(&mut self, gone: Local) {

@@ -135,6 +135,13 @@ impl ReflexiveJob {
         }
     }
 
+    /// Gathering does not wait for it any more.
+    pub(crate) fn trust(&mut self) {
+        if let Progress::Keeping(keeper) = &mut self.progress {
+            keeper.doubtful = false;
+        }
+    }
+
     /// Whether this is one of its transactions.
     pub(crate) fn asks(&mut self, id: TransactionId) -> bool {
         self.transactions().any(|(_, transaction)| transaction.id() == id)

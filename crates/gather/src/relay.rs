@@ -66,7 +66,7 @@ pub(crate) struct RelayEntry {
     /// New ports used up so far.
     ports: u8,
     /// A generation has begun, and the renewal it led to has not ended: the server may have forgotten the allocation.
-    doubtful: bool,
+    pub(crate) doubtful: bool,
 }
 
 impl RelayEntry {
@@ -350,7 +350,8 @@ impl Gatherer {
     /// checks.
     fn ask_anew(&mut self, key: JobKey) -> bool {
         let is_wanted = matches!(self.stage, Stage::Gathering { .. } | Stage::Complete);
-        let Some(server) = self.servers.get(key.server).filter(|_| is_wanted && self.is_gathered(key.local))
+        let Some(server) =
+            self.servers.get(key.server).filter(|_| is_wanted && self.may_be_gathered(key.local))
         else {
             return false;
         };

@@ -26,9 +26,14 @@ impl Gatherer {
     /// opened; a TURN server that has no room is left alone for its minute (RFC 8656 §7.4). What is left of addresses
     /// that the rules skip by now is for the generations before ([`Self::release_left`]). Mappings and allocations
     /// that stand are kept alive as before ICE had concluded, and renewed at once: an allocation that its server has
-    /// forgotten is asked for anew. [`Event::Complete`] comes again, after their answers and the interfaces
-    /// ([`Config::relisted`]). Without effect before [`Gatherer::start`].
+    /// forgotten is asked for anew. [`Event::Complete`] comes again, after their answers and the interfaces.
     ///
+    /// With [`Config::relisted`] none of the candidates known so far is one of the new generation yet: the next
+    /// [`Self::handle_interfaces`] says which are, and each of those comes as an [`Event::Candidate`] again, while nothing
+    /// is begun for the others. Where no list comes, [`Config::deadline`] has those known count. Without it,
+    /// [`Self::candidates`] has those of the new generation at once. Without effect before [`Gatherer::start`].
+    ///
+    /// [`Event::Candidate`]: crate::Event::Candidate
     /// [`Event::Complete`]: crate::Event::Complete
     pub fn restart(&mut self, now: Instant) {
         self.now = self.now.max(now);
@@ -37,7 +42,7 @@ impl Gatherer {
         }
         // RFC 8445 §9: what is gathered is what there is now. RFC 8838 §13: the end is told when nothing more will come.
         self.interfaces_known &= !self.config.relisted;
-        self.leave_skipped();
+        self.renew_locals();
         let kept: Vec<(BaseId, TransportAddress)> =
             self.reflexive.values().filter_map(|job| job.kept()).collect();
         self.drop_stale();
@@ -49,6 +54,7 @@ impl Gatherer {
         self.hosts.retain(|_, host| !matches!(host, Host::Failed));
         self.begin();
         self.keep_relays();
+        self.leave_all();
         for server in &mut self.servers {
             (server.late, server.reached) = (false, false);
             server.rest.iter_mut().for_each(|rest| rest.said = false);
@@ -56,6 +62,16 @@ impl Gatherer {
                 server.addresses = Addresses::Wanted;
             }
         }
+        self.fill();
+        self.settle();
+    }
+
+    /// The generation that [`Self::restart`] was told of last is taken back: what is withheld for it is a candidate of the
+    /// one before again, which knows it; only what was found since is told. Addresses of before go on as they did, but for
+    /// what those that the rules skip were still asked for.
+    pub fn roll_back(&mut self, now: Instant) {
+        self.advance(now);
+        self.bring_locals_back();
         self.fill();
         self.settle();
     }

@@ -6,6 +6,7 @@ mod lab;
 mod locals;
 mod reflexive;
 mod relays;
+mod relisted;
 mod robust;
 mod room;
 mod script;

@@ -1,6 +1,6 @@
 //! Restarts that are not answered yet, and those that are taken back.
 
-use floe_agent::{ApiError, Event, State, TransmitKind};
+use floe_agent::{ApiError, Event, InterfaceFlags, State, TransmitKind};
 use floe_pair::Role;
 
 use crate::{
@@ -92,4 +92,95 @@ fn p17_without_a_peer_a_restart_changes_no_state() {
     restart(&mut world, id);
     world.run_for(ms(1_000));
     assert_eq!(states(&world, id), [], "nothing to tell");
+}
+
+/// With a list of its own a restart has what that says; the session before has what it had, and is told nothing again.
+#[test]
+fn p17_a_list_for_a_restart_is_news_for_the_new_generation_alone() {
+    let mut world = World::new(1);
+    let mut config = asking("stun", World::config(Role::Controlling, 1));
+    config.gathering.relisted = true;
+    // Its end of candidates is not told yet.
+    world.lost = Box::new(|_, _, _| true);
+    let id = world.add(0, config);
+    world.gather(id);
+    let told = |world: &World| -> Vec<_> {
+        let generation = |event: &Event| match event {
+            Event::LocalCandidate { generation, .. } => Some(*generation),
+            _ => None,
+        };
+        world.nodes[0].events_of(id.1).filter_map(generation).collect()
+    };
+    assert_eq!(told(&world), [0]);
+    restart(&mut world, id);
+    world.run_for(ms(100));
+    assert_eq!(told(&world), [0]);
+    world.gather(id);
+    assert_eq!(told(&world), [0, 1]);
+    world.add_address(id, "198.51.100.77");
+    assert_eq!(told(&world), [0, 1, 0, 1], "what is new is for both");
+    world.command(id, |now, agent| agent.rollback(now).unwrap());
+    world.run_for(ms(100));
+    assert_eq!((told(&world).len(), world.agent(id).report().local.host), (4, 2));
+}
+
+/// What a restart left out of its offer is in use as before once the restart is taken back.
+#[test]
+fn p17_a_restart_taken_back_has_the_address_it_left_out() {
+    for relisted in [false, true] {
+        let mut world = World::new(2);
+        let ids = world.pair_with([0, 1], 1, |mut config| {
+            config.gathering.relisted = relisted && config.role == Role::Controlling;
+            config
+        });
+        world.connect(&ids, ms(5_000));
+        world.part(ids);
+        let new = "198.51.100.77";
+        world.change_address(ids[0], new, InterfaceFlags::DEPRECATED);
+        restart(&mut world, ids[0]);
+        world.change_address(ids[0], new, InterfaceFlags::DEPRECATED);
+        let told = |world: &World, of: u32| -> Vec<_> {
+            let address = |event: &Event| match event {
+                Event::LocalCandidate { generation, candidate, .. } if *generation == of => {
+                    Some(candidate.address.ip().to_string())
+                }
+                _ => None,
+            };
+            world.nodes[0].events_of(ids[0].1).filter_map(address).collect()
+        };
+        assert_eq!(told(&world, 1), [new], "what the rules take now");
+        world.run_for(ms(2_000));
+        world.command(ids[0], |now, agent| agent.rollback(now).unwrap());
+        world.run_for(ms(60_000));
+        assert_eq!(world.carries_data(ids), [true, true]);
+        // The next restart leaves it out again, and is taken.
+        world.join_again(ids);
+        restart(&mut world, ids[0]);
+        world.change_address(ids[0], new, InterfaceFlags::DEPRECATED);
+        assert_eq!(told(&world, 2), [new]);
+        world.run_for(ms(10_000));
+        assert!(world.is_completed(&ids), "{relisted}");
+        assert_eq!(world.nodes[0].ports.len(), 1, "its socket is closed");
+    }
+}
+
+/// The generation before may be gone when the list comes.
+#[test]
+fn p17_an_address_that_a_late_list_leaves_to_nobody_is_given_back() {
+    for is_answered in [true, false] {
+        let mut world = World::new(2);
+        let ids = [(0, Role::Controlling), (1, Role::Controlled)].map(|(node, role)| {
+            let mut config = World::config(role, 1);
+            config.gathering.relisted = node == 0;
+            world.add(node, config)
+        });
+        world.gather(ids[0]);
+        restart(&mut world, ids[0]);
+        if is_answered {
+            world.tell_parameters(ids[1], ids[0]);
+            world.run_for(ms(10));
+        }
+        world.change_address(ids[0], "198.51.100.77", InterfaceFlags::DEPRECATED);
+        assert_eq!(world.nodes[0].ports.len(), if is_answered { 1 } else { 2 });
+    }
 }
