@@ -4,7 +4,9 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use floe_gather::{Answer, Request, RequestId};
-use floe_pair::{CandidateType, ComponentId, IceOptions, SocketId, StreamId, TransportAddress};
+use floe_pair::{
+    BaseId, Candidate, CandidateType, ComponentId, IceOptions, SocketId, StreamId, TransportAddress,
+};
 use floe_stun::Instant;
 
 use crate::{
@@ -55,10 +57,11 @@ impl Agent {
     /// by now, but is a session of its own, with its own tiebreaker and its own peer. To be called before this agent has
     /// a peer, or after; as often as there are answers.
     ///
-    /// The fork is told its interfaces and to gather like any other agent. Sockets of this agent that it has no use for,
-    /// since it was told of no interface with their address or was closed before, are closed like those that it has
-    /// used. Mappings of STUN servers are asked for again and are the same ones where the NAT gives
-    /// one to each socket. An allocation belongs to one agent: the fork gets its own from the same servers. What the
+    /// The fork is told its interfaces and to gather like any other agent. It takes the addresses of the offer that are
+    /// there, also those that the rules of RFC 8445 §5.1.1.1 skip by now, until it restarts. Sockets of this agent that it
+    /// has no use for, since it was told of no interface with their address or was closed before, are closed like those that
+    /// it has used. Mappings of STUN servers are asked for again and are the same ones where the NAT gives one to each
+    /// socket. An allocation belongs to one agent: the fork gets its own from the same servers. What the
     /// offer had no room for, a relayed candidate above all, is a candidate to trickle, or where the end of candidates
     /// was told, one that the peer learns of by checks.
     ///
@@ -91,17 +94,24 @@ impl Agent {
         let mut fork = Self::new(config).map_err(ForkError::Config)?;
         fork.advance(now);
         fork.generations.ended.clone_from(&self.generations.ended);
-        fork.adopted = self
-            .gatherer
-            .candidates()
-            .filter(|(_, candidate, _)| candidate.kind == CandidateType::Host)
-            .filter_map(|(stream, candidate, base)| {
-                let socket = self.gatherer.place_of(base)?.socket;
-                let (component, local) = (candidate.component, candidate.address);
-                Some(Adopted { stream, component, socket, local })
-            })
-            .collect();
+        // What is withheld is not in the offer; it may come to be, on the same sockets.
+        let hosts = || self.hosts(self.gatherer.candidates());
+        fork.gatherer.take_over(hosts().map(|adopted| adopted.local));
+        fork.adopted = hosts().chain(self.hosts(self.gatherer.withheld())).collect();
         Ok(fork)
+    }
+
+    /// The sockets of those of these that are host candidates.
+    fn hosts<'a>(
+        &self,
+        known: impl Iterator<Item = (StreamId, &'a Candidate, BaseId)>,
+    ) -> impl Iterator<Item = Adopted> {
+        let hosts = known.filter(|(_, candidate, _)| candidate.kind == CandidateType::Host);
+        hosts.filter_map(|(stream, candidate, base)| {
+            let socket = self.gatherer.place_of(base)?.socket;
+            let (component, local) = (candidate.component, candidate.address);
+            Some(Adopted { stream, component, socket, local })
+        })
     }
 
     /// The sockets of the agent this one was forked from.

@@ -181,6 +181,64 @@ fn p33_a_shared_socket_is_nobodys_once_both_are_removed() {
     assert!(world.nodes[0].ports.is_empty());
 }
 
+/// RFC 8839 §7.3: what the offer names is there for each answer, whatever the rules of RFC 8445 §5.1.1.1 would choose by now.
+#[test]
+fn p36_a_fork_is_met_at_an_address_of_the_offer_that_the_rules_skip_by_now() {
+    let new = "198.51.100.77";
+    for (case, relisted) in (0..3).flat_map(|case| [(case, false), (case, true)]) {
+        let mut world = World::new(3);
+        let config = |role, seed| {
+            let mut config = World::config(role, seed);
+            config.gathering.relisted = relisted;
+            config
+        };
+        let a = world.add(0, config(Role::Controlling, 1));
+        world.gather(a);
+        world.run_for(ms(100));
+        let port = world.host_address(a).port();
+        match case {
+            // The network changes after the offer.
+            0 => world.change_address(a, new, InterfaceFlags::DEPRECATED),
+            // And another one is not sent, with the address left out of it.
+            1 => {
+                world.change_address(a, new, InterfaceFlags::DEPRECATED);
+                world.command(a, |now, agent| agent.restart(now).unwrap());
+                world.change_address(a, new, InterfaceFlags::DEPRECATED);
+                world.command(a, |now, agent| agent.rollback(now).unwrap());
+            }
+            // Another offer is on its way, and the network as it was so far.
+            _ => {
+                world.command(a, |now, agent| agent.restart(now).unwrap());
+            }
+        }
+        let child = fork(&mut world, a, 7);
+        if case == 2 {
+            world.gather(a);
+            world.gather(child);
+        } else {
+            world.change_address(child, new, InterfaceFlags::DEPRECATED);
+            world.command(child, |now, agent| agent.gather(now));
+        }
+        let expected = if case == 2 { [port].into() } else { [port, port + 1, port + 2].into() };
+        let ports: std::collections::BTreeSet<_> = world.nodes[0].ports.values().copied().collect();
+        assert!(ports.is_subset(&expected), "{ports:?} are not {expected:?}, case {case}, {relisted}");
+        // Nothing but the address of the offer can be reached.
+        world.lost = Box::new(move |from, to, _| [from, to].iter().any(|at| at.ip().to_string() == new));
+        for (node, side) in [(1, a), (2, child)] {
+            let answerer = world.add(node, config(Role::Controlled, 10 + u32::try_from(node).unwrap()));
+            world.tell_parameters(side, answerer);
+            offer(&mut world, a, answerer);
+            world.gather(answerer);
+            world.tell_parameters(answerer, side);
+            world.join([side, answerer]);
+            world.connect(&[side, answerer], ms(5_000));
+            let selected = world.agent(side).selected(STREAM, COMPONENT).unwrap().local.address;
+            assert_eq!(selected.port(), port, "case {case}, {relisted}");
+            assert_eq!(world.carries_data([side, answerer]), [true, true]);
+        }
+    }
+}
+
 /// RFC 8839 §7.3: an answerer that nobody knows yet is for the agent that waits for an answer, and not for one whose
 /// own restart is unanswered.
 #[test]
