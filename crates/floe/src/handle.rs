@@ -106,7 +106,7 @@ impl Handle {
                 self.session.renew(generation, |of| agent.parameters_of(of).is_some());
             }
             // A restart, also one that follows the peer's, gathers from the interfaces there are now.
-            let list = before < generation && state.gather_again(self.key);
+            let list = before < generation && state.gather_again(self.key, true);
             Ok((result, list))
         })?;
         if list {
@@ -155,7 +155,12 @@ impl Agent {
 
     /// Restarts ICE (RFC 8445 §9) and returns the new parameters, to be told to the peer; the candidates come again as
     /// events. Data goes on over the old pairs until new ones are selected, and while the peer does not answer.
-    /// Interfaces are listed again. Where a restart is unanswered already its parameters are returned.
+    /// Interfaces are listed again first: the candidates are those of the addresses that are there by then, or, where they
+    /// cannot be listed, of those known.
+    ///
+    /// Where a restart is unanswered already its parameters are returned, and the interfaces are listed too; an address that
+    /// has come once [`Agent::gathered`] had returned is not told, and the peer learns of it by checks (RFC 8838 §13). Where
+    /// the offer has not left yet, [`Agent::rollback`] and another restart make one with all addresses there are.
     ///
     /// Before the peer's first parameters have come this replaces the first offer, and the answer to the one it replaced
     /// is not to be handed in ([`floe_agent::Agent::restart`]).
@@ -168,7 +173,7 @@ impl Agent {
             agent.restart(now)?;
             Ok((agent.local_parameters().clone(), again))
         })?;
-        if again && self.handle.shared().state().gather_again(self.handle.key) {
+        if again && self.handle.shared().state().gather_again(self.handle.key, false) {
             self.handle.shared().list_soon();
         }
         Ok(local)

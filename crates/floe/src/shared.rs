@@ -207,11 +207,16 @@ impl State {
 
     /// Tells an agent that was restarted the interfaces there are from now on, however fresh the list is (RFC 8445 §9: what
     /// a restart gathers is what there is now; a network changes in steps); says whether to list them. While they are
-    /// being listed, that is done once more afterwards.
+    /// being listed, that is done once more afterwards. `anew`: a generation has begun, which no list that is under way is
+    /// for; otherwise one that it waits for already will do.
     #[must_use]
-    pub(crate) fn gather_again(&mut self, key: AgentKey) -> bool {
+    pub(crate) fn gather_again(&mut self, key: AgentKey, anew: bool) -> bool {
         let interfaces = &mut self.interfaces;
-        interfaces.restarted.insert(key, interfaces.begun);
+        let begun = interfaces.begun;
+        let after = interfaces.restarted.entry(key).or_insert(begun);
+        if anew {
+            *after = begun;
+        }
         let is_listing = std::mem::replace(&mut interfaces.is_listing, true);
         interfaces.again |= is_listing;
         !is_listing
@@ -242,6 +247,8 @@ impl State {
                 }
             }
         });
+        // RFC 8838 §13: who waits for a newer list would be complete with this one.
+        tell.retain(|key| !interfaces.restarted.contains_key(key));
         for key in tell {
             if let Some(agent) = self.hub.agent_mut(key) {
                 agent.handle_interfaces(now, &interfaces.list);

@@ -20,7 +20,7 @@ use floe::{
 
 #[cfg(test)]
 mod support;
-use hosts::{Host, Slow, agent, many_paths, moved, policy_moved, renominating, until};
+use hosts::{Host, agent, many_paths, moved, offered, policy_moved, renominating, slow_endpoint, until};
 use support::{carry, connect, pair, signal, soon};
 
 const STREAM: StreamId = StreamId(0);
@@ -30,13 +30,20 @@ const RTP: ComponentId = ComponentId::RTP;
 mod hosts {
     use super::*;
 
-    /// A host with addresses 127.0.0.1 and so on, as many as the number says.
+    /// A host with addresses 127.0.0.1 and so on, up to the number; the first of them may be gone or have flags by now.
     #[derive(Clone)]
-    pub(crate) struct Host(pub(crate) Arc<AtomicU8>);
+    pub(crate) struct Host(pub(crate) Arc<AtomicU8>, Arc<Mutex<Option<InterfaceFlags>>>);
 
     impl Host {
         pub(crate) fn new(addresses: u8) -> Self {
-            Self(Arc::new(AtomicU8::new(addresses)))
+            let good = Some(InterfaceFlags::NONE);
+            Self(Arc::new(AtomicU8::new(addresses)), Arc::new(Mutex::new(good)))
+        }
+
+        /// It has another address, and this has become of the first.
+        pub(crate) fn change(&self, addresses: u8, first: Option<InterfaceFlags>) {
+            *self.1.lock().unwrap() = first;
+            self.0.store(addresses, Ordering::SeqCst);
         }
 
         pub(crate) async fn endpoint(&self) -> Endpoint {
@@ -57,7 +64,12 @@ mod hosts {
                 prefix_len: 32,
                 flags: InterfaceFlags::UP | InterfaceFlags::LOOPBACK,
             };
-            Ok((1..=count).map(interface).collect())
+            let mut list: Vec<_> = (1..=count).map(interface).collect();
+            match *self.1.lock().unwrap() {
+                Some(flags) => list[0].flags = list[0].flags.union(flags),
+                None => drop(list.remove(0)),
+            }
+            Ok(list)
         }
     }
 
@@ -84,6 +96,30 @@ mod hosts {
             Host::new(addresses).endpoint().await.agent(config(role.loopback())).unwrap()
         };
         (agent(Config::controlling()).await, agent(Config::controlled()).await)
+    }
+
+    /// The last numbers of the addresses that an agent's offer has.
+    pub(crate) async fn offered(agent: &Agent) -> Vec<u8> {
+        let last = |ip| if let IpAddr::V4(ip) = ip { ip.octets()[3] } else { 0 };
+        let offer = soon(agent.gathered()).await;
+        offer.iter().map(|one| last(one.line.candidate().unwrap().address.ip())).collect()
+    }
+
+    /// An endpoint on a host that is slow to list, with two agents that have their candidates; what tells of each listing
+    /// that was begun, and what lets one end.
+    pub(crate) async fn slow_endpoint(
+        host: &Host,
+    ) -> (Endpoint, [Agent; 2], mpsc::Receiver<()>, mpsc::Sender<()>) {
+        let ((entered, entries), (gate, open)) = (mpsc::channel(), mpsc::channel());
+        let slow = Slow { host: host.clone(), entered: entered.into(), open: open.into() };
+        gate.send(()).unwrap();
+        let endpoint = soon(Endpoint::builder().interfaces(slow).build()).await.unwrap();
+        let agents = [(); 2].map(|()| endpoint.agent(Config::controlling().loopback()).unwrap());
+        for agent in &agents {
+            soon(agent.gathered()).await;
+        }
+        assert_eq!(entries.try_iter().count(), 1, "the endpoint looks once for all agents");
+        (endpoint, agents, entries, gate)
     }
 
     pub(crate) async fn agent(config: Config) -> Agent {
@@ -417,15 +453,79 @@ async fn p17_a_restart_is_complete_once_the_interfaces_are_listed_again_and_so_i
     assert_eq!(soon(a.gathered()).await.len(), 4);
 }
 
+/// RFC 8445 §9, §5.1.1.1: an offer has the addresses there are when it is made, and of those the ones to use by then.
+#[tokio::test]
+async fn p17_a_restart_tells_no_address_that_is_gone_or_deprecated_by_then() {
+    for first in [None, Some(InterfaceFlags::DEPRECATED)] {
+        let host = Host::new(1);
+        let endpoint = host.endpoint().await;
+        let a = endpoint.agent(Config::controlling().loopback()).unwrap();
+        let b = agent(Config::controlled()).await;
+        let (to_b, to_a) = connect(&a, &b).await;
+        assert_eq!(offered(&a).await, [1]);
+        host.change(2, first);
+        a.restart().unwrap();
+        assert_eq!(offered(&a).await, [2], "{first:?}");
+        if first.is_some() {
+            // The session that goes on has what it had, also where the restart is taken back.
+            carry(&to_b, &to_a, b"hello").await;
+            a.rollback().unwrap();
+            assert_eq!((offered(&a).await, endpoint.stats().sockets), (vec![1], 2));
+            carry(&to_a, &to_b, b"hello").await;
+            let fork = a.fork().unwrap();
+            until(|| fork.report().unwrap().local.host == 2).await;
+            assert_eq!(endpoint.stats().sockets, 2, "it shares both");
+            a.restart().unwrap();
+            assert_eq!(offered(&a).await, [2]);
+        }
+        tokio::join!(signal(&a, &b), signal(&b, &a));
+        let new = IpAddr::from([127, 0, 0, 2]);
+        until(|| a.selected(STREAM, RTP).is_some_and(|pair| pair.local.address.ip() == new)).await;
+        carry(&to_b, &to_a, b"hello").await;
+    }
+}
+
+/// RFC 8838 §13: the end of candidates is told after those of the newer list, and only once.
+#[tokio::test]
+async fn p17_an_older_list_that_differs_completes_no_restart() {
+    let host = Host::new(1);
+    let (_endpoint, [a, c], entries, gate) = slow_endpoint(&host).await;
+    host.change(2, None);
+    c.restart().unwrap();
+    until(|| entries.try_recv().is_ok()).await;
+    a.restart().unwrap();
+    // The list that is under way has the second address, and the one for this restart the third.
+    host.change(3, None);
+    gate.send(()).unwrap();
+    assert_eq!(offered(&c).await, [2]);
+    assert_eq!(a.report().unwrap().local.host, 1, "it waits for the newer one");
+    drop(gate);
+    assert_eq!(offered(&a).await, [2, 3]);
+}
+
+/// A monitor that tells of each step of a change, faster than the addresses can be listed.
+#[tokio::test]
+async fn p17_restarts_in_a_burst_wait_for_the_first_list_that_is_newer() {
+    let host = Host::new(1);
+    let (_endpoint, [a, _], entries, gate) = slow_endpoint(&host).await;
+    host.change(2, None);
+    for _ in 0..9 {
+        a.restart().unwrap();
+    }
+    until(|| entries.try_recv().is_ok()).await;
+    a.restart().unwrap();
+    gate.send(()).unwrap();
+    assert_eq!(offered(&a).await, [2], "while they are listed once more");
+    until(|| entries.try_recv().is_ok()).await;
+    drop(gate);
+}
+
 #[tokio::test]
 async fn p17_interfaces_that_are_being_listed_at_a_restart_are_listed_once_more() {
-    let (host, (entered, entries), (gate, open)) = (Host::new(1), mpsc::channel(), mpsc::channel());
-    let slow = Slow { host: host.clone(), entered: entered.into(), open: open.into() };
-    gate.send(()).unwrap();
-    let endpoint = soon(Endpoint::builder().interfaces(slow).build()).await.unwrap();
-    let a = endpoint.agent(Config::controlling().loopback()).unwrap();
-    soon(a.gathered()).await;
-    assert_eq!(entries.try_iter().count(), 1, "the endpoint looks once for all agents");
+    let host = Host::new(1);
+    let (endpoint, [a, c], entries, gate) = slow_endpoint(&host).await;
+    c.close();
+    soon(c.closed()).await;
     a.restart().unwrap();
     until(|| entries.try_recv().is_ok()).await;
     // The list that is on its way knows of one address.
