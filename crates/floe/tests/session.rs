@@ -96,7 +96,11 @@ async fn each_generation_gathers_its_own_candidates() {
     assert!(!after.is_empty() && after.iter().all(|candidate| candidate.generation == 1));
     // All of a candidate but the generation it is for.
     let lines = |candidates: &[floe::LocalCandidate]| -> Vec<_> {
-        candidates.iter().map(|one| CandidateLine::from(&one.line.candidate().unwrap()).to_string()).collect()
+        let line =
+            |one: &floe::LocalCandidate| CandidateLine::from(&one.line.candidate().unwrap()).to_string();
+        let mut lines: Vec<_> = candidates.iter().map(line).collect();
+        lines.sort();
+        lines
     };
     for (of, candidates) in [(0, &before), (1, &after)] {
         let ufrag = a.parameters_of(of).unwrap().ufrag;
