@@ -234,6 +234,17 @@ impl Requests {
         self.list.iter().any(|request| which(&request.job))
     }
 
+    /// Whether there are some of this kind, and each of them began so long before `now`.
+    pub(crate) fn all_began_before(
+        &self,
+        now: Instant,
+        age: Duration,
+        which: impl Fn(&Job) -> bool + Copy,
+    ) -> bool {
+        let of_kind = self.list.iter().filter(|request| which(&request.job));
+        self.any(which) && of_kind.map(|request| request.transaction.started()).all(|at| now.since(at) >= age)
+    }
+
     /// Whether any of them has left.
     pub(crate) fn any_sent(&self) -> bool {
         self.list.iter().any(|request| request.transaction.sent() > 0)

@@ -283,6 +283,29 @@ fn p17_a_restart_asks_again_about_a_mapping_whose_request_was_lost() {
     assert_eq!((lab.failures(), lab.completed_at().len()), (vec![(0, ServerError::NotInTime)], 3));
 }
 
+/// ...and neither is a Refresh that was lost, for an allocation.
+#[test]
+fn p17_a_restart_asks_again_about_an_allocation_whose_refresh_was_lost() {
+    for lost in [4, 5, 16, 36] {
+        let (state, script) = turn("198.51.100.1:0");
+        let mut lab = Lab::new(relay_only(&["turn:198.51.100.1"])).behind_nat().server(SERVER, script);
+        lab.start(&["10.0.0.7"]).run(SECOND);
+        let script = lab.servers.insert(super::lab::at(SERVER), silent()).expect("it was there");
+        // The Refresh begins after 15 s.
+        lab.run(SECOND * (14 + lost));
+        // The router is back, and knows no mapping of before.
+        state.borrow_mut().allocations.clear();
+        lab.servers.insert(super::lab::at(SERVER), script);
+        let restart = lab.elapsed();
+        lab.gatherer.restart(lab.now);
+        lab.drain();
+        lab.run(SECOND);
+        assert_eq!(relays(&state, &lab), (vec![50_002], 1), "begun {lost} s before");
+        let complete = lab.completed_at();
+        assert!(complete.len() == 2 && complete[1] <= restart + 200, "begun {lost} s before: {complete:?}");
+    }
+}
+
 /// RFC 8656 §5: what the server has forgotten is asked for anew while the checks go on, once in each generation.
 #[test]
 fn p16_an_allocation_that_is_lost_after_the_end_of_gathering_is_asked_for_anew() {

@@ -332,3 +332,24 @@ fn p17_an_allocation_that_is_kept_again_is_renewed_at_once_and_then_each_interva
     assert_eq!(world.last(), Event::Lost(LostReason::Mismatch));
     assert!(!world.client.is_renewing());
 }
+
+/// A restart of ICE asks about the allocation now: the Refresh of before has hardly any requests left.
+#[test]
+fn p17_a_refresh_that_is_nearly_over_is_made_again_when_the_allocation_is_kept_again() {
+    for (age, again) in [(0, false), (1, false), (4, true), (5, true), (16, true), (39, true)] {
+        let mut world =
+            World::with(Server::new(), |config| config.keep = Some(Duration::from_secs(15))).opened();
+        world.connected = false;
+        let refresh = world.client.poll_timeout().expect("a Refresh");
+        let until = refresh.after(Duration::from_secs(age)).since(world.now);
+        world.run(until);
+        let before = world.sent;
+        world.client.keep(world.now, Duration::from_secs(15));
+        assert!(world.client.is_renewing());
+        assert_eq!(world.client.poll_timeout() == Some(world.now), again, "after {age} s");
+        world.connected = true;
+        world.run(Duration::from_secs(2));
+        assert!(!world.client.is_renewing(), "after {age} s: known to the server");
+        assert!((1..=2).contains(&(world.sent - before)), "after {age} s: {}", world.sent - before);
+    }
+}
