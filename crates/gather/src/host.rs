@@ -152,7 +152,7 @@ impl Gatherer {
     }
 
     /// Each name is resolved once in the life of the gatherer (T32): a name that changes meanwhile leads nowhere else.
-    /// One that could not be resolved is asked about again by a restart.
+    /// One that could not be resolved is asked about again by a restart, and once more where that came while it was asked.
     fn ask_names(&mut self) {
         for index in 0..self.servers.len() {
             let Some(state) =
@@ -160,7 +160,7 @@ impl Gatherer {
             else {
                 continue;
             };
-            state.addresses = Addresses::Asked;
+            (state.addresses, state.ask_again) = (Addresses::Asked, false);
             let Some(url) = self.config.servers.get(index).map(|server| &server.url) else { continue };
             let ServerHost::Name(name) = url.host() else { continue };
             let (name, port) = (name.clone(), url.port());
@@ -180,9 +180,13 @@ impl Gatherer {
                 (Addresses::Unresolved, Some(ServerError::Resolve(RequestFailure::Other)))
             }
         };
-        if let Some(state) = self.servers.get_mut(server) {
-            state.addresses = addresses;
+        let Some(state) = self.servers.get_mut(server) else { return };
+        if addresses == Addresses::Unresolved && state.ask_again {
+            // RFC 8445 §9: what is gathered for a generation is asked for in it.
+            state.addresses = Addresses::Wanted;
+            return;
         }
+        state.addresses = addresses;
         if let Some(error) = error {
             self.out.notice(Event::ServerFailed { server, local: None, address: None, error });
         }

@@ -22,8 +22,8 @@ impl Gatherer {
     /// A new generation begins. Sockets and allocations stay with their candidates. Mappings that were not kept alive
     /// any more are asked for again, and their candidates come again once the servers have answered; what has been
     /// asked for longer than 2 s without an answer, and allocations that were lost or never granted, are asked for
-    /// again too, on sockets of their own, and so are names that could not be resolved and sockets that could not be
-    /// opened; a TURN server that has no room is left alone for its minute (RFC 8656 §7.4). What is left of addresses
+    /// again too, on sockets of their own, and so are names that could not be resolved, or cannot be from now on, and sockets
+    /// that could not be opened; a TURN server that has no room is left alone for its minute (RFC 8656 §7.4). What is left of addresses
     /// that the rules skip by now is for the generations before ([`Self::release_left`]). Mappings and allocations
     /// that stand are kept alive as before ICE had concluded, and renewed at once: an allocation that its server has
     /// forgotten is asked for anew. [`Event::Complete`] comes again, after their answers and the interfaces.
@@ -58,8 +58,10 @@ impl Gatherer {
         for server in &mut self.servers {
             (server.late, server.reached) = (false, false);
             server.rest.iter_mut().for_each(|rest| rest.said = false);
-            if server.addresses == Addresses::Unresolved {
-                server.addresses = Addresses::Wanted;
+            match server.addresses {
+                Addresses::Unresolved => server.addresses = Addresses::Wanted,
+                Addresses::Asked => server.ask_again = true,
+                Addresses::Wanted | Addresses::Known(_) | Addresses::None => {}
             }
         }
         self.fill();

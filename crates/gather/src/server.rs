@@ -56,6 +56,8 @@ pub(crate) enum Addresses {
 #[derive(Clone, Debug)]
 pub(crate) struct ServerState {
     pub(crate) addresses: Addresses,
+    /// A generation has begun since the resolver was asked: what it was asked over may be gone.
+    pub(crate) ask_again: bool,
     /// Whether some job could ask it.
     pub(crate) reached: bool,
     /// It was reported as one that gave nothing in time, and no job says more.
@@ -90,8 +92,8 @@ impl ServerState {
             }
         };
         let (times, rest) = (Times::default(), None);
-        let state = Self { addresses, reached: false, late: false, allocate_next: false, times, rest };
-        (state, error)
+        let (ask_again, reached, late, allocate_next) = (false, false, false, false);
+        (Self { addresses, ask_again, reached, late, allocate_next, times, rest }, error)
     }
 
     /// Why it is asked for no allocation now.

@@ -7,7 +7,7 @@ use floe_pair::CandidateType;
 
 use super::lab::{Lab, RTCP, RTP, config, relay_only};
 use super::script::{Turn, silent, stun, turn};
-use crate::{Config, Event, RequestFailure, ServerError};
+use crate::{Answer, Config, Event, Request, RequestFailure, ServerError};
 
 const SECOND: Duration = Duration::from_secs(1);
 const SERVER: &str = "198.51.100.1:3478";
@@ -71,6 +71,41 @@ fn t32_a_name_that_could_not_be_resolved_is_asked_again_by_a_restart_and_a_known
     assert_eq!(lab.sent_to("198.51.100.2:3478"), 0);
     let told = lab.events.iter().filter(|(_, event)| matches!(event, Event::ServerFailed { .. }));
     assert_eq!(told.count(), 1);
+}
+
+/// ...or where the resolver still waits for an answer over the network of before.
+#[test]
+fn t32_p17_a_look_up_that_a_restart_finds_under_way_is_made_once_more_if_it_fails() {
+    let found = Answer::Resolved(vec!["198.51.100.1".parse().expect("a literal")]);
+    let failed = Answer::Failed(RequestFailure::TimedOut);
+    for (answers, asked, mapped) in [
+        (vec![failed.clone(), found.clone()], 2, 1),
+        (vec![failed.clone(), failed], 2, 0),
+        (vec![found], 1, 1),
+    ] {
+        let mut lab = Lab::new(config(&["stun:stun.example.org"])).behind_nat().server(SERVER, stun());
+        lab.start(&["10.0.0.7"]).run(SECOND * 3);
+        lab.gatherer.restart(lab.now);
+        lab.gatherer.restart(lab.now);
+        lab.drain();
+        let resolve = |lab: &Lab| {
+            let ids = lab.requests.iter().filter_map(|request| match request {
+                Request::Resolve { id, .. } => Some(*id),
+                _ => None,
+            });
+            ids.collect::<Vec<_>>()
+        };
+        let failures = usize::from(mapped == 0);
+        for answer in answers {
+            lab.run(SECOND);
+            let id = *resolve(&lab).last().expect("one was asked for");
+            lab.gatherer.handle_answer(lab.now, id, answer);
+            lab.drain();
+        }
+        lab.run(SECOND);
+        assert_eq!((resolve(&lab).len(), lab.of(CandidateType::ServerReflexive).len()), (asked, mapped));
+        assert_eq!((lab.failures().len(), lab.completed_at().len()), (failures, 1), "said once it is final");
+    }
 }
 
 /// A host with one relay, where ICE has concluded, and its server.
