@@ -126,6 +126,7 @@ impl Agent {
             self.gatherer.handle_interfaces(now, interfaces);
             self.release_left(now);
             self.give_absent_back();
+            self.free_skipped(now);
             self.stale = true;
         }
     }

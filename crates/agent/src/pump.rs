@@ -190,6 +190,7 @@ impl Agent {
     /// Frees what came since the candidates of a data stream were freed, or was kept then for another generation.
     pub(crate) fn free_again(&mut self, now: Instant) {
         self.release_left(now);
+        self.free_skipped(now);
         let mut next = self.stream_after(None);
         while let Some(stream) = next {
             if self.checks.is_freed(stream) {
@@ -207,6 +208,18 @@ impl Agent {
         gatherer.release_left(now, |base| sets().any(|set| set.has_base(base)));
     }
 
+    /// RFC 8445 §8.3.1: addresses of this host that the rules skip by now, and on which no pair of any generation stands, are
+    /// not kept once what was not selected has been freed.
+    pub(crate) fn free_skipped(&mut self, now: Instant) {
+        if self.components.iter().any(|component| !self.checks.is_freed(component.stream)) {
+            return;
+        }
+        let Self { checks, generations, gatherer, .. } = self;
+        let sets =
+            || core::iter::once(&*checks).chain(generations.earlier.iter().map(|earlier| &earlier.checks));
+        gatherer.release_skipped(now, |base| sets().any(|set| set.is_base_used(base)));
+    }
+
     /// RFC 8445 §8.3.1: gives allocations and permissions of a data stream back that no pair of any generation needs.
     fn free_candidates(&mut self, now: Instant, stream: StreamId) {
         let Self { checks, generations, gatherer, .. } = self;
@@ -216,6 +229,7 @@ impl Agent {
             relay.stream != stream || sets().any(|set| set.is_base_used(relay.base))
         });
         gatherer.forget_peers(|of, base, ip| of != stream || sets().any(|set| set.is_peer_listed(base, ip)));
+        self.free_skipped(now);
     }
 
     /// A base has to be opened for a peer: an allocation asks its server for the permission.

@@ -115,7 +115,7 @@ impl CandidateTable {
             .preferences
             .as_ref()
             .and_then(|preferences| preferences.get(found.local, found.kind, Transport::Udp, found.source));
-        let Some(preference) = preference.filter(|_| self.entries.len() < self.limit) else {
+        let Some(preference) = preference.filter(|_| !self.is_full()) else {
             return Added::Full;
         };
         let candidate = Candidate {
@@ -154,7 +154,7 @@ impl CandidateTable {
 
     /// Whether no other one is taken.
     pub(crate) fn is_full(&self) -> bool {
-        self.entries.len() >= self.limit
+        self.entries.len() >= self.limit && self.iter().count() >= self.limit
     }
 
     /// How many of them the owner does not know.

@@ -95,7 +95,8 @@ impl Default for Config {
 
 /// How much there may be of anything; beyond it nothing is begun and [`Event::LimitReached`] says so. Binding jobs and allocations
 /// that are held back begin when others have failed, in one generation up to eight times as many as the limit, and are the
-/// first to begin with a restart. The first server of each address comes before the second of any.
+/// first to begin with a restart. The first server of each address comes before the second of any. What addresses have
+/// that the rules of RFC 8445 §5.1.1.1 skip by now counts for nothing but the candidates that stand.
 ///
 /// More than [`LIMITED_COMPONENTS`] components have them once for each so many, begun ones too.
 ///

@@ -79,7 +79,8 @@ impl Gatherer {
     /// The addresses this host has now; before or after [`Self::start`], and again whenever they change
     /// (RFC 8445 §5.1.1.4): what is new is gathered from, what is gone takes its candidates along. An address in use that is
     /// there, and that the rules of RFC 8445 §5.1.1.1 skip by now, keeps what it has, and nothing more is gathered from it:
-    /// [`Self::restart`] leaves it to the generations before, and [`Self::release_left`] lets it go with them.
+    /// [`Self::restart`] leaves it to the generations before, and [`Self::release_left`] lets it go with them;
+    /// [`Self::release_skipped`] does where nobody uses it any more.
     pub fn handle_interfaces(&mut self, now: Instant, interfaces: &[Interface]) {
         self.now = self.now.max(now);
         if self.stage == Stage::Closed {
@@ -193,8 +194,10 @@ impl Gatherer {
     }
 
     /// RFC 8445 §5.1.1.1: a socket on each address for each component.
-    fn ask_hosts(&mut self) {
+    pub(crate) fn ask_hosts(&mut self) {
+        self.turns.hosts_wait = false;
         self.expect_hosts();
+        let mut hosts = self.hosts.keys().filter(|key| self.is_gathered(key.local)).count();
         for place in 0..self.locals.len() {
             let Some(&Local { id: local, address, purpose, .. }) = self.locals.get(place) else { return };
             if purpose != Use::Gathered {
@@ -206,10 +209,12 @@ impl Gatherer {
                 if self.hosts.contains_key(&key) {
                     continue;
                 }
-                if self.hosts.len() >= self.limits().hosts {
+                if hosts >= self.limits().hosts {
+                    self.turns.hosts_wait = true;
                     self.out.limit(Limit::Hosts);
                     return;
                 }
+                hosts = hosts.saturating_add(1);
                 self.hosts.insert(key, Host::Asked);
                 let id = self.ask(Ask::Host(key));
                 self.out.request(Request::BindUdp { id, local: address, shareable: true });

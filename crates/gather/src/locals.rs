@@ -131,8 +131,19 @@ impl Gatherer {
     /// Addresses that the rules skipped when this generation began are kept for those before: once no generation uses a
     /// base of one, it goes with all it has.
     pub fn release_left(&mut self, now: Instant, in_use: impl Fn(BaseId) -> bool) {
+        self.release_locals(now, Use::Left, in_use);
+    }
+
+    /// An address that the rules skip by now goes with all it has where no base of it is in use: whoever gathers for long
+    /// sees a new temporary address each day (RFC 8981), and what the older ones have costs sockets, requests and allocations.
+    pub fn release_skipped(&mut self, now: Instant, in_use: impl Fn(BaseId) -> bool) {
+        self.release_locals(now, Use::Skipped, in_use);
+    }
+
+    fn release_locals(&mut self, now: Instant, purpose: Use, in_use: impl Fn(BaseId) -> bool) {
         self.advance(now);
-        for local in self.left() {
+        let of_it: Vec<_> = self.locals.iter().filter(|local| local.purpose == purpose).copied().collect();
+        for local in of_it {
             if !self.bases_of(local.id).into_iter().any(&in_use) {
                 self.drop_local(local);
             }

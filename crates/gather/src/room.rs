@@ -23,6 +23,8 @@ const MAX_FILLS: usize = 8;
 /// Where a limit holds jobs back: the address whose turn is next, once something has ended or a new generation begins.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
+    /// Sockets for host candidates are held back too.
+    pub(crate) hosts_wait: bool,
     reflexive: Option<LocalId>,
     relays: Option<LocalId>,
 }
@@ -68,8 +70,9 @@ impl Gatherer {
     /// One Binding job for each server and host candidate that can reach it. A host whose socket is not there yet has its
     /// place kept.
     pub(crate) fn fill_reflexive(&mut self) {
-        let live = self.reflexive.values().filter(|job| !job.has_ended()).count();
-        let room = room(self.limits().reflexive, live, self.reflexive.len());
+        let own = self.reflexive.iter().filter(|(key, _)| self.is_gathered(key.local));
+        let live = own.clone().filter(|(_, job)| !job.has_ended()).count();
+        let room = room(self.limits().reflexive, live, own.count());
         let host = |key: JobKey| self.hosts.get(&key.host()).copied();
         let wanted: Vec<_> = self
             .pairings(self.turns.reflexive, |_| true)
@@ -106,8 +109,9 @@ impl Gatherer {
     /// One allocation for each TURN server and address that can reach it, for each component. It does not wait
     /// for a host candidate: its socket is another.
     pub(crate) fn fill_relays(&mut self) {
-        let live = self.relay_jobs.values().filter(|job| job.wants_allocation()).count();
-        let room = room(self.limits().relays, live, self.relay_jobs.len());
+        let own = self.relay_jobs.iter().filter(|(key, _)| self.is_gathered(key.local));
+        let live = own.clone().filter(|(_, job)| job.wants_allocation()).count();
+        let room = room(self.limits().relays, live, own.count());
         let wanted: Vec<_> = self
             .pairings(self.turns.relays, |server| server.url.is_turn())
             .filter(|(key, _)| !self.relay_jobs.contains_key(key))
@@ -131,6 +135,9 @@ impl Gatherer {
     pub(crate) fn refill(&mut self) {
         if !matches!(self.stage, Stage::Gathering { .. } | Stage::Complete) {
             return;
+        }
+        if self.turns.hosts_wait {
+            self.ask_hosts();
         }
         // What would be found could not be told.
         while !self.table.is_full() {
@@ -160,7 +167,8 @@ impl Gatherer {
     /// Why a server whose addresses are known was not asked from anywhere so far; `None` if it was, or there is nowhere yet.
     pub(crate) fn why_not_asked(&self, server: usize) -> Option<ServerError> {
         let state = self.servers.get(server)?;
-        if state.reached || self.locals.is_empty() || !matches!(state.addresses, Addresses::Known(_)) {
+        let mut locals = self.locals.iter().filter(|local| local.purpose == Use::Gathered).peekable();
+        if state.reached || locals.peek().is_none() || !matches!(state.addresses, Addresses::Known(_)) {
             return None;
         }
         let is_turn = self.config.servers.get(server).is_some_and(|server| server.url.is_turn());
@@ -169,7 +177,6 @@ impl Gatherer {
             (_, Some(_)) => Some(Limit::Reflexive),
             _ => None,
         };
-        let mut locals = self.locals.iter().filter(|local| local.purpose == Use::Gathered);
         let could_be = locals.any(|local| state.can_be_asked(local.address));
         Some(limit.filter(|_| could_be).map_or(ServerError::NoUsableAddress, ServerError::BeyondLimit))
     }

@@ -289,3 +289,24 @@ fn p17_an_address_that_got_deprecated_carries_data_until_a_restart_has_another_p
     assert_eq!(world.nodes[0].ports.len(), 1, "nobody uses the old address any more");
     assert_eq!(stream(&mut world, ids, ms(1_000)), [Vec::<u32>::new(), vec![]]);
 }
+
+/// RFC 8981, RFC 8445 §8.3.1: what was gathered from addresses that are deprecated by now, and no pair uses, is given
+/// back, with renomination as well.
+#[test]
+fn p23_addresses_of_many_days_do_not_pile_up() {
+    for renomination in [false, true] {
+        let mut world = World::new(2);
+        let ids = world.pair_with([0, 1], 1, |mut config| {
+            config.renomination = renomination;
+            config
+        });
+        world.connect(&ids, ms(5_000));
+        for day in 1..=7 {
+            world.new_address_of_day(ids[0], day);
+            world.run_for(ms(120_000));
+            let ports = world.nodes[0].ports.len();
+            assert!(ports <= 3, "{ports} sockets on day {day}, renomination {renomination}");
+            assert_eq!(stream(&mut world, ids, ms(100)), [Vec::<u32>::new(), vec![]]);
+        }
+    }
+}

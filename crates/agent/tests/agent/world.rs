@@ -230,6 +230,23 @@ impl World {
         self.command(id, |now, agent| agent.handle_interfaces(now, &interfaces));
     }
 
+    /// A host has the address of this day besides those of the days before, which are deprecated.
+    pub(crate) fn new_address_of_day(&mut self, id: Id, day: u8) {
+        let of_day =
+            |of: u8| if of == 0 { ip(id.0) } else { std::net::Ipv4Addr::new(198, 51, 100, 200 + of).into() };
+        let interfaces: Vec<_> = (0..=day)
+            .map(|of| Interface {
+                name: "eth0".into(),
+                index: 1,
+                ip: of_day(of),
+                prefix_len: 24,
+                flags: InterfaceFlags::UP.with(InterfaceFlags::DEPRECATED, of < day),
+            })
+            .collect();
+        self.aliases.insert(of_day(day), id.0);
+        self.command(id, |now, agent| agent.handle_interfaces(now, &interfaces));
+    }
+
     pub(crate) fn tell_parameters(&mut self, from: Id, to: Id) {
         let parameters = self.agent(from).local_parameters().clone();
         self.command(to, |now, agent| agent.set_remote_parameters(now, parameters).unwrap());

@@ -7,7 +7,7 @@ use floe_pair::CandidateType;
 
 use super::lab::{Lab, RTCP, RTP, at, config, interface, relay_only};
 use super::script::{silent, stun, turn};
-use crate::{Config, Event, Interface, InterfaceFlags};
+use crate::{Config, Event, Interface, InterfaceFlags, Limits};
 
 const SECOND: Duration = Duration::from_secs(1);
 const V6_SERVER: &str = "[2001:db8:5::1]:3478";
@@ -159,4 +159,65 @@ fn p17_what_an_address_left_behind_was_asked_for_ends_with_the_restart() {
     lab.run(SECOND * 40);
     assert_eq!((from_t1(&lab), gone(&lab)), (before, 0));
     assert_eq!(lab.completed_at().len(), 1);
+}
+
+/// RFC 8445 §5.1.1.2: each address candidates are gathered from asks the servers, whatever those before it hold still.
+#[test]
+fn p17_what_is_skipped_or_left_does_not_count_against_the_limits() {
+    let (t1, t2) = ("2001:db8::71", "2001:db8::72");
+    for restarted in [false, true] {
+        let (state, script) = turn("[2001:db8:6::1]:0");
+        let limits = Limits { hosts: 2, reflexive: 2, relays: 2, ..Limits::default() };
+        let config = Config { limits, ..config(&["turn:[2001:db8:5::1]"]) };
+        let mut lab = Lab::new(config).server(V6_SERVER, script);
+        listed(&mut lab, &[with(t1, TEMPORARY)]);
+        lab.gatherer.start(lab.now, &[RTP, RTCP]);
+        lab.drain();
+        lab.run(SECOND);
+        assert_eq!((state.borrow().allocations.len(), lab.sockets.len()), (2, 4));
+        let list = [with(t2, TEMPORARY), with(t1, TEMPORARY | DEPRECATED)];
+        if restarted {
+            // Listed at the restart, as where the driver lists on demand.
+            listed(&mut lab, &list[1..]);
+            restart(&mut lab);
+        }
+        listed(&mut lab, &list);
+        lab.run(SECOND);
+        assert_eq!((state.borrow().allocations.len(), lab.sockets.len()), (4, 8), "restarted: {restarted}");
+        let from_t2 = |sent: &&super::lab::Sent| sent.from.with_port(0) == at("[2001:db8::72]:0");
+        assert!(lab.sent.iter().filter(from_t2).count() >= 2 + 2 * 2, "Binding and Allocate requests");
+        let limited = lab.events.iter().filter(|(_, event)| matches!(event, Event::LimitReached(_)));
+        assert_eq!(limited.count(), 0);
+    }
+}
+
+/// RFC 8981: there is a new temporary address each day, and the older ones are valid for a week.
+#[test]
+fn p23_an_address_that_the_rules_skip_goes_once_nobody_uses_it() {
+    let address = |day: usize| alloc::format!("2001:db8::7{day}");
+    let (state, script) = turn("[2001:db8:6::1]:0");
+    let lab = Lab::new(config(&["turn:[2001:db8:5::1]"])).server(V6_SERVER, script);
+    let mut lab = started(lab, &[with(&address(0), TEMPORARY)]);
+    let first: Vec<_> = lab.gatherer.candidates().map(|(_, _, base)| base).collect();
+    for day in 1..=7 {
+        let old = (0..day).map(|day| with(&address(day), TEMPORARY | DEPRECATED));
+        let list: Vec<_> = [with(&address(day), TEMPORARY)].into_iter().chain(old).collect();
+        listed(&mut lab, &list);
+        lab.run(SECOND * 60);
+        lab.gatherer.release_skipped(lab.now, |_| true);
+        lab.drain();
+        assert_eq!(gone(&lab), 2 * (day.max(2) - 2), "all are in use");
+        lab.gatherer.release_skipped(lab.now, |base| first.contains(&base));
+        lab.drain();
+        lab.run(SECOND);
+        // The one in use, and the one that is gathered from.
+        assert_eq!((state.borrow().allocations.len(), lab.sockets.len()), (2, 4), "day {day}");
+        assert_eq!(gone(&lab), 2 * (day - 1), "day {day}");
+        listed(&mut lab, &list);
+        assert_eq!(lab.sockets.len(), 4, "it does not come back");
+    }
+    lab.gatherer.release_skipped(lab.now, |_| false);
+    lab.drain();
+    lab.run(SECOND);
+    assert_eq!((state.borrow().allocations.len(), lab.sockets.len()), (1, 2));
 }

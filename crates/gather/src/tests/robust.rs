@@ -137,7 +137,10 @@ fn apply(
         Input::Conclude => gatherer.conclude(*now),
         Input::Release => gatherer.release_unused(*now, |relay| relay.base.0 % 2 == 0),
         Input::Restart => gatherer.restart(*now),
-        Input::Leave => gatherer.release_left(*now, |base| base.0 % 2 == 0),
+        Input::Leave => {
+            gatherer.release_left(*now, |base| base.0 % 2 == 0);
+            gatherer.release_skipped(*now, |base| base.0 % 3 == 0);
+        }
         Input::Close => gatherer.close(*now),
     }
 }

@@ -231,3 +231,14 @@ fn limits_that_are_set_hold_for_sixteen_components_each() {
         assert_eq!(limits.of(components), expected);
     }
 }
+
+#[test]
+fn what_a_limit_of_sockets_holds_back_is_asked_when_a_component_goes() {
+    let mut lab = Lab::new(Config { limits: Limits { hosts: 3, ..Limits::default() }, ..config(&[]) });
+    lab.start_for(&["10.0.1.7", "10.0.2.7"], &[RTP, RTCP]);
+    assert_eq!(lab.sockets.len(), 3);
+    lab.gatherer.remove_component(lab.now, RTP.0, RTP.1);
+    lab.drain();
+    assert_eq!(lab.gatherer.candidates().filter(|(_, found, _)| found.component == RTCP.1).count(), 2);
+    assert_eq!(lab.sockets.len(), 2);
+}
