@@ -154,7 +154,7 @@ impl CandidateTable {
 
     /// Whether no other one is taken.
     pub(crate) fn is_full(&self) -> bool {
-        self.entries.len() >= self.limit && self.iter().count() >= self.limit
+        self.entries.len() >= self.limit && self.iter(false).count() >= self.limit
     }
 
     /// How many of them the owner does not know.

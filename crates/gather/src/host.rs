@@ -86,7 +86,7 @@ impl Gatherer {
         if self.stage == Stage::Closed {
             return;
         }
-        let verdicts = verdicts(interfaces, self.config.rules());
+        let verdicts = verdicts(interfaces, self.config.rules(), &|one| self.gathers_from(one));
         let taken =
             || verdicts.clone().filter(|(_, verdict)| verdict.is_none()).map(|(interface, _)| interface);
         let count = taken().count();

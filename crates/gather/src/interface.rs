@@ -137,20 +137,21 @@ impl fmt::Display for SkipReason {
 
 /// Judges every address: `None` at its place takes it, a reason skips it. Result and input are equally long.
 pub fn judge(interfaces: &[Interface], rules: InterfaceRules) -> Vec<Option<SkipReason>> {
-    verdicts(interfaces, rules).map(|(_, verdict)| verdict).collect()
+    verdicts(interfaces, rules, &|_| false).map(|(_, verdict)| verdict).collect()
 }
 
-/// Each address with its verdict.
-pub(crate) fn verdicts(
-    interfaces: &[Interface],
+/// Each address with its verdict, where some are in use: those are preferred to their equals.
+pub(crate) fn verdicts<'a>(
+    interfaces: &'a [Interface],
     rules: InterfaceRules,
-) -> impl Iterator<Item = (&Interface, Option<SkipReason>)> + Clone {
+    in_use: &dyn Fn(&Interface) -> bool,
+) -> impl Iterator<Item = (&'a Interface, Option<SkipReason>)> + Clone + use<'a> {
     let mut first = [None; MAX_INTERFACES];
     for (verdict, interface) in first.iter_mut().zip(interfaces) {
         *verdict = judge_alone(interface, rules);
     }
     skip_duplicates(interfaces, &mut first);
-    keep_one_per_prefix(interfaces, &mut first);
+    keep_one_per_prefix(interfaces, &mut first, in_use);
     hide_link_local(interfaces, &mut first);
     interfaces.iter().zip(first.into_iter().chain(core::iter::repeat(Some(SkipReason::Limit))))
 }
@@ -223,14 +224,20 @@ fn skip_duplicates(interfaces: &[Interface], verdicts: &mut [Option<SkipReason>]
 }
 
 /// RFC 8445 §5.1.1.1: where an address that prevents tracking is gathered, no traceable one of the same
-/// interface and prefix is. Among equals the first listed is kept: more of them are more pairs, not more paths.
-fn keep_one_per_prefix(interfaces: &[Interface], verdicts: &mut [Option<SkipReason>]) {
+/// interface and prefix is. Among equals the one in use is kept, else the first listed: more of them are more pairs, not more
+/// paths, and another one is no better.
+fn keep_one_per_prefix(
+    interfaces: &[Interface],
+    verdicts: &mut [Option<SkipReason>],
+    in_use: &dyn Fn(&Interface) -> bool,
+) {
     let mut kept: Vec<&Interface> = Vec::new();
-    for temporary in [true, false] {
+    for (temporary, used) in [(true, true), (true, false), (false, true), (false, false)] {
         for (interface, verdict) in interfaces.iter().zip(verdicts.iter_mut()) {
             let counts = verdict.is_none()
                 && is_global_v6(interface.ip)
-                && interface.flags.contains(InterfaceFlags::TEMPORARY) == temporary;
+                && interface.flags.contains(InterfaceFlags::TEMPORARY) == temporary
+                && in_use(interface) == used;
             if !counts {
                 continue;
             }

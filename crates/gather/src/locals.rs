@@ -78,19 +78,23 @@ pub(crate) fn address_of(interface: &Interface) -> TransportAddress {
     TransportAddress::new(interface.ip, 0).with_scope(interface.index)
 }
 
-/// Whether an address skipped for this reason is there and works: others are merely better. A tentative one is not
-/// assigned to its interface (RFC 4862 §5.4).
+/// Whether an address in use that is skipped for this reason is there: others are merely better, or it is checked once more
+/// whether it is unique on its link (RFC 4862 §5.4), as when the link was down for a moment.
 const fn is_there(reason: SkipReason) -> bool {
     matches!(
         reason,
-        SkipReason::Deprecated | SkipReason::SamePrefix | SkipReason::Traceable | SkipReason::LinkLocal
+        SkipReason::Deprecated
+            | SkipReason::Tentative
+            | SkipReason::SamePrefix
+            | SkipReason::Traceable
+            | SkipReason::LinkLocal
     )
 }
 
 impl Gatherer {
     /// Compares the addresses known with those there are now.
     pub(crate) fn update_locals(&mut self, interfaces: &[Interface]) {
-        let verdicts = verdicts(interfaces, self.config.rules());
+        let verdicts = verdicts(interfaces, self.config.rules(), &|one| self.gathers_from(one));
         let accepted =
             || verdicts.clone().filter(|(_, verdict)| verdict.is_none()).map(|(one, _)| address_of(one));
         let is_skipped = |local: &Local| {
@@ -275,6 +279,13 @@ impl Gatherer {
     /// Whether candidates are gathered from an address.
     pub(crate) fn is_gathered(&self, id: LocalId) -> bool {
         self.locals.iter().any(|local| local.id == id && local.purpose == Use::Gathered)
+    }
+
+    /// Whether candidates are gathered from this address.
+    pub(crate) fn gathers_from(&self, interface: &Interface) -> bool {
+        let is_it = |local: &&Local| local.address == address_of(interface);
+        let local = self.locals.iter().find(is_it);
+        local.is_some_and(|local| !matches!(local.purpose, Use::Skipped | Use::Left))
     }
 
     /// Whether candidates are gathered from an address, or may be once the interfaces are listed.

@@ -101,9 +101,7 @@ impl Gatherer {
                 self.out.limit(Limit::Reflexive);
             }
         }
-        for key in self.reflexive.keys() {
-            self.servers.get_mut(key.server).into_iter().for_each(|state| state.reached = true);
-        }
+        self.note_reached();
     }
 
     /// One allocation for each TURN server and address that can reach it, for each component. It does not wait
@@ -126,7 +124,14 @@ impl Gatherer {
             let targets = Targets::new(self.now, state.reachable(local));
             self.relay_jobs.insert(key, Box::new(RelayJob::new(self.now, local, targets)));
         }
-        for key in self.relay_jobs.keys() {
+        self.note_reached();
+    }
+
+    /// Servers that are asked from an address of this generation.
+    fn note_reached(&mut self) {
+        let is_gathered =
+            |id| self.locals.iter().any(|local| local.id == id && local.purpose == Use::Gathered);
+        for key in self.reflexive.keys().chain(self.relay_jobs.keys()).filter(|key| is_gathered(key.local)) {
             self.servers.get_mut(key.server).into_iter().for_each(|state| state.reached = true);
         }
     }

@@ -7,7 +7,7 @@ use floe_pair::CandidateType;
 
 use super::lab::{Lab, RTCP, RTP, at, config, interface, relay_only};
 use super::script::{silent, stun, turn};
-use crate::{Config, Event, Interface, InterfaceFlags, Limits};
+use crate::{Config, Event, Interface, InterfaceFlags, Limits, ServerError};
 
 const SECOND: Duration = Duration::from_secs(1);
 const V6_SERVER: &str = "[2001:db8:5::1]:3478";
@@ -58,7 +58,11 @@ fn p17_an_address_in_use_that_the_rules_skip_by_now_keeps_its_candidates() {
             vec![with(t1, TEMPORARY)],
             vec![with(t2, TEMPORARY), with(t1, TEMPORARY | DEPRECATED)],
         ),
-        ("same prefix", vec![with(t1, TEMPORARY)], vec![with(t2, TEMPORARY), with(t1, TEMPORARY)]),
+        (
+            "tentative",
+            vec![with(t1, TEMPORARY)],
+            vec![with(t2, TEMPORARY), with(t1, TEMPORARY | InterfaceFlags::TENTATIVE)],
+        ),
         ("traceable", vec![interface(t1)], vec![interface(t1), with(t2, TEMPORARY)]),
         ("link-local", vec![interface("fe80::7")], vec![interface("fe80::7"), with(t2, TEMPORARY)]),
     ];
@@ -81,12 +85,65 @@ fn p17_an_address_in_use_that_the_rules_skip_by_now_keeps_its_candidates() {
 }
 
 #[test]
-fn p17_an_address_that_is_down_or_tentative_is_gone() {
-    for flags in [InterfaceFlags::NONE, InterfaceFlags::UP | InterfaceFlags::TENTATIVE] {
-        let mut lab = started(Lab::new(Config::default()), &[interface("2001:db8::71")]);
-        listed(&mut lab, &[Interface { flags, ..interface("2001:db8::71") }]);
-        assert_eq!((gone(&lab), lab.sockets.len()), (1, 0));
+fn p17_an_address_that_is_down_is_gone() {
+    let mut lab = started(Lab::new(Config::default()), &[interface("2001:db8::71")]);
+    listed(&mut lab, &[Interface { flags: InterfaceFlags::NONE, ..interface("2001:db8::71") }]);
+    assert_eq!((gone(&lab), lab.sockets.len()), (1, 0));
+}
+
+/// RFC 4862 §5.4: where a link was down for a moment it is checked once more whether the address is unique on it.
+#[test]
+fn p17_an_address_in_use_that_is_tentative_once_more_keeps_its_candidates() {
+    let mut lab = started(Lab::new(Config::default()), &[interface("2001:db8::71")]);
+    let tentative = [with("2001:db8::71", InterfaceFlags::TENTATIVE)];
+    listed(&mut lab, &tentative);
+    assert_eq!((gone(&lab), lab.sockets.len()), (0, 1));
+    restart(&mut lab);
+    assert_eq!(told(&lab, CandidateType::Host), [""; 0], "nothing is gathered from it meanwhile");
+    listed(&mut lab, &[interface("2001:db8::71")]);
+    assert_eq!(told(&lab, CandidateType::Host), ["2001:db8::71"]);
+    assert_eq!((gone(&lab), lab.sockets.len()), (0, 1));
+    // One that is not in use is none yet.
+    let lab = started(Lab::new(Config::default()), &tentative);
+    assert_eq!((told(&lab, CandidateType::Host).len(), lab.sockets.len()), (0, 0));
+}
+
+/// RFC 8445 §5.1.1.1: of addresses that are equally good the one that is gathered from goes on, in whatever order they are
+/// listed.
+#[test]
+fn p17_of_two_addresses_of_a_prefix_the_one_in_use_stays() {
+    let (t1, t2) = ("2001:db8::71", "2001:db8::72");
+    for flags in [TEMPORARY, InterfaceFlags::NONE] {
+        let mut lab = started(Lab::new(Config::default()), &[with(t1, flags)]);
+        listed(&mut lab, &[with(t2, flags), with(t1, flags)]);
+        restart(&mut lab);
+        assert_eq!((told(&lab, CandidateType::Host), lab.sockets.len()), (vec![t1.into()], 1));
+        // Another one is, by now, and stays where the first is as good again.
+        listed(&mut lab, &[with(t2, flags), with(t1, flags | DEPRECATED)]);
+        listed(&mut lab, &[with(t1, flags), with(t2, flags)]);
+        restart(&mut lab);
+        assert_eq!(told(&lab, CandidateType::Host), [t2]);
     }
+    // A temporary one is better than any that can be traced.
+    let mut lab = started(Lab::new(Config::default()), &[interface(t1)]);
+    listed(&mut lab, &[interface(t1), with(t2, TEMPORARY)]);
+    restart(&mut lab);
+    assert_eq!(told(&lab, CandidateType::Host), [t2]);
+}
+
+/// Nothing is wrong with the servers of a host that has nothing to ask them from.
+#[test]
+fn p02_no_server_is_named_where_every_address_is_left_behind() {
+    let (_, script) = turn("[2001:db8:6::1]:0");
+    let lab = Lab::new(config(&["turn:[2001:db8:5::1]"])).server(V6_SERVER, script);
+    let mut lab = started(lab, &[with("2001:db8::71", TEMPORARY)]);
+    listed(&mut lab, &[with("2001:db8::71", TEMPORARY | DEPRECATED)]);
+    restart(&mut lab);
+    assert_eq!((lab.failures(), lab.completed_at().len()), (vec![], 2));
+    // It is of no use to an address of another family, whatever was had from it before.
+    listed(&mut lab, &[interface("10.0.0.7"), with("2001:db8::71", TEMPORARY | DEPRECATED)]);
+    restart(&mut lab);
+    assert_eq!((lab.failures(), lab.completed_at().len()), (vec![(0, ServerError::NoUsableAddress)], 3));
 }
 
 /// RFC 8445 §9: the new generation is gathered for by the rules of §5.1.1.1, the one before goes on with what it has.
