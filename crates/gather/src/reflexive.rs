@@ -98,22 +98,16 @@ pub(crate) struct ReflexiveJob {
     /// The address of the base.
     local: TransportAddress,
     progress: Progress,
-    /// When it was begun.
-    begun: Instant,
+    /// When its first request left.
+    begun: Option<Instant>,
     /// It was reported as unanswered; nothing worse is left to say.
     late: bool,
 }
 
 impl ReflexiveJob {
-    pub(crate) const fn new(
-        now: Instant,
-        base: BaseId,
-        place: Place,
-        local: TransportAddress,
-        targets: Targets,
-    ) -> Self {
+    pub(crate) const fn new(base: BaseId, place: Place, local: TransportAddress, targets: Targets) -> Self {
         let progress = Progress::Asking { targets, probes: Vec::new() };
-        Self { base, place, local, progress, begun: now, late: false }
+        Self { base, place, local, progress, begun: None, late: false }
     }
 
     /// Another gathering begins; says whether it goes on in it. One that has asked for long may have no more than its last
@@ -121,7 +115,7 @@ impl ReflexiveJob {
     pub(crate) fn renew(&mut self, now: Instant) -> bool {
         self.late = false;
         match &mut self.progress {
-            Progress::Asking { .. } => now.since(self.begun) < STALE_AFTER,
+            Progress::Asking { .. } => self.begun.is_none_or(|begun| now.since(begun) < STALE_AFTER),
             Progress::Keeping(keeper) => {
                 // What made somebody restart may have taken the mapping away.
                 keeper.request.take_if(|request| now.since(request.started()) >= STALE_AFTER);
@@ -277,6 +271,7 @@ impl Gatherer {
             let transaction = Transaction::new(now, rng.transaction_id(), schedule);
             self.transactions.insert(transaction.id(), *key);
             probe.step = Step::Asking(transaction);
+            job.begun.get_or_insert(now);
             targets.wait(now.after(NEXT_ADDRESS_AFTER));
             self.jobs.touch();
             return true;

@@ -103,6 +103,8 @@ pub(crate) struct RelayJob {
     progress: Progress,
     /// When it was begun.
     begun: Instant,
+    /// When its first request left.
+    asked: Option<Instant>,
     /// It was reported as unanswered; nothing worse is left to say.
     late: bool,
     /// In this gathering its allocation was found to be lost, and it is asked for anew.
@@ -111,12 +113,15 @@ pub(crate) struct RelayJob {
 
 impl RelayJob {
     pub(crate) const fn new(now: Instant, local: TransportAddress, targets: Targets) -> Self {
-        Self { local, targets, progress: Progress::Asking, begun: now, late: false, renewed: false }
+        let (progress, asked, late, renewed) = (Progress::Asking, None, false, false);
+        Self { local, targets, progress, begun: now, asked, late, renewed }
     }
 
-    /// Whether it has asked for long and has no answer yet.
-    pub(crate) fn is_stale(&self, now: Instant) -> bool {
-        !self.is_done() && now.since(self.begun) >= STALE_AFTER
+    /// Whether it has asked for long and has no answer yet: its server, or the driver for a socket. `waits`: its turn is still
+    /// to come.
+    pub(crate) fn is_stale(&self, now: Instant, waits: bool) -> bool {
+        let waits = waits && self.asked.is_none();
+        !self.is_done() && !waits && now.since(self.asked.unwrap_or(self.begun)) >= STALE_AFTER
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -250,6 +255,7 @@ impl Gatherer {
             if entry.relay.client.wants_slot() && entry.relay.client.take_slot(now, rng) {
                 if let Some(job) = self.relay_jobs.get_mut(&entry.key).filter(|_| !open) {
                     job.targets.wait(now.after(NEXT_ADDRESS_AFTER));
+                    job.asked.get_or_insert(now);
                 }
                 self.clients.touch();
                 self.jobs.touch();

@@ -14,8 +14,8 @@ use crate::{
     server::Addresses,
 };
 
-/// How long something is asked for before a restart asks for it anew: by then requests leave 2 s apart, and later less often.
-/// Before that they leave at least as often as restarts come that would begin them again.
+/// How long something is asked for, from the first request on, before a restart asks for it anew: by then requests leave 2 s
+/// apart or more, and later less often. Before that they leave about as often as restarts come that would begin them again.
 pub(crate) const STALE_AFTER: Duration = Duration::from_secs(2);
 
 impl Gatherer {
@@ -85,7 +85,8 @@ impl Gatherer {
         self.reflexive.retain(|_, job| job.renew(now));
         let jobs = &mut self.reflexive;
         self.transactions.retain(|id, key| jobs.get_mut(key).is_some_and(|job| job.asks(*id)));
-        let stale = self.relay_jobs.iter().filter(|(_, job)| job.is_stale(now));
+        let waits = |key| self.relays.values().any(|entry| entry.key == key && entry.wants_slot());
+        let stale = self.relay_jobs.iter().filter(|(key, job)| job.is_stale(now, waits(**key)));
         for key in stale.map(|(key, _)| *key).collect::<Vec<_>>() {
             self.end_attempts(key, None);
             self.relay_jobs.remove(&key);

@@ -92,7 +92,7 @@ impl Gatherer {
             };
             let Some(state) = self.servers.get(key.server) else { continue };
             let targets = Targets::new(self.now, state.reachable(address));
-            let job = ReflexiveJob::new(self.now, base, place, address, targets);
+            let job = ReflexiveJob::new(base, place, address, targets);
             self.reflexive.insert(key, Box::new(job));
         }
         if !expecting {

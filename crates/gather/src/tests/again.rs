@@ -227,7 +227,8 @@ fn p17_in_one_gathering_a_forgotten_allocation_is_asked_for_once_more() {
 fn p17_a_restart_asks_anew_what_has_been_asked_for_long() {
     for waited in [2, 8, 16, 32, 39] {
         let mut lab = Lab::new(config(&["turn:198.51.100.1"])).behind_nat().server(SERVER, silent());
-        lab.start(&["10.0.0.7"]).run(SECOND * waited);
+        // One request leaves at once, the other one a slot later.
+        lab.start(&["10.0.0.7"]).run(SECOND * waited + SECOND / 20);
         let (state, script) = turn("198.51.100.1:0");
         lab.servers.insert(super::lab::at(SERVER), script);
         lab.gatherer.restart(lab.now);
@@ -257,6 +258,24 @@ fn p17_a_restart_goes_on_with_what_was_asked_just_now() {
         lab.sent_to(SERVER)
     );
     assert!(lab.sockets.len() <= 2 + 2, "{}", lab.sockets.len());
+}
+
+/// ...nor what has not had its turn yet.
+#[test]
+fn p17_what_waits_for_its_first_slot_is_not_asked_for_long() {
+    let (state, script) = turn("198.51.100.1:0");
+    let mut lab = Lab::new(config(&["turn:198.51.100.1"])).behind_nat().server(SERVER, script);
+    lab.interfaces(&["10.0.0.7"]);
+    lab.gatherer.start(lab.now, &[RTP, RTCP]);
+    lab.drain();
+    let sockets = lab.sockets.len();
+    // Checks take every slot for that long.
+    lab.now = lab.now.after(SECOND * 3);
+    lab.gatherer.restart(lab.now);
+    lab.drain();
+    assert_eq!((sockets, lab.requests.len()), (4, 4), "no socket is closed, none is asked for anew");
+    lab.run(SECOND);
+    assert_eq!((state.borrow().allocates, lab.of(CandidateType::ServerReflexive).len()), (4, 2));
 }
 
 /// What is waited for is said in each gathering.
