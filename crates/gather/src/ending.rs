@@ -34,7 +34,7 @@ impl Gatherer {
             job.end();
         }
         self.transactions = SortedMap::new();
-        for job in self.relay_jobs.values_mut().filter(|job| !job.is_done()) {
+        for job in self.relay_jobs.values_mut().filter(|job| !job.is_done() || job.rests_until().is_some()) {
             job.end();
         }
         for base in self.allocating() {

@@ -54,7 +54,7 @@ pub(crate) enum Stage {
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     /// Something may have changed since the last settling; what follows is as of then.
-    changed: bool,
+    pub(crate) changed: bool,
     may_send: bool,
     wants_slot: bool,
     timer: Option<Instant>,

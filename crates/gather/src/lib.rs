@@ -53,6 +53,7 @@ mod progress;
 mod reflexive;
 mod relay;
 mod request;
+mod rest;
 mod restart;
 mod room;
 mod server;

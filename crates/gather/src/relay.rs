@@ -16,20 +16,14 @@ use crate::{
     host::{Ask, JobKey},
     locals::{LocalId, Use},
     request::{Answer, Request, RequestFailure},
+    rest::{MAX_NEW_PORTS, MAX_RESTS},
     restart::STALE_AFTER,
-    server::{Rest, Targets, can_reach, is_plausible},
+    server::{Targets, can_reach, is_plausible},
 };
 
 /// How long one address of a server is waited for, after our last word to it, before the next one is asked too.
 /// Longer than for a Binding request: an allocation takes two exchanges, and a second one counts against a quota.
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_secs(1);
-/// RFC 8656 §7.4: new local ports to try after 437.
-const MAX_NEW_PORTS: u8 = 3;
-/// RFC 8656 §7.4: how long a server is left alone after that.
-const REST_AFTER_PORTS: Duration = Duration::from_secs(120);
-/// RFC 8656 §7.4: how long a server is left alone that has no room for the user (486) or for anybody (508).
-const REST_AFTER_REFUSAL: Duration = Duration::from_secs(60);
-
 /// An allocation, or one in the making, on a socket of its own.
 #[derive(Debug)]
 pub struct Relay {
@@ -74,6 +68,11 @@ impl RelayEntry {
         self.phase != Phase::Releasing && self.relay.client.wants_slot()
     }
 
+    /// Whether it waits for a slot to ask for the allocation.
+    pub(crate) fn waits_to_allocate(&self) -> bool {
+        self.phase == Phase::Allocating && self.relay.client.wants_slot()
+    }
+
     /// Whether the server has not said yet that it still knows the allocation.
     pub(crate) fn is_doubtful(&self) -> bool {
         self.phase == Phase::Open && self.doubtful
@@ -91,6 +90,8 @@ enum Progress {
     Asking,
     /// One address of the server has granted it.
     Allocated,
+    /// The server has no room for it, and is asked again then.
+    Resting(Instant),
     Ended,
 }
 
@@ -99,7 +100,7 @@ enum Progress {
 pub(crate) struct RelayJob {
     /// With port 0.
     pub(crate) local: TransportAddress,
-    targets: Targets,
+    pub(crate) targets: Targets,
     progress: Progress,
     /// When it was begun.
     begun: Instant,
@@ -109,12 +110,14 @@ pub(crate) struct RelayJob {
     late: bool,
     /// In this gathering its allocation was found to be lost, and it is asked for anew.
     renewed: bool,
+    /// How often it has waited for its server to have room since its allocation was lost.
+    rests: u8,
 }
 
 impl RelayJob {
     pub(crate) const fn new(now: Instant, local: TransportAddress, targets: Targets) -> Self {
-        let (progress, asked, late, renewed) = (Progress::Asking, None, false, false);
-        Self { local, targets, progress, begun: now, asked, late, renewed }
+        let (progress, asked, late, renewed, rests) = (Progress::Asking, None, false, false, 0);
+        Self { local, targets, progress, begun: now, asked, late, renewed, rests }
     }
 
     /// Whether it has asked for long and has no answer yet: its server, or the driver for a socket. `waits`: its turn is still
@@ -128,13 +131,43 @@ impl RelayJob {
         self.progress != Progress::Asking
     }
 
-    /// Whether it has an allocation or hopes for one.
+    /// Whether it has an allocation or asks for one.
     pub(crate) fn wants_allocation(&self) -> bool {
-        self.progress != Progress::Ended
+        matches!(self.progress, Progress::Asking | Progress::Allocated)
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        if self.is_done() { None } else { self.targets.poll_timeout() }
+        if self.is_done() { self.rests_until() } else { self.targets.poll_timeout() }
+    }
+
+    /// When it asks again, where its server has no room for it.
+    pub(crate) fn rests_until(&self) -> Option<Instant> {
+        if let Progress::Resting(until) = self.progress { Some(until) } else { None }
+    }
+
+    /// Nothing is left to be asked. Where an allocation was lost for which the server has no room until then, it may be asked
+    /// again: most likely it still counts the lost one.
+    pub(crate) fn rest_or_end(&mut self, until: Option<Instant>) {
+        match until.filter(|_| self.renewed || self.rests > 0) {
+            Some(until) => self.rest(until),
+            None => self.end(),
+        }
+    }
+
+    pub(crate) fn rest(&mut self, until: Instant) {
+        self.progress = if self.rests < MAX_RESTS { Progress::Resting(until) } else { Progress::Ended };
+        self.rests = self.rests.saturating_add(1);
+    }
+
+    /// Its rest is over. What it meets now was said before.
+    pub(crate) fn resume(&mut self, targets: Targets) {
+        (self.targets, self.progress, self.late) = (targets, Progress::Asking, true);
+    }
+
+    /// A generation begins while it rests.
+    pub(crate) fn begin_again(&mut self, targets: Targets) {
+        self.resume(targets);
+        self.rests = 1;
     }
 
     /// Asks for nothing any more, and its allocation is not wanted.
@@ -155,6 +188,7 @@ impl Gatherer {
     /// Asks for a socket towards the next address of each server whose turn has come, and ends jobs that have
     /// none left.
     pub(crate) fn allocate_next(&mut self) {
+        self.wake_relays();
         let now = self.now;
         let (mut due, mut refused) = (Vec::new(), Vec::new());
         for (key, job) in self.relay_jobs.iter_mut().filter(|(_, job)| job.progress == Progress::Asking) {
@@ -182,7 +216,7 @@ impl Gatherer {
                         .values()
                         .any(|ask| matches!(ask, Ask::Relay { key: asked, .. } if asked == key));
             if job.targets.is_empty() && !asking {
-                job.progress = Progress::Ended;
+                job.rest_or_end(self.servers.get(key.server).and_then(|server| server.rests_until(now)));
             }
         }
     }
@@ -237,10 +271,8 @@ impl Gatherer {
 
     /// One attempt has failed: the next address is tried at once.
     fn relay_failed(&mut self, key: JobKey, server: TransportAddress, error: ServerError) {
-        let Some(job) = self.relay_jobs.get_mut(&key) else { return };
-        job.targets.hurry(self.now);
-        self.jobs.touch();
-        if !job.late {
+        self.try_next(key);
+        if let Some(job) = self.relay_jobs.get(&key).filter(|job| !job.late) {
             let local = Some(job.local.ip());
             self.out.notice(Event::ServerFailed { server: key.server, local, address: Some(server), error });
         }
@@ -285,8 +317,23 @@ impl Gatherer {
         }
     }
 
-    /// Takes what the TURN clients have to say.
+    /// Takes what the TURN clients have to say, and what follows from it for others.
     pub(crate) fn drain_relays(&mut self) {
+        loop {
+            self.clients.changed = false;
+            self.take_events();
+            self.give_up_at_rest();
+            if !self.clients.changed {
+                break;
+            }
+        }
+        self.clients.changed = true;
+        for entry in self.relays.values_mut().filter(|entry| entry.doubtful) {
+            entry.doubtful = entry.relay.client.is_renewing();
+        }
+    }
+
+    fn take_events(&mut self) {
         let mut last = None;
         // The table changes on the way: the next one is looked for by its key.
         loop {
@@ -298,9 +345,6 @@ impl Gatherer {
                 let Some(event) = entry.relay.client.poll_event() else { break };
                 self.on_relay(base, event);
             }
-        }
-        for entry in self.relays.values_mut().filter(|entry| entry.doubtful) {
-            entry.doubtful = entry.relay.client.is_renewing();
         }
     }
 
@@ -449,49 +493,33 @@ impl Gatherer {
                 self.jobs.touch();
             }
             _ => {
-                self.let_rest(key.server, error, ports);
+                self.let_rest(key, server, error, ports);
                 self.relay_failed(key, server, ServerError::Allocate(error));
             }
-        }
-    }
-
-    /// RFC 8656 §7.4: a server without room, or that knows the 5-tuple from whichever port, is not asked again for a time, not
-    /// at another of its addresses either. What was begun goes on.
-    fn let_rest(&mut self, server: usize, error: AllocateError, ports: u8) {
-        let rest = match error {
-            AllocateError::QuotaReached | AllocateError::InsufficientCapacity => REST_AFTER_REFUSAL,
-            AllocateError::Mismatch if ports >= MAX_NEW_PORTS => REST_AFTER_PORTS,
-            _ => return,
-        };
-        let until = self.now.after(rest);
-        if let Some(state) = self.servers.get_mut(server) {
-            state.rest = Some(Rest { until, error, said: true });
-        }
-        for (_, job) in self.relay_jobs.iter_mut().filter(|(key, _)| key.server == server) {
-            job.targets.clear();
-        }
-        let waiting = |entry: &RelayEntry| {
-            entry.key.server == server && entry.phase == Phase::Allocating && entry.relay.client.wants_slot()
-        };
-        let bases = self.relays.iter().filter(|(_, entry)| waiting(entry)).map(|(base, _)| *base);
-        for base in bases.collect::<Vec<_>>() {
-            self.release(base);
         }
     }
 
     /// RFC 8489 §10: another server of the same family and transport. It comes before all others, since its
     /// request is made at once; circles are the client's to notice.
     fn redirected(&mut self, base: BaseId, to: TransportAddress) {
-        let Some(entry) = self.relays.get_mut(&base) else { return };
-        let (key, from) = (entry.key, entry.relay.server);
-        let Some(job) = self.relay_jobs.get_mut(&key) else { return };
+        let Some((key, from)) = self.relays.get(&base).map(|entry| (entry.key, entry.relay.server)) else {
+            return;
+        };
+        let Some(local) = self.relay_jobs.get(&key).map(|job| job.local) else { return };
         // As of the server that redirects: a link-local one is on the link of the local address.
-        let to = to.with_scope(job.local.scope());
+        let to = to.with_scope(local.scope());
         // T26: an odd address is not talked to.
-        let usable = is_plausible(to, job.local, self.config.loopback) && can_reach(job.local, to);
+        let usable = is_plausible(to, local, self.config.loopback) && can_reach(local, to);
+        if let Some(error) = self.rest_of(key.server, to) {
+            self.release(base);
+            return self.relay_failed(key, to, ServerError::Allocate(error));
+        }
+        let Some(entry) = self.relays.get_mut(&base) else { return };
         if usable && entry.relay.client.follow(self.now).is_ok() {
             entry.relay.server = to;
-            job.targets.wait(self.now.after(NEXT_ADDRESS_AFTER));
+            if let Some(job) = self.relay_jobs.get_mut(&key) {
+                job.targets.wait(self.now.after(NEXT_ADDRESS_AFTER));
+            }
             self.jobs.touch();
         } else {
             self.release(base);

@@ -50,6 +50,7 @@ impl Gatherer {
         for base in asked {
             self.table.remove_mappings(base, |address| !kept.contains(&(base, address)));
         }
+        self.resume_relays();
         self.relay_jobs.retain(|_, job| job.wants_allocation());
         self.hosts.retain(|_, host| !matches!(host, Host::Failed));
         self.begin();

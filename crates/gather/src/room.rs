@@ -107,9 +107,8 @@ impl Gatherer {
     /// One allocation for each TURN server and address that can reach it, for each component. It does not wait
     /// for a host candidate: its socket is another.
     pub(crate) fn fill_relays(&mut self) {
-        let own = self.relay_jobs.iter().filter(|(key, _)| self.is_gathered(key.local));
-        let live = own.clone().filter(|(_, job)| job.wants_allocation()).count();
-        let room = room(self.limits().relays, live, own.count());
+        let all = self.relay_jobs.keys().filter(|key| self.is_gathered(key.local)).count();
+        let room = room(self.limits().relays, self.wanted_relays(), all);
         let wanted: Vec<_> = self
             .pairings(self.turns.relays, |server| server.url.is_turn())
             .filter(|(key, _)| !self.relay_jobs.contains_key(key))
@@ -125,6 +124,12 @@ impl Gatherer {
             self.relay_jobs.insert(key, Box::new(RelayJob::new(self.now, local, targets)));
         }
         self.note_reached();
+    }
+
+    /// How many allocations there are, or are being asked for, from addresses that are gathered from.
+    pub(crate) fn wanted_relays(&self) -> usize {
+        let own = self.relay_jobs.iter().filter(|(key, _)| self.is_gathered(key.local));
+        own.filter(|(_, job)| job.wants_allocation()).count()
     }
 
     /// Servers that are asked from an address of this generation.

@@ -6,7 +6,7 @@ use core::net::IpAddr;
 use floe_pair::TransportAddress;
 use floe_stun::Instant;
 use floe_turn::{
-    AllocateError, Credentials,
+    Credentials,
     uri::{Host, Transport, Uri},
 };
 
@@ -15,6 +15,7 @@ use crate::{
     error::ServerError,
     interface::is_link_local,
     progress::Times,
+    rest::Rest,
 };
 
 /// Addresses of one server and family that are tried, the first ones of what a resolver says. A name may
@@ -66,16 +67,8 @@ pub(crate) struct ServerState {
     pub(crate) allocate_next: bool,
     pub(crate) times: Times,
     pub(crate) rest: Option<Rest>,
-}
-
-/// A TURN server is asked for no allocation for a time, from wherever (RFC 8656 §7.4).
-#[derive(Clone, Debug)]
-pub(crate) struct Rest {
-    pub(crate) until: Instant,
-    /// What it said.
-    pub(crate) error: AllocateError,
-    /// It was reported in this gathering.
-    pub(crate) said: bool,
+    /// Servers that it has redirected to, and that rest.
+    pub(crate) elsewhere: Vec<(TransportAddress, Rest)>,
 }
 
 impl ServerState {
@@ -91,14 +84,9 @@ impl ServerState {
                 Host::Address(ip) => known(&[*ip], server.url.port(), config.loopback),
             }
         };
-        let (times, rest) = (Times::default(), None);
+        let (times, rest, elsewhere) = (Times::default(), None, Vec::new());
         let (ask_again, reached, late, allocate_next) = (false, false, false, false);
-        (Self { addresses, ask_again, reached, late, allocate_next, times, rest }, error)
-    }
-
-    /// Why it is asked for no allocation now.
-    pub(crate) fn resting(&mut self, now: Instant) -> Option<&mut Rest> {
-        self.rest.as_mut().filter(|rest| now < rest.until)
+        (Self { addresses, ask_again, reached, late, allocate_next, times, rest, elsewhere }, error)
     }
 
     /// The addresses that can be asked from `local`. RFC 4007 §6: a link-local one is on the link of `local`, and has its

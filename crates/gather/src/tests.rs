@@ -7,6 +7,7 @@ mod locals;
 mod reflexive;
 mod relays;
 mod relisted;
+mod rest;
 mod robust;
 mod room;
 mod script;
