@@ -129,10 +129,7 @@ impl Gatherer {
 
     /// Every job has ended: nothing more will come.
     pub(crate) fn finish(&mut self) {
-        let resolving = self
-            .servers
-            .iter()
-            .any(|server| matches!(server.addresses, Addresses::Wanted | Addresses::Asked));
+        let resolving = self.servers.iter().any(|server| server.addresses.are_awaited());
         let done = matches!(self.stage, Stage::Gathering { .. })
             && self.interfaces_known
             && self.asked.is_empty()
@@ -158,11 +155,8 @@ impl Gatherer {
         for index in 0..self.servers.len() {
             let not_asked = self.why_not_asked(index);
             let Some(server) = self.servers.get_mut(index) else { continue };
-            let error = match server.addresses {
-                Addresses::Wanted | Addresses::Asked => Some(ServerError::NotInTime),
-                // RFC 8445 §5.1.1.2 pairs each host candidate with each server; here there is no pair.
-                _ => not_asked,
-            };
+            // RFC 8445 §5.1.1.2 pairs each host candidate with each server; what was not asked has no pair.
+            let error = if server.addresses.are_awaited() { Some(ServerError::NotInTime) } else { not_asked };
             if let Some(error) = error.filter(|_| !core::mem::replace(&mut server.late, true)) {
                 late.push((index, None, None, error));
             }

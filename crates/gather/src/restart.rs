@@ -61,8 +61,8 @@ impl Gatherer {
             server.rest.iter_mut().for_each(|rest| rest.said = false);
             match server.addresses {
                 Addresses::Unresolved => server.addresses = Addresses::Wanted,
-                Addresses::Asked => server.ask_again = true,
-                Addresses::Wanted | Addresses::Known(_) | Addresses::None => {}
+                Addresses::Asked => server.addresses = Addresses::AskedBefore,
+                _ => {}
             }
         }
         self.fill();

@@ -45,6 +45,8 @@ pub(crate) enum Addresses {
     Wanted,
     /// The resolver was asked.
     Asked,
+    /// It was asked, and a generation has begun since: the network over which it was may be gone.
+    AskedBefore,
     /// The resolver gave no answer: a restart asks again.
     Unresolved,
     /// The usable ones, best first.
@@ -57,8 +59,6 @@ pub(crate) enum Addresses {
 #[derive(Clone, Debug)]
 pub(crate) struct ServerState {
     pub(crate) addresses: Addresses,
-    /// A generation has begun since the resolver was asked: what it was asked over may be gone.
-    pub(crate) ask_again: bool,
     /// Whether some job could ask it.
     pub(crate) reached: bool,
     /// It was reported as one that gave nothing in time, and no job says more.
@@ -69,6 +69,13 @@ pub(crate) struct ServerState {
     pub(crate) rest: Option<Rest>,
     /// Servers that it has redirected to, and that rest.
     pub(crate) elsewhere: Vec<(TransportAddress, Rest)>,
+}
+
+impl Addresses {
+    /// Whether the resolver is, or is to be, asked.
+    pub(crate) const fn are_awaited(&self) -> bool {
+        matches!(self, Self::Wanted | Self::Asked | Self::AskedBefore)
+    }
 }
 
 impl ServerState {
@@ -85,8 +92,8 @@ impl ServerState {
             }
         };
         let (times, rest, elsewhere) = (Times::default(), None, Vec::new());
-        let (ask_again, reached, late, allocate_next) = (false, false, false, false);
-        (Self { addresses, ask_again, reached, late, allocate_next, times, rest, elsewhere }, error)
+        let (reached, late, allocate_next) = (false, false, false);
+        (Self { addresses, reached, late, allocate_next, times, rest, elsewhere }, error)
     }
 
     /// The addresses that can be asked from `local`. RFC 4007 §6: a link-local one is on the link of `local`, and has its
