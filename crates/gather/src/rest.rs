@@ -127,7 +127,7 @@ impl Gatherer {
             self.relay_jobs.iter().filter(|(_, job)| job.rests_until().is_some_and(|until| until <= now));
         for key in due.map(|(key, _)| *key).collect::<Vec<_>>() {
             let wanted = self.is_gathered(key.local);
-            let room = self.wanted_relays() < self.config.limits.relays;
+            let room = self.wanted_relays() < self.limits().relays;
             let (Some(state), Some(job)) = (self.servers.get(key.server), self.relay_jobs.get_mut(&key))
             else {
                 continue;
