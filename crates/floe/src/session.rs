@@ -67,9 +67,9 @@ struct Gathered {
     closed: bool,
 }
 
-/// Candidates of one agent that are kept: more than the 256 that one generation has by default, four times. Only an
-/// agent whose addresses change all the time before it has a peer comes to so many; the oldest goes.
-const LOCAL_KEPT: usize = 1024;
+/// Candidates of one agent that are kept: as many as two generations of 128 components have by default. Only an agent whose
+/// addresses change all the time before it has a peer comes to so many; the oldest goes.
+const LOCAL_KEPT: usize = 4096;
 
 impl Session {
     /// For an agent with these data streams.

@@ -5,7 +5,7 @@ mod requests;
 mod routes;
 mod timers;
 
-use alloc::vec::Vec;
+use alloc::{collections::BTreeSet, vec::Vec};
 
 use floe_gather::{Answer, Request, RequestId};
 use floe_pair::{ComponentId, Place, SocketId, StreamId, TransportAddress};
@@ -47,6 +47,8 @@ pub struct Hub {
     routes: Routes,
     pacer: Pacer,
     agenda: Agenda,
+    /// Agents that commands were given to, and whose names have not been looked at since.
+    commanded: BTreeSet<AgentKey>,
     /// Sockets that agents had shared until the last of them was removed: to be closed.
     orphans: Vec<(AgentKey, SocketId)>,
 }
@@ -122,6 +124,7 @@ impl Hub {
     pub fn agent_mut(&mut self, key: AgentKey) -> Option<&mut Agent> {
         let agent = live(&mut self.agents, key)?;
         self.agenda.add_all(place(key));
+        self.commanded.insert(key);
         Some(agent)
     }
 
@@ -156,6 +159,7 @@ impl Hub {
             Target::Nobody => (None, Handled::NotOurs(received.payload)),
             Target::One(key) => self.offer(now, key, received),
             Target::Named => {
+                self.rename_commanded();
                 let Some(key) = self.routes.named_in(received.payload) else {
                     return (None, Handled::NotOurs(received.payload));
                 };
@@ -314,19 +318,24 @@ impl Hub {
         }
     }
 
+    /// A command may have told an agent who its peer is, whose check has come already.
+    fn rename_commanded(&mut self) {
+        while let Some(key) = self.commanded.pop_first() {
+            if let Some(agent) = live(&mut self.agents, key) {
+                rename(&mut self.routes, agent, key);
+            }
+        }
+    }
+
     /// Takes over the deadlines of the agents that were touched.
     fn settle(&mut self) {
+        self.commanded.clear();
         while let Some(index) = self.agenda.next(Task::Deadline) {
             let slot = self.agents.get_mut(index);
             let deadline = slot.and_then(|slot| {
                 let agent = slot.agent.as_mut()?;
-                if agent.take_renamed() {
-                    let index = u32::try_from(index).unwrap_or(u32::MAX);
-                    let key = AgentKey { index, generation: slot.generation };
-                    if self.routes.name(agent.names(), key) {
-                        self.routes.keep(key, &agent.talks());
-                    }
-                }
+                let index = u32::try_from(index).unwrap_or(u32::MAX);
+                rename(&mut self.routes, agent, AgentKey { index, generation: slot.generation });
                 agent.poll_timeout()
             });
             self.timers.set(index, deadline);
@@ -353,6 +362,13 @@ impl Hub {
 
     fn slot(&self, key: AgentKey) -> Option<&Slot> {
         self.agents.get(place(key)).filter(|slot| slot.generation == key.generation)
+    }
+}
+
+/// The names of an agent may be others now; where generations have gone, it talks to fewer.
+fn rename(routes: &mut Routes, agent: &mut Agent, key: AgentKey) {
+    if agent.take_renamed() && routes.name(agent.names(), key) {
+        routes.keep(key, &agent.talks());
     }
 }
 

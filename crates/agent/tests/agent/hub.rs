@@ -6,7 +6,10 @@ use floe_agent::{
 use floe_pair::{Role, SocketId};
 use floe_stun::Instant;
 
-use crate::world::{World, ms};
+use crate::{
+    forge,
+    world::{World, ms},
+};
 
 const NOW: Instant = Instant::from_millis(1);
 
@@ -157,4 +160,45 @@ fn a_socket_number_may_be_given_again_when_its_agent_has_closed_it_or_is_gone() 
         }
         assert_ne!(last.replace(key), Some(key));
     }
+}
+
+#[test]
+fn a_check_that_comes_right_behind_a_command_is_for_the_fork_it_names() {
+    let mut hub = Hub::new();
+    let parent = hub.insert(agent(1));
+    let first = hub.agent_mut(parent).unwrap();
+    first.handle_interfaces(NOW, &interfaces("192.0.2.1"));
+    first.gather(NOW);
+    let Some((_, Request::BindUdp { id, local, .. })) = hub.poll_request() else { panic!("no request") };
+    let at = local.with_port(9);
+    assert!(hub.handle_answer(NOW, parent, id, Answer::Bound { socket: SocketId(7), local: at }));
+    let forks = [hub.fork(NOW, parent, [7; 32]).unwrap(), hub.fork(NOW, parent, [8; 32]).unwrap()];
+    for fork in forks {
+        let fork = hub.agent_mut(fork).unwrap();
+        fork.handle_interfaces(NOW, &interfaces("192.0.2.1"));
+        fork.gather(NOW);
+    }
+    assert!(hub.poll_request().is_none(), "they have the socket");
+    hub.handle_timeout(NOW);
+    let ours = hub.agent(parent).unwrap().local_parameters().clone();
+    let check = |hub: &mut Hub, peer: &Agent, id: u8| {
+        let username = format!("{}:{}", ours.ufrag.as_str(), peer.local_parameters().ufrag.as_str());
+        let mut payload = forge::check(&username, ours.pwd.expose(), [id; 12]);
+        let received = Received {
+            socket: SocketId(7),
+            local_ip: at.ip(),
+            source: "203.0.113.1:9".parse().unwrap(),
+            ecn: Ecn::NotCapable,
+            payload: &mut payload,
+        };
+        hub.handle_datagram(NOW, received).0
+    };
+    // Nothing is drained in between.
+    for (fork, number) in forks.into_iter().rev().zip(1..) {
+        let peer = agent(100 + u32::from(number));
+        let parameters = peer.local_parameters().clone();
+        hub.agent_mut(fork).unwrap().set_remote_parameters(NOW, parameters).unwrap();
+        assert_eq!(check(&mut hub, &peer, number), Some(fork));
+    }
+    assert_eq!(check(&mut hub, &agent(200), 9), Some(parent), "that knows no peer yet");
 }

@@ -85,8 +85,8 @@ pub struct Media {
     pub pwd: Option<Pwd>,
     /// Options besides those of the session.
     pub options: IceOptions,
-    /// Candidates in order. Of more than [`MAX_CANDIDATES`](super::MAX_CANDIDATES) only those of the default destinations
-    /// are read.
+    /// Candidates in order: the first [`MAX_CANDIDATES`](super::MAX_CANDIDATES), and beyond them those of the default
+    /// destinations.
     pub candidates: Vec<CandidateLine>,
     /// `a=remote-candidates`.
     pub remote_candidates: Option<RemoteCandidates>,
