@@ -98,9 +98,9 @@ impl ChecklistSet {
 
     /// Makes this pair the only valid one of its component.
     fn use_unchecked(&mut self, now: Instant, stream: StreamId, component: ComponentId, id: PairId) {
-        let others = |pair: &Pair| pair.is_of(stream, component) && pair.id != id;
+        let others = |pair: &Pair| pair.valid.is_some() && pair.is_of(stream, component) && pair.id != id;
         for pair in self.pairs.change(others) {
-            pair.valid = None;
+            (pair.valid, pair.wish.kept) = (None, false);
         }
         self.make_valid_unchecked(now, id);
         if let Some(component) = self.component_mut(stream, component) {

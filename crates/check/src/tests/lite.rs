@@ -223,6 +223,19 @@ fn ice_10_two_lite_agents_take_the_pair_that_is_left_when_an_address_goes() {
     }
 }
 
+#[test]
+fn p39_what_two_lite_agents_have_not_agreed_upon_is_kept_no_more() {
+    let mut script = two_lite(&["10.0.1.1:1000", OTHER]);
+    script.set.catch_up();
+    let chosen = script.pair(remote()).id;
+    assert_eq!((script.selected(), script.set.keep(ms(5), chosen, true)), (Some(remote()), Ok(())));
+    script.set.local_gathering_complete(ms(5), STREAM);
+    script.set.remote_gathering_complete(ms(5), STREAM);
+    assert!(script.set.reconcile(ms(6), STREAM, RTP, local(), address(OTHER)));
+    let kept = script.set.pairs.iter().filter(|pair| pair.wish.kept).count();
+    assert_eq!((script.selected(), kept), (Some(address(OTHER)), 0));
+}
+
 /// RFC 5245: USE-CANDIDATE in every check.
 fn aggressive(name: &str) -> Parameters {
     with_options(name, &[])
