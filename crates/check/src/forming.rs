@@ -317,8 +317,8 @@ impl ChecklistSet {
     }
 
     /// RFC 8445 §6.1.2.5, RFC 8838 §10: where the set is full, a failed pair goes, one whose base was removed first; else
-    /// one that was left, the peer's latest request over which is the oldest; else the lowest of the longest checklist.
-    /// False if that would be the new pair.
+    /// one that was [left](Self::left_pairs), the peer's latest request over which is the oldest; else the lowest of the
+    /// longest checklist. False if that would be the new pair.
     #[inline]
     fn make_room(&mut self, order: u16, priority: PairPriority) -> bool {
         let limit = self.limit_of(self.config.pair_limit);
@@ -338,7 +338,8 @@ impl ChecklistSet {
             self.drop_pair(id);
             return true;
         }
-        let left = self.pairs.iter().filter(|pair| pair.listed && self.is_left(pair));
+        let left = self.left_pairs();
+        let left = self.pairs.iter().filter(|pair| pair.listed && left.contains(&pair.id));
         let left = left.min_by_key(|pair| pair.last_request).map(|pair| (pair.id, pair.stream, pair.to));
         left.or_else(|| self.lowest(order, priority)).is_some_and(|(id, stream, remote)| {
             self.drop_pair(id);

@@ -210,6 +210,10 @@ impl ChecklistSet {
             self.free_at = if moved { Some(linger) } else { self.free_at };
             for pair in self.pairs.change(|pair| pair.is_of(stream, component)) {
                 pair.beside = true;
+                if Some(pair.id) == left {
+                    pair.leave();
+                }
+                pair.left &= pair.id != selected;
                 // It may have left before, and the peer has come back to it.
                 pair.listed |= pair.id == selected;
                 // A nomination that only told the peer again may have failed with it: it can be gone back to.
@@ -311,7 +315,9 @@ impl ChecklistSet {
         }
         // What the peer nominated before its role was settled is void, and so is what it has renominated since.
         for pair in self.pairs.change(|pair| void && pair.is_of(stream, component)) {
-            pair.peer_nominated = false;
+            if core::mem::take(&mut pair.peer_nominated) && pair.id != id {
+                pair.leave();
+            }
         }
         if state == PairState::Succeeded {
             self.set_nominated(id, false);

@@ -126,6 +126,10 @@ pub(crate) struct Pair {
     pub beside: bool,
     /// Kept beside the selected pair.
     pub standby: bool,
+    /// It was selected, or the peer nominated it, and its component has moved to another.
+    pub left: bool,
+    /// The peer has sent a request over it; if it was left, since then.
+    pub asked: bool,
     /// Consent on it has ended: the credentials of this generation are spent for it (RFC 7675 §5.1).
     pub revoked: bool,
     pub fresh_used: u8,
@@ -191,6 +195,8 @@ impl Pair {
             slow: false,
             beside: false,
             standby: false,
+            left: false,
+            asked: false,
             revoked: false,
             fresh_used: 0,
             order: 0,
@@ -272,6 +278,11 @@ impl Pair {
         }
     }
 
+    /// Its component has moved to another.
+    pub(crate) fn leave(&mut self) {
+        (self.left, self.asked) = (true, false);
+    }
+
     /// The pair is lost for good or until the peer checks it again.
     pub(crate) fn discard(&mut self, failure: Failure) {
         self.step(PairEvent::Discard);
@@ -279,6 +290,7 @@ impl Pair {
         self.nominating = false;
         self.peer_nominated = false;
         self.wish.kept = false;
+        self.left = false;
         self.fresh_at = None;
         self.failure = Some(failure);
     }

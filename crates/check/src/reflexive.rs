@@ -141,8 +141,9 @@ impl ChecklistSet {
             |id: RemoteId| of(id).next().is_some() && of(id).all(|pair| pair.state == PairState::Failed);
         let dead = self.candidates.remotes.iter().filter(|remote| accept(remote) && failed(remote.id));
         let dead = dead.min_by_key(|remote| of(remote.id).any(|pair| self.is_spent(pair)));
-        let is_left = |pair: &Pair| pair.state == PairState::Failed || self.is_left(pair);
         let left = || {
+            let left = self.left_pairs();
+            let is_left = |pair: &Pair| pair.state == PairState::Failed || left.contains(&pair.id);
             let remotes = self.candidates.remotes.iter().filter(|remote| accept(remote));
             let left = remotes.filter(|remote| of(remote.id).next().is_some() && of(remote.id).all(is_left));
             left.min_by_key(|remote| of(remote.id).filter_map(|pair| pair.last_request).max())

@@ -351,6 +351,7 @@ impl ChecklistSet {
         let Some(pair) = self.pairs.get_mut(id) else { return nominate.is_none() };
         pair.heard = true;
         pair.last_request = Some(self.now);
+        pair.asked = true;
         pair.requests_received = pair.requests_received.saturating_add(1);
         let revoked = pair.revoked || is_dead(pair);
         // What the peer still has may be all that is left, or all there is to move to.

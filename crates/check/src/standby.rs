@@ -1,6 +1,7 @@
 //! Which pairs are kept when a component has a selected one: standby pairs where renomination was negotiated, those that
 //! the application keeps, and those that a controlling peer keeps.
 
+use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::time::Duration;
 
@@ -8,6 +9,7 @@ use floe_pair::{BaseId, ComponentId, Role, StreamId};
 use floe_stun::Instant;
 
 use crate::ChecklistSet;
+use crate::checklist::Component;
 use crate::config::ConsentConfig;
 use crate::consent::longest;
 use crate::limits::PEER_KEPT_LIMIT;
@@ -21,18 +23,28 @@ fn kept_for(config: Option<ConsentConfig>) -> Duration {
     longest.saturating_mul(2).saturating_add(Duration::from_secs(1)).min(ConsentConfig::EXPIRY)
 }
 
+/// Whether the component of a valid pair has moved to another, or nothing has kept the pair when that was looked at.
+fn is_left(pair: &Pair) -> bool {
+    pair.left || !pair.listed
+}
+
 impl ChecklistSet {
-    /// Chooses the standby pairs of a component: the best valid pair on another base, or to another address where there
-    /// is no other base; and the best over a relay. One that is better than the selected pair, and was left since it was
-    /// silent, comes before both: it is gone back to when it answers again. Where that is not certain and the selected pair
-    /// needs a relay itself, a second direct one is kept in place of a further relay.
-    fn choose_standby(&mut self, stream: StreamId, component: ComponentId, selected: Option<PairId>) {
-        let Some(held) = selected.and_then(|id| self.pairs.get(id)) else { return };
+    /// The standby pairs of a component, as they would be chosen now: the best valid pair on another base, or to another
+    /// address where there is no other base; and the best over a relay. One that is better than the selected pair, and was
+    /// left since it was silent, comes before both: it is gone back to when it answers again. Where that is not certain and
+    /// the selected pair needs a relay itself, a second direct one is kept in place of a further relay.
+    fn standby_of(
+        &self,
+        stream: StreamId,
+        component: ComponentId,
+        selected: PairId,
+    ) -> Option<[Option<PairId>; 2]> {
+        let held = self.pairs.get(selected)?;
         let (base, to, worth, relayed) = (held.base, held.to, held.worth(), held.relayed);
         let limit = if self.is_renominating() { self.config.standby } else { 0 };
         let best = |accept: &dyn Fn(&Pair) -> bool| {
             let fit = |pair: &Pair| {
-                Some(pair.id) != selected
+                pair.id != selected
                     && pair.listed
                     && !(pair.wish.vetoed || pair.nomination_failed)
                     && accept(pair)
@@ -51,18 +63,16 @@ impl ChecklistSet {
             None
         };
         let second = direct.or_else(|| best(&|pair| pair.relayed && Some(pair.id) != first));
-        let chosen = [first.filter(|_| limit > 0), second.filter(|_| limit > 1)];
-        for pair in self.pairs.change(|pair| pair.is_of(stream, component)) {
-            pair.standby = chosen.contains(&Some(pair.id));
-        }
+        Some([first.filter(|_| limit > 0), second.filter(|_| limit > 1)])
     }
 
-    /// Pairs that the peer, which controls, keeps available (renomination draft §3.1): the best of them, bounded.
+    /// Pairs that the peer, which controls, keeps available (renomination draft §3.1): the best of them that fit, bounded.
     fn kept_by_peer(
         &self,
         now: Instant,
         stream: StreamId,
         component: ComponentId,
+        fits: impl Fn(&Pair) -> bool,
     ) -> [Option<PairId>; PEER_KEPT_LIMIT] {
         let mut kept = [None; PEER_KEPT_LIMIT];
         // Of RFC 5245 a controlling peer keeps what it has nominated, and sends on the one it likes.
@@ -74,6 +84,7 @@ impl ChecklistSet {
         for place in 0..PEER_KEPT_LIMIT {
             let recent = |pair: &&Pair| {
                 pair.listed
+                    && fits(pair)
                     && !kept.contains(&Some(pair.id))
                     && pair.last_request.is_some_and(|at| now < at.after(since))
             };
@@ -91,12 +102,13 @@ impl ChecklistSet {
     pub(crate) fn trim(&mut self, now: Instant, stream: StreamId, component: ComponentId) {
         let Some(found) = self.component(stream, component) else { return };
         let (selected, commanded, nomination) = (found.selected, found.commanded, found.nomination);
-        if selected.is_none() {
-            return;
-        }
-        self.choose_standby(stream, component, selected);
-        let by_peer = self.kept_by_peer(now, stream, component);
+        let Some(held) = selected else { return };
+        let standby = self.standby_of(stream, component, held);
+        let by_peer = self.kept_by_peer(now, stream, component, |_| true);
         for pair in self.pairs.change(|pair| pair.is_of(stream, component)) {
+            if let Some(standby) = standby {
+                pair.standby = standby.contains(&Some(pair.id));
+            }
             let stays = Some(pair.id) == selected
                 || !pair.state.is_settled()
                 || pair.peer_nominated
@@ -114,25 +126,44 @@ impl ChecklistSet {
         self.keep_producers();
     }
 
-    /// Whether a pair is valid and does nothing but wait for the end of the linger time: its component has moved to another,
-    /// and neither side has asked for it to be kept. A peer that moves on before that time is over has several.
-    pub(crate) fn is_left(&self, pair: &Pair) -> bool {
-        if pair.valid.is_none() || !self.is_renominating() {
-            return false;
+    /// The valid pairs that do nothing but wait for the end of the linger time, or of their consent: they were selected or
+    /// nominated, and their components have moved to others. What would be kept if that time were over now is none of them,
+    /// nor is what was never selected: it may be kept yet. A peer that moves on before that has several.
+    pub(crate) fn left_pairs(&self) -> Vec<PairId> {
+        let mut found = Vec::new();
+        if !self.is_renominating() || !self.pairs.likely(Traits::VALID).any(is_left) {
+            return found;
         }
-        let Some(of) = self.component(pair.stream, pair.component).filter(|of| of.concluded) else {
-            return false;
+        for checklist in &self.streams {
+            for component in checklist.components.iter().filter(|component| component.concluded) {
+                self.add_left(checklist.stream, component, &mut found);
+            }
+        }
+        found
+    }
+
+    fn add_left(&self, stream: StreamId, of: &Component, found: &mut Vec<PairId>) {
+        let Some(selected) = of.selected else { return };
+        let own = || self.pairs.valid(stream, of.id).map(|(pair, _)| pair);
+        if !own().any(is_left) {
+            return;
+        }
+        let standby = self.standby_of(stream, of.id, selected).unwrap_or_default();
+        // What the peer keeps it asks for again; the request that it was nominated with, before it was left, tells nothing.
+        let by_peer = self.kept_by_peer(self.now, stream, of.id, |pair| !pair.left || pair.asked);
+        let goes = |pair: &Pair| {
+            let id = Some(pair.id);
+            is_left(pair)
+                && pair.state.is_settled()
+                && !(pair.queued || pair.nominating || pair.peer_nominated)
+                && !(pair.wish.kept || pair.wish.pinned)
+                && ![of.selected, of.commanded, of.nomination].contains(&id)
+                && !of.nomination.is_some_and(|producer| pair.is_proved_by(producer))
+                && !(standby.contains(&id) || by_peer.contains(&id))
         };
-        let Some(selected) = of.selected else { return false };
-        let needed = |other: &Pair| {
-            other.id == selected
-                || [of.commanded, of.nomination].contains(&Some(other.id))
-                || (other.queued || other.nominating || other.peer_nominated)
-                || (other.standby || other.wish.kept || other.wish.pinned)
-                || !other.state.is_settled()
-        };
-        let proves = |other: &Pair| other.is_proved_by(pair.id) && needed(other);
-        !needed(pair) && !self.pairs.likely(Traits::VALID).any(proves)
+        // Nominations of those that stay repeat the checks that have proved them.
+        let proves = |pair: &Pair| own().any(|other| other.is_proved_by(pair.id) && !goes(other));
+        found.extend(own().filter(|pair| goes(pair) && !proves(pair)).map(|pair| pair.id));
     }
 
     /// Pairs whose checks have proved others that stay: nominations of those repeat them.

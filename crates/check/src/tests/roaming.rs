@@ -4,9 +4,10 @@
 use core::net::IpAddr;
 use std::vec::Vec;
 
-use floe_pair::{BaseId, Candidate, CandidateType, Parameters, Role, TransportAddress};
+use floe_pair::{BaseId, Candidate, CandidateType, Parameters, Role, StreamId, TransportAddress};
 
 use super::lives::{OTHER, RENOMINATION, SECOND, second, selected, tenths};
+use super::renominate::both;
 use super::script::*;
 use super::world::*;
 use crate::{Admission, Config, Event, KEPT_LIMIT, RemoteOutcome};
@@ -138,6 +139,156 @@ fn pairs_that_a_peer_has_left_take_no_place_from_those_that_it_moves_to() {
         moved_by_peer(&mut script, u32::from(number), at);
         tenths(&mut script, 10, &[at, remote(), address(OTHER)]);
         assert!(script.set.usage().pairs <= 8);
+    }
+}
+
+/// Candidates of the peer that are worth less than all there are.
+fn signal_low(script: &mut Script, numbers: core::ops::Range<u16>) {
+    for number in numbers {
+        signal(script, relay(number));
+    }
+}
+
+#[test]
+fn ice_13_a_pair_that_was_never_selected_is_no_pair_that_was_left() {
+    let answering = [remote(), address(OTHER)];
+    for role in [Role::Controlling, Role::Controlled] {
+        let mut script = selected(role, Config { pair_limit: 8, ..Config::default() }, RENOMINATION);
+        for number in 2..8_u16 {
+            script.add_remote(address(&std::format!("10.0.2.{number}:5000")), number);
+        }
+        assert_eq!(script.set.usage().pairs, 8);
+        // Nothing is known yet of what is worth keeping: the linger time has only begun.
+        tenths(&mut script, 5, &answering);
+        signal_low(&mut script, 10..13);
+        assert!(script.find(address(OTHER)).is_some_and(|pair| pair.valid), "{role:?}");
+        assert!((10..13).all(|number| script.find(relay(number).address).is_none()), "{role:?}");
+        while let Some(check) = script.slot() {
+            let _ = script.refuse(&check, 400);
+        }
+        tenths(&mut script, 100, &answering);
+        let other = script.pair(address(OTHER));
+        assert!(other.valid && other.standby && other.listed, "{role:?}");
+        assert_eq!(script.selected(), Some(remote()));
+    }
+}
+
+#[test]
+fn a_pair_of_another_stream_that_is_to_stand_by_makes_no_room() {
+    let mut script = selected(Role::Controlling, Config { pair_limit: 4, ..Config::default() }, RENOMINATION);
+    let video = StreamId(1);
+    script.set.add_component(script.now, video, RTP);
+    script.set.add_base(SECOND, Admission::Open);
+    script.set.add_local_candidate(script.now, video, host(RTP, 1, second()), SECOND);
+    for number in 2..6_u16 {
+        let at = address(&std::format!("10.0.2.{number}:5000"));
+        script.set.add_remote_candidate(script.now, video, host(RTP, number, at));
+    }
+    assert_eq!(script.set.pairs().filter(|pair| pair.stream == video).count(), 2);
+    assert!(script.find(address(OTHER)).is_some_and(|pair| pair.valid));
+}
+
+#[test]
+fn ice_13_a_pair_that_was_left_for_its_silence_stays_to_be_gone_back_to() {
+    let config = Config { pair_limit: 2, ..Config::default() };
+    let mut script = selected(Role::Controlling, config, RENOMINATION);
+    while script.selected() == Some(remote()) {
+        assert!(script.now < ms(25_000));
+        tenths(&mut script, 1, &[address(OTHER)]);
+        if let Some(nomination) = script.slot() {
+            script.succeed(&nomination);
+        }
+    }
+    signal_low(&mut script, 10..13);
+    let before = script.pair(remote());
+    assert!(before.valid && script.selected() == Some(address(OTHER)));
+    for _ in 0..300 {
+        tenths(&mut script, 1, &[remote(), address(OTHER)]);
+        if let Some(nomination) = script.slot() {
+            script.succeed(&nomination);
+        }
+    }
+    assert_eq!((script.selected(), script.pair(remote()).id), (Some(remote()), before.id));
+}
+
+#[test]
+fn ice_13_a_better_pair_that_waits_for_the_next_move_is_no_pair_that_was_left() {
+    let [ours, theirs] = both(RENOMINATION);
+    let config = Config { pair_limit: 3, ..Config::default() };
+    let mut script = Script::between(Role::Controlling, config, ours, theirs);
+    let pairs = [address(OTHER), remote(), address("10.0.1.3:1000")];
+    for (number, at) in [(9, pairs[0]), (5, pairs[1]), (1, pairs[2])] {
+        script.add_remote(at, number);
+        let check = script.slot().expect("a check");
+        script.succeed(&check);
+        if number == 9 {
+            script.wait(1_000);
+        }
+        if let Some(nomination) = script.slot() {
+            script.succeed(&nomination);
+        }
+    }
+    // It has just moved from the first to the second, and the third is better.
+    assert_eq!(script.selected(), Some(pairs[1]));
+    signal_low(&mut script, 10..13);
+    assert!(script.find(pairs[2]).is_some_and(|pair| pair.valid));
+    tenths(&mut script, 6, &pairs);
+    let nomination = script.slot().expect("the nomination");
+    script.succeed(&nomination);
+    assert_eq!(script.selected(), Some(pairs[2]));
+}
+
+#[test]
+fn ice_13_what_the_peer_asks_for_after_it_was_left_is_kept_and_the_rest_is_not() {
+    let config = Config { pair_limit: 8, ..Config::default() };
+    let mut script = selected(Role::Controlled, config, RENOMINATION);
+    let moved = |script: &mut Script, number: u16| {
+        signal(script, relay(number));
+        let check = script.slot().expect("a check");
+        script.succeed(&check);
+        moved_by_peer(script, u32::from(number), relay(number).address);
+        tenths(script, 1, &[remote(), address(OTHER)]);
+    };
+    for number in 2..8 {
+        moved(&mut script, number);
+        if number == 5 {
+            script.ask_well(relay(4).address, &Ask::controlling());
+            tenths(&mut script, 1, &[]);
+        }
+    }
+    assert_eq!(script.set.usage().pairs, 8);
+    let known = |script: &Script, number: u16| script.find(relay(number).address).is_some();
+    // Oldest first; of the relays the best would stand by, and the fourth is kept by the peer.
+    for (number, gone) in [(8, 3), (9, 5), (10, 6), (11, 7), (12, 8)] {
+        moved(&mut script, number);
+        let (gone, all) = ((3..=gone).filter(|old| *old != 4), 3..=number);
+        assert_eq!(
+            all.filter(|old| !known(&script, *old)).collect::<Vec<_>>(),
+            gone.collect::<Vec<_>>(),
+            "{number}"
+        );
+    }
+}
+
+#[test]
+fn a_pair_whose_nomination_was_overtaken_before_it_came_true_has_been_left() {
+    let config = Config { pair_limit: 4, ..Config::default() };
+    let mut script = selected(Role::Controlled, config, RENOMINATION);
+    let at = [relay(2).address, relay(3).address];
+    for (value, number) in [(2, 2), (3, 3)] {
+        signal(&mut script, relay(number));
+        script.ask_well(relay(number).address, &Ask::renominating(value));
+    }
+    let checks = [script.slot().expect("a check"), script.slot().expect("a check")];
+    for check in &checks {
+        script.succeed(check);
+    }
+    let left = |script: &Script| at.map(|at| script.set.pairs.iter().any(|pair| pair.to == at && pair.left));
+    assert_eq!((script.selected(), left(&script)), (Some(at[1]), [true, false]));
+    // It is selected after all, and left for good then.
+    for (value, to, expected) in [(4, at[0], [false, true]), (5, at[1], [true, false])] {
+        script.ask_well(to, &Ask::renominating(value));
+        assert_eq!((script.selected(), left(&script)), (Some(to), expected));
     }
 }
 
