@@ -3,7 +3,8 @@
 use crate::few::Few;
 
 /// Entries in order of their keys, in one piece of memory: most agents have one host, no server and no relay, and the nodes
-/// of a tree are made for eleven entries. Every table kept in it is bounded by some hundreds. What is large is kept in boxes.
+/// of a tree are made for eleven entries. Every table kept in it is bounded by the limits and the number of
+/// components: mostly some ten entries, and thousands with a hundred components. What is large is kept in boxes.
 #[derive(Debug)]
 pub(crate) struct SortedMap<K, V> {
     list: Few<(K, V)>,
