@@ -94,8 +94,10 @@ impl Default for Config {
 }
 
 /// How much there may be of anything; beyond it nothing is begun and [`Event::LimitReached`] says so. Binding jobs and allocations
-/// that are held back begin when others have failed, in one generation up to eight times as many as the limit, and are the
-/// first to begin with a restart. The first server of each address comes before the second of any. What addresses have
+/// that are held back begin when others have failed, or have had no answer for 2 s, in one generation up to eight times as many as
+/// the limit; a restart goes on with those whose turn is next. The first server of each address comes before the second of any.
+/// One address may take all there is room for, so that each component has what one gives; where there are more components than
+/// the limit, the first ones are asked for from each address. What addresses have
 /// that the rules of RFC 8445 §5.1.1.1 skip by now counts for nothing but the candidates that stand.
 ///
 /// More than [`LIMITED_COMPONENTS`] components have them once for each so many, begun ones too.
@@ -105,9 +107,10 @@ impl Default for Config {
 pub struct Limits {
     /// Sockets for host candidates: interface addresses times components.
     pub hosts: usize,
-    /// Binding jobs at a time: host candidates times servers, without those that have ended.
+    /// Binding jobs at a time: host candidates times servers, without those that have ended or have had no answer for 2 s.
     pub reflexive: usize,
-    /// Allocations wanted at a time. Servers count them against a quota of the user.
+    /// Allocations wanted at a time, without those that a server has not answered for: late answers may make more. Servers count
+    /// them against a quota of the user.
     pub relays: usize,
     /// Candidates that stand at a time.
     pub candidates: usize,

@@ -79,7 +79,8 @@ impl Gatherer {
     }
 
     /// RFC 8445 §8.3.1: candidates that no session uses may be freed. Gives each allocation back that is not to be
-    /// kept; its candidate goes, [`Event::BaseGone`] says so, and its socket closes when the server has it back.
+    /// kept; its candidate goes, [`Event::BaseGone`] says so, and its socket closes when the server has it back. For
+    /// its data stream no other one is asked for from the addresses there are, until [`Self::restart`].
     pub fn release_unused(&mut self, now: Instant, keep: impl Fn(&Relay) -> bool) {
         self.advance(now);
         for base in self.open_relays() {
@@ -87,9 +88,10 @@ impl Gatherer {
             if let Some(job) = self.relay_jobs.get_mut(&entry.key) {
                 job.end();
             }
+            let stream = entry.relay.stream;
             self.retire(base);
             self.release(base);
-            self.leave_relays_held_back();
+            self.leave_relays_of(stream);
         }
         self.settle();
     }

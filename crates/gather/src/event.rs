@@ -57,7 +57,8 @@ pub enum Event {
         /// Why.
         error: ServerError,
     },
-    /// There would have been more. Binding jobs and allocations that are held back begin when others have failed.
+    /// There would have been more. Binding jobs and allocations that are held back begin when others have failed
+    /// or have no answer.
     LimitReached(Limit),
     /// What an allocation reports after it was made.
     Turn(BaseId, floe_turn::Event),

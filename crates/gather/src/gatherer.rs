@@ -497,7 +497,7 @@ impl Gatherer {
         };
         let bindings = self.reflexive.values().filter_map(|job| job.poll_timeout(self.floor));
         let allocations = self.relay_jobs.values().filter_map(|job| job.poll_timeout());
-        bindings.chain(allocations).chain(deadline).min()
+        bindings.chain(allocations).chain(deadline).chain(self.next_room()).min()
     }
 
     fn next_client(&self) -> Option<Instant> {

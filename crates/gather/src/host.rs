@@ -67,8 +67,8 @@ impl Ask {
 /// A host candidate and its socket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Host {
-    /// The driver was asked for a socket.
-    Asked,
+    /// The driver was asked for a socket, then.
+    Asked(Instant),
     /// It is a candidate.
     Bound { base: BaseId, place: Place, address: TransportAddress },
     /// There is no socket for it.
@@ -215,7 +215,7 @@ impl Gatherer {
                     return;
                 }
                 hosts = hosts.saturating_add(1);
-                self.hosts.insert(key, Host::Asked);
+                self.hosts.insert(key, Host::Asked(self.now));
                 let id = self.ask(Ask::Host(key));
                 self.out.request(Request::BindUdp { id, local: address, shareable: true });
             }
@@ -316,6 +316,7 @@ impl Gatherer {
         self.reflexive.retain(|key, _| !dropped(key.host()));
         self.transactions.retain(|_, key| !dropped(key.host()));
         self.relay_jobs.retain(|key, _| !dropped(key.host()));
+        self.forget_given_back(&dropped);
         let hosts: Vec<_> =
             self.hosts.iter().filter(|(key, _)| dropped(**key)).map(|(key, host)| (*key, *host)).collect();
         for (key, host) in hosts {

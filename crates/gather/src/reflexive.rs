@@ -115,7 +115,7 @@ impl ReflexiveJob {
     pub(crate) fn renew(&mut self, now: Instant) -> bool {
         self.late = false;
         match &mut self.progress {
-            Progress::Asking { .. } => self.begun.is_none_or(|begun| now.since(begun) < STALE_AFTER),
+            Progress::Asking { .. } => !self.is_silent(now),
             Progress::Keeping(keeper) => {
                 // What made somebody restart may have taken the mapping away.
                 keeper.request.take_if(|request| now.since(request.started()) >= STALE_AFTER);
@@ -127,6 +127,16 @@ impl ReflexiveJob {
             }
             Progress::Ended => false,
         }
+    }
+
+    /// From when on it has asked for long, if no answer comes.
+    pub(crate) fn silent_from(&self) -> Option<Instant> {
+        self.begun.filter(|_| !self.is_done()).map(|begun| begun.after(STALE_AFTER))
+    }
+
+    /// Whether it has asked for long and has no answer yet.
+    pub(crate) fn is_silent(&self, now: Instant) -> bool {
+        self.silent_from().is_some_and(|at| at <= now)
     }
 
     /// Gathering does not wait for it any more.

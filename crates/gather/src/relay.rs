@@ -120,11 +120,19 @@ impl RelayJob {
         Self { local, targets, progress, begun: now, asked, late, renewed, rests }
     }
 
-    /// Whether it has asked for long and has no answer yet: its server, or the driver for a socket. `waits`: its turn is still
-    /// to come.
-    pub(crate) fn is_stale(&self, now: Instant, waits: bool) -> bool {
-        let waits = waits && self.asked.is_none();
-        !self.is_done() && !waits && now.since(self.asked.unwrap_or(self.begun)) >= STALE_AFTER
+    /// From when on it has asked for long, its server or the driver for a socket, if no answer comes. `waits`: its turn is
+    /// still to come.
+    pub(crate) fn silent_from(&self, waits: impl FnOnce() -> bool) -> Option<Instant> {
+        if self.is_done() || (self.asked.is_none() && waits()) {
+            return None;
+        }
+        Some(self.asked.unwrap_or(self.begun).after(STALE_AFTER))
+    }
+
+    /// Whether it has asked for long and has no answer yet.
+    pub(crate) fn is_silent(&self, now: Instant, waits: impl FnOnce() -> bool) -> bool {
+        // Most are younger: who waits for a slot is not searched for.
+        self.begun.after(STALE_AFTER) <= now && self.silent_from(waits).is_some_and(|at| at <= now)
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -160,13 +168,14 @@ impl RelayJob {
     }
 
     /// Its rest is over. What it meets now was said before.
-    pub(crate) fn resume(&mut self, targets: Targets) {
+    pub(crate) fn resume(&mut self, now: Instant, targets: Targets) {
         (self.targets, self.progress, self.late) = (targets, Progress::Asking, true);
+        (self.begun, self.asked) = (now, None);
     }
 
     /// A generation begins while it rests.
-    pub(crate) fn begin_again(&mut self, targets: Targets) {
-        self.resume(targets);
+    pub(crate) fn begin_again(&mut self, now: Instant, targets: Targets) {
+        self.resume(now, targets);
         self.rests = 1;
     }
 

@@ -135,7 +135,7 @@ impl Gatherer {
             if !wanted {
                 job.end();
             } else if room {
-                job.resume(Targets::new(now, state.reachable(job.local)));
+                job.resume(now, Targets::new(now, state.reachable(job.local)));
             } else {
                 job.rest(now.after(REST_AFTER_REFUSAL));
             }
@@ -144,9 +144,10 @@ impl Gatherer {
 
     /// A generation begins: what waits for its server to have room is looked at, and said, once more.
     pub(crate) fn resume_relays(&mut self) {
+        let now = self.now;
         for (key, job) in self.relay_jobs.iter_mut().filter(|(_, job)| job.rests_until().is_some()) {
             if let Some(state) = self.servers.get(key.server) {
-                job.begin_again(Targets::new(self.now, state.reachable(job.local)));
+                job.begin_again(now, Targets::new(now, state.reachable(job.local)));
             }
         }
     }

@@ -9,13 +9,15 @@ use floe_stun::Instant;
 use crate::{
     config::Config,
     gatherer::{Gatherer, Stage},
-    host::{Ask, Host},
+    host::{Ask, Host, JobKey},
     request::RequestId,
     server::Addresses,
 };
 
 /// How long something is asked for, from the first request on, before a restart asks for it anew: by then requests leave 2 s
 /// apart or more, and later less often. Before that they leave about as often as restarts come that would begin them again.
+/// Nor does it take a place of a limit any more: what waits behind it is begun early enough to be told before the end of
+/// candidates.
 pub(crate) const STALE_AFTER: Duration = Duration::from_secs(2);
 
 impl Gatherer {
@@ -53,6 +55,7 @@ impl Gatherer {
         self.resume_relays();
         self.relay_jobs.retain(|_, job| job.wants_allocation());
         self.hosts.retain(|_, host| !matches!(host, Host::Failed));
+        self.forget_given_back(|_| true);
         self.begin();
         self.keep_relays();
         self.leave_all();
@@ -86,12 +89,17 @@ impl Gatherer {
         self.reflexive.retain(|_, job| job.renew(now));
         let jobs = &mut self.reflexive;
         self.transactions.retain(|id, key| jobs.get_mut(key).is_some_and(|job| job.asks(*id)));
-        let waits = |key| self.relays.values().any(|entry| entry.key == key && entry.wants_slot());
-        let stale = self.relay_jobs.iter().filter(|(key, job)| job.is_stale(now, waits(**key)));
+        let stale =
+            self.relay_jobs.iter().filter(|(key, job)| job.is_silent(now, || self.waits_for_slot(**key)));
         for key in stale.map(|(key, _)| *key).collect::<Vec<_>>() {
             self.end_attempts(key, None);
             self.relay_jobs.remove(&key);
         }
+    }
+
+    /// Whether an allocation that is asked for has its turn still to come.
+    pub(crate) fn waits_for_slot(&self, key: JobKey) -> bool {
+        self.relays.values().any(|entry| entry.key == key && entry.wants_slot())
     }
 
     /// Whether it was told to start.

@@ -2,17 +2,20 @@
 
 use alloc::{boxed::Box, vec::Vec};
 
-use floe_pair::TransportAddress;
+use floe_pair::{StreamId, TransportAddress};
+use floe_stun::Instant;
 
 use crate::{
     config::Limits,
     error::ServerError,
     event::Limit,
     gatherer::{Gatherer, Stage},
-    host::{Host, JobKey},
+    host::{Host, HostKey, JobKey},
     locals::{LocalId, Use},
+    map::SortedMap,
     reflexive::ReflexiveJob,
     relay::RelayJob,
+    restart::STALE_AFTER,
     server::{Addresses, Server, Targets},
 };
 
@@ -20,18 +23,49 @@ use crate::{
 /// RTP and RTCP from as many addresses as there may be (64) can ask one server for allocations, or sixteen for mappings.
 const MAX_FILLS: usize = 8;
 
-/// Where a limit holds jobs back: the address whose turn is next, once something has ended or a new generation begins.
+/// Where a limit holds jobs back, and which of them are not wanted any more.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
     /// Sockets for host candidates are held back too.
     pub(crate) hosts_wait: bool,
-    reflexive: Option<LocalId>,
-    relays: Option<LocalId>,
+    reflexive: Turn,
+    relays: Turn,
+    /// Until then sockets that were asked for, and are not there yet, have the places of their Binding jobs kept.
+    sockets: Option<Instant>,
+    /// No allocation is asked for there any more in this generation.
+    given_back: SortedMap<HostKey, ()>,
+}
+
+/// What one limit holds back.
+#[derive(Debug, Default)]
+struct Turn {
+    holds_back: bool,
+    /// Whose turn is next, once there is room or a new generation begins.
+    next: Option<JobKey>,
+}
+
+/// A server that can be asked from an address.
+struct Askable {
+    /// How many others can be that come before it.
+    round: usize,
+    server: usize,
+    local: LocalId,
+    address: TransportAddress,
 }
 
 /// How many more jobs may begin, where so many go on and so many there are in all.
 fn room(limit: usize, live: usize, all: usize) -> usize {
     limit.saturating_sub(live).min(limit.saturating_mul(MAX_FILLS).saturating_sub(all))
+}
+
+/// When there will be room for one more, where those that go on without an answer are silent from these instants on.
+fn room_at(limit: usize, live: usize, all: usize, silent: impl Iterator<Item = Instant>) -> Option<Instant> {
+    if limit.saturating_mul(MAX_FILLS) <= all {
+        return None;
+    }
+    let mut silent: Vec<_> = silent.collect();
+    silent.sort_unstable();
+    silent.get(live.saturating_sub(limit)).copied()
 }
 
 impl Gatherer {
@@ -40,63 +74,94 @@ impl Gatherer {
         self.config.limits.of(self.components.len())
     }
 
+    /// The servers that can be asked from each address: the first one of every address, then the second ones.
+    fn askable(&self, takes: impl Fn(&Server) -> bool) -> Vec<Askable> {
+        let mut askable = Vec::new();
+        for local in self.locals.iter().filter(|local| local.purpose == Use::Gathered) {
+            let servers = self.config.servers.iter().zip(&self.servers).enumerate();
+            let servers =
+                servers.filter(|(_, (server, state))| takes(server) && state.can_be_asked(local.address));
+            askable.extend(servers.enumerate().map(|(round, (server, _))| {
+                let (local, address) = (local.id, local.address);
+                Askable { round, server, local, address }
+            }));
+        }
+        askable.sort_by_key(|one| one.round);
+        askable
+    }
+
     /// RFC 8445 §5.1.1.2: each address of this host with each server that can be asked from it, for each component. The
     /// first server of every address comes before the second of any, so that no address goes without for the sake of
-    /// another one. Those from `first` on come first.
+    /// another one; nor does a component, as far as the limit goes: where there are more of them, those that have any have
+    /// all addresses. Those from `first` on come first.
     fn pairings(
         &self,
-        first: Option<LocalId>,
-        takes: impl Fn(&Server) -> bool + Copy,
+        askable: &[Askable],
+        limit: usize,
+        first: Option<JobKey>,
     ) -> impl Iterator<Item = (JobKey, TransportAddress)> {
-        let place = self.locals.iter().position(|local| Some(local.id) == first).unwrap_or_default();
-        let (before, after) = self.locals.split_at_checked(place).unwrap_or_default();
-        let locals = after.iter().chain(before).filter(|local| local.purpose == Use::Gathered);
-        (0..self.servers.len()).flat_map(move |round| {
-            locals.clone().flat_map(move |local| {
-                let servers = self.config.servers.iter().zip(&self.servers).enumerate();
-                let mut askable = servers
-                    .filter(move |(_, (server, state))| takes(server) && state.can_be_asked(local.address));
-                let server = askable.nth(round).map(|(server, _)| server);
-                let keys = move |server| {
-                    let local = local.id;
-                    let keys = self.components.keys();
-                    keys.map(move |&(stream, component)| JobKey { server, local, stream, component })
-                };
-                server.into_iter().flat_map(keys).map(move |key| (key, local.address))
+        let components = self.components.len();
+        let by_component = limit < components;
+        let all = move || {
+            askable.chunk_by(|one, next| one.round == next.round).flat_map(move |round| {
+                let (outer, inner) =
+                    if by_component { (components, round.len()) } else { (round.len(), components) };
+                (0..outer).flat_map(move |outer| {
+                    (0..inner).filter_map(move |inner| {
+                        let (component, place) = if by_component { (outer, inner) } else { (inner, outer) };
+                        let &(stream, component) = self.components.key_at(component)?;
+                        let &Askable { server, local, address, .. } = round.get(place)?;
+                        Some((JobKey { server, local, stream, component }, address))
+                    })
+                })
             })
-        })
+        };
+        // An address or a component may have gone: at least those servers come later that had their turn.
+        let place = first.and_then(|first| {
+            let of_server = || all().position(|(key, _)| key.server == first.server);
+            all().position(|(key, _)| key == first).or_else(of_server)
+        });
+        let place = place.unwrap_or_default();
+        all().skip(place).chain(all().take(place))
     }
 
     /// One Binding job for each server and host candidate that can reach it. A host whose socket is not there yet has its
-    /// place kept.
+    /// place kept, for some time.
     pub(crate) fn fill_reflexive(&mut self) {
-        let own = self.reflexive.iter().filter(|(key, _)| self.is_gathered(key.local));
-        let live = own.clone().filter(|(_, job)| !job.has_ended()).count();
-        let room = room(self.limits().reflexive, live, own.count());
-        let host = |key: JobKey| self.hosts.get(&key.host()).copied();
-        let wanted: Vec<_> = self
-            .pairings(self.turns.reflexive, |_| true)
-            .filter(|(key, _)| {
-                matches!(host(*key), Some(Host::Asked | Host::Bound { .. }))
-                    && !self.reflexive.contains_key(key)
-            })
+        let (now, limit) = (self.now, self.limits().reflexive);
+        let room = room(limit, self.live_reflexive(), self.own_reflexive().count());
+        let host = |key: JobKey| match self.hosts.get(&key.host())? {
+            Host::Failed => None,
+            Host::Asked(since) if since.after(STALE_AFTER) <= now => None,
+            host => Some(*host),
+        };
+        let mut wanted: Vec<_> = self
+            .pairings(&self.askable(|_| true), limit, self.turns.reflexive.next)
+            .filter(|(key, _)| !self.reflexive.contains_key(key))
+            .filter_map(|(key, _)| Some((key, host(key)?)))
             .take(room.saturating_add(1))
-            .map(|(key, _)| (key, host(key)))
             .collect();
-        let held_back = wanted.get(room).map(|(key, _)| key.local);
-        let mut expecting = false;
-        for (key, host) in wanted.into_iter().take(room) {
-            let Some(Host::Bound { base, place, address }) = host else {
-                expecting = true;
-                continue;
+        let held_back = wanted.get(room).map(|(key, _)| *key);
+        wanted.truncate(room);
+        let mut sockets = None;
+        for (key, host) in wanted {
+            let (base, place, address) = match host {
+                Host::Bound { base, place, address } => (base, place, address),
+                Host::Asked(since) => {
+                    let until = since.after(STALE_AFTER);
+                    sockets = Some(sockets.map_or(until, |known: Instant| known.min(until)));
+                    continue;
+                }
+                Host::Failed => continue,
             };
             let Some(state) = self.servers.get(key.server) else { continue };
-            let targets = Targets::new(self.now, state.reachable(address));
+            let targets = Targets::new(now, state.reachable(address));
             let job = ReflexiveJob::new(base, place, address, targets);
             self.reflexive.insert(key, Box::new(job));
         }
-        if !expecting {
-            self.turns.reflexive = held_back;
+        (self.turns.reflexive.holds_back, self.turns.sockets) = (held_back.is_some(), sockets);
+        if sockets.is_none() {
+            self.turns.reflexive.next = held_back;
             if held_back.is_some() {
                 self.out.limit(Limit::Reflexive);
             }
@@ -107,18 +172,22 @@ impl Gatherer {
     /// One allocation for each TURN server and address that can reach it, for each component. It does not wait
     /// for a host candidate: its socket is another.
     pub(crate) fn fill_relays(&mut self) {
-        let all = self.relay_jobs.keys().filter(|key| self.is_gathered(key.local)).count();
-        let room = room(self.limits().relays, self.wanted_relays(), all);
-        let wanted: Vec<_> = self
-            .pairings(self.turns.relays, |server| server.url.is_turn())
-            .filter(|(key, _)| !self.relay_jobs.contains_key(key))
+        let limit = self.limits().relays;
+        let room = room(limit, self.wanted_relays(), self.own_relays().count());
+        let is_open =
+            |key| !self.relay_jobs.contains_key(&key) && !self.turns.given_back.contains_key(&key.host());
+        let mut wanted: Vec<_> = self
+            .pairings(&self.askable(|server| server.url.is_turn()), limit, self.turns.relays.next)
+            .filter(|(key, _)| is_open(*key))
             .take(room.saturating_add(1))
             .collect();
-        self.turns.relays = wanted.get(room).map(|(key, _)| key.local);
-        if self.turns.relays.is_some() {
+        let held_back = wanted.get(room).map(|(key, _)| *key);
+        wanted.truncate(room);
+        self.turns.relays = Turn { holds_back: held_back.is_some(), next: held_back };
+        if held_back.is_some() {
             self.out.limit(Limit::Relays);
         }
-        for (key, local) in wanted.into_iter().take(room) {
+        for (key, local) in wanted {
             let Some(state) = self.servers.get(key.server) else { continue };
             let targets = Targets::new(self.now, state.reachable(local));
             self.relay_jobs.insert(key, Box::new(RelayJob::new(self.now, local, targets)));
@@ -126,10 +195,53 @@ impl Gatherer {
         self.note_reached();
     }
 
-    /// How many allocations there are, or are being asked for, from addresses that are gathered from.
-    pub(crate) fn wanted_relays(&self) -> usize {
+    /// The Binding jobs of addresses that are gathered from.
+    fn own_reflexive(&self) -> impl Iterator<Item = &ReflexiveJob> {
+        let own = self.reflexive.iter().filter(|(key, _)| self.is_gathered(key.local));
+        own.map(|(_, job)| &**job)
+    }
+
+    /// How many of them count: what has had no answer for long most likely gets none, and nobody waits behind it.
+    fn live_reflexive(&self) -> usize {
+        self.own_reflexive().filter(|job| !job.has_ended() && !job.is_silent(self.now)).count()
+    }
+
+    /// The allocation jobs of addresses that are gathered from.
+    fn own_relays(&self) -> impl Iterator<Item = (JobKey, &RelayJob)> {
         let own = self.relay_jobs.iter().filter(|(key, _)| self.is_gathered(key.local));
-        own.filter(|(_, job)| job.wants_allocation()).count()
+        own.map(|(key, job)| (*key, &**job))
+    }
+
+    /// How many allocations there are, or are being asked for, from addresses that are gathered from. Those that have had no
+    /// answer for long do not count.
+    pub(crate) fn wanted_relays(&self) -> usize {
+        let own = self.own_relays().filter(|(_, job)| job.wants_allocation());
+        own.filter(|(key, job)| !job.is_silent(self.now, || self.waits_for_slot(*key))).count()
+    }
+
+    /// When something makes room for what is held back, if nothing is heard until then.
+    pub(crate) fn next_room(&self) -> Option<Instant> {
+        let Turns { reflexive, relays, sockets, .. } = &self.turns;
+        if !(reflexive.holds_back || relays.holds_back) || !self.may_refill() || self.table.is_full() {
+            return None;
+        }
+        let is_ahead = |at: &Instant| self.now < *at;
+        let limits = self.limits();
+        let of_reflexive = || {
+            let silent = self.own_reflexive().filter_map(ReflexiveJob::silent_from).filter(is_ahead);
+            let (live, all) = (self.live_reflexive(), self.own_reflexive().count());
+            let room = room_at(limits.reflexive, live, all, silent);
+            sockets.filter(is_ahead).into_iter().chain(room).min()
+        };
+        let of_relays = || {
+            let silent =
+                self.own_relays().filter_map(|(key, job)| job.silent_from(|| self.waits_for_slot(key)));
+            let (live, all) = (self.wanted_relays(), self.own_relays().count());
+            room_at(limits.relays, live, all, silent.filter(is_ahead))
+        };
+        let of_reflexive = reflexive.holds_back.then(of_reflexive).flatten();
+        let of_relays = relays.holds_back.then(of_relays).flatten();
+        of_reflexive.into_iter().chain(of_relays).min()
     }
 
     /// Servers that are asked from an address of this generation.
@@ -141,9 +253,13 @@ impl Gatherer {
         }
     }
 
-    /// Begins what limits have held back, as far as other jobs have ended.
+    fn may_refill(&self) -> bool {
+        matches!(self.stage, Stage::Gathering { .. } | Stage::Complete)
+    }
+
+    /// Begins what limits have held back, as far as other jobs have ended or are silent.
     pub(crate) fn refill(&mut self) {
-        if !matches!(self.stage, Stage::Gathering { .. } | Stage::Complete) {
+        if !self.may_refill() {
             return;
         }
         if self.turns.hosts_wait {
@@ -153,10 +269,10 @@ impl Gatherer {
         while !self.table.is_full() {
             let begun = |this: &Self| this.reflexive.len().saturating_add(this.relay_jobs.len());
             let before = begun(self);
-            if self.turns.reflexive.is_some() {
+            if self.turns.reflexive.holds_back {
                 self.fill_reflexive();
             }
-            if self.turns.relays.is_some() {
+            if self.turns.relays.holds_back {
                 self.fill_relays();
             }
             if begun(self) == before {
@@ -168,10 +284,20 @@ impl Gatherer {
         }
     }
 
-    /// RFC 8445 §8.3.1: allocations are given back because there are pairs, not because they were of no use. No other ones
-    /// are asked for in their place.
-    pub(crate) fn leave_relays_held_back(&mut self) {
-        self.turns.relays = None;
+    /// RFC 8445 §8.3.1: allocations of a data stream are given back because there are pairs, not because they were of no use. No
+    /// other ones are asked for in their place, from the addresses there are: another network may need one.
+    pub(crate) fn leave_relays_of(&mut self, stream: StreamId) {
+        for component in self.components.keys().filter(|(of, _)| *of == stream) {
+            for local in self.locals.iter() {
+                let key = HostKey { local: local.id, stream, component: component.1 };
+                self.turns.given_back.insert(key, ());
+            }
+        }
+    }
+
+    /// What is held back for hosts that are gone is not wanted either way.
+    pub(crate) fn forget_given_back(&mut self, gone: impl Fn(HostKey) -> bool) {
+        self.turns.given_back.retain(|key, ()| !gone(*key));
     }
 
     /// Why a server whose addresses are known was not asked from anywhere so far; `None` if it was, or there is nowhere yet.
@@ -182,10 +308,11 @@ impl Gatherer {
             return None;
         }
         let is_turn = self.config.servers.get(server).is_some_and(|server| server.url.is_turn());
-        let limit = match (self.turns.relays, self.turns.reflexive) {
-            (Some(_), _) if is_turn => Some(Limit::Relays),
-            (_, Some(_)) => Some(Limit::Reflexive),
-            _ => None,
+        let relays_left = self.turns.relays.holds_back || !self.turns.given_back.is_empty();
+        let limit = if is_turn && relays_left {
+            Some(Limit::Relays)
+        } else {
+            self.turns.reflexive.holds_back.then_some(Limit::Reflexive)
         };
         let could_be = locals.any(|local| state.can_be_asked(local.address));
         Some(limit.filter(|_| could_be).map_or(ServerError::NoUsableAddress, ServerError::BeyondLimit))

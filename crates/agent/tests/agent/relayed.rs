@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use floe_agent::{Event, Framing, PathError, Policy, SendError, TransmitKind};
-use floe_pair::Role;
+use floe_pair::{CandidateType, Role};
 use floe_stun::{ChannelNumber, Message, Method, channel::ChannelData};
 
 use crate::world::{COMPONENT, Id, STREAM, World, asking, ms};
@@ -195,4 +195,28 @@ fn p17_while_a_restart_is_unanswered_its_relays_are_kept_alive() {
         last = sent.at;
     }
     assert!(last.since(began) >= ms(165_000), "{last:?}");
+}
+
+/// RFC 8838 §13: nothing is told after the end of candidates. An allocation that waits behind one of a dead server is told before.
+#[test]
+fn p02_a_relay_that_a_limit_holds_back_behind_a_dead_server_is_told() {
+    let mut world = World::new(2);
+    let session = world.pair_with([0, 1], 1, |config| {
+        let mut config = asking("turn", config);
+        config.gathering.policy = Policy::RelayOnly;
+        config.gathering.limits.relays = 1;
+        let dead = floe_agent::Server::new("turn:192.0.2.99".parse().unwrap(), None);
+        config.gathering.servers.insert(0, dead);
+        config
+    });
+    world.connect(&session, ms(10_000));
+    world.run_for(ms(60_000));
+    for (node, key) in session {
+        let told = world.nodes[node].events_of(key).filter_map(|event| match event {
+            Event::LocalCandidate { candidate, .. } => Some(Some(candidate.kind)),
+            Event::EndOfCandidates { .. } => Some(None),
+            _ => None,
+        });
+        assert_eq!(told.collect::<Vec<_>>(), [Some(CandidateType::Relayed), None]);
+    }
 }

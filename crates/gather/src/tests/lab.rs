@@ -1,6 +1,11 @@
 //! A host with a gatherer on a virtual clock: its driver, its network and its NAT.
 
-use alloc::{boxed::Box, collections::BTreeMap, vec, vec::Vec};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet},
+    vec,
+    vec::Vec,
+};
 use core::{net::IpAddr, time::Duration};
 
 use floe_pair::{BaseId, Candidate, CandidateType, ComponentId, Place, SocketId, StreamId, TransportAddress};
@@ -37,6 +42,8 @@ pub(super) struct Lab {
     pub(super) names: BTreeMap<&'static str, Result<Vec<IpAddr>, RequestFailure>>,
     /// What binding on an address fails with.
     pub(super) unbindable: BTreeMap<IpAddr, RequestFailure>,
+    /// Where binding has no answer.
+    pub(super) unanswered: BTreeSet<IpAddr>,
     pub(super) rtt: Duration,
     pub(super) sent: Vec<Sent>,
     pub(super) requests: Vec<Request>,
@@ -80,6 +87,7 @@ impl Lab {
             nat: |local| local,
             names: BTreeMap::new(),
             unbindable: BTreeMap::new(),
+            unanswered: BTreeSet::new(),
             rtt: Duration::from_millis(20),
             sent: vec![],
             requests: vec![],
@@ -221,6 +229,7 @@ impl Lab {
 
     fn serve(&mut self, request: &Request) -> Option<(crate::RequestId, Answer)> {
         match request {
+            Request::BindUdp { local, .. } if self.unanswered.contains(&local.ip()) => None,
             Request::BindUdp { id, local, .. } => {
                 if let Some(failure) = self.unbindable.get(&local.ip()) {
                     return Some((*id, Answer::Failed(*failure)));
