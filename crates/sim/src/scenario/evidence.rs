@@ -77,7 +77,7 @@ pub(super) struct Evidence<'a> {
     told: [Instant; 2],
     /// When each side restarted last: what was before is of no more use to it.
     restarted: [Instant; 2],
-    /// User names of checks before the last restart of either side.
+    /// User names of checks before the last restart of either side, and of those of the other side.
     past: BTreeSet<Vec<u8>>,
     /// Sockets whose allocation was given back (RFC 8656 §7) or lost, and when.
     given_back: Vec<(SocketAddr, Instant)>,
@@ -188,6 +188,10 @@ impl<'a> Evidence<'a> {
         let Some(name) = request.raw(AttributeType::USERNAME) else { return false };
         if at < self.since() {
             self.past.insert(name.to_vec());
+            // The other side's checks of that generation are of it as well, should the first leave as it ends.
+            let colon = name.iter().position(|byte| *byte == b':').unwrap_or(name.len());
+            let (to, from) = name.split_at(colon);
+            self.past.insert([from.get(1..).unwrap_or_default(), b":", to].concat());
         }
         self.past.contains(name)
     }

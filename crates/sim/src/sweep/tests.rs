@@ -139,7 +139,7 @@ fn a_small_sweep_of_lives_is_clean() {
 fn lives_that_were_found_wanting_are_not() {
     for seed in [
         668, 1_009, 1_960, 3_391, 3_413, 3_921, 3_938, 5_455, 6_049, 6_832, 6_847, 13_399, 87_087, 227_735,
-        283_305, 28_107, 77_395, 183_141, 264_773, 407_325, 656_127, 967_232,
+        283_305, 28_107, 77_395, 183_141, 264_773, 407_325, 656_127, 967_232, 316_201,
     ] {
         let case = Case::life_of(seed);
         let result = case.scenario.run(seed);
