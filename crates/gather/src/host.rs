@@ -195,7 +195,7 @@ impl Gatherer {
 
     /// RFC 8445 §5.1.1.1: a socket on each address for each component.
     pub(crate) fn ask_hosts(&mut self) {
-        self.turns.hosts_wait = false;
+        self.turns.hold(|held| held.hosts_wait = false);
         self.expect_hosts();
         let mut hosts = self.hosts.keys().filter(|key| self.is_gathered(key.local)).count();
         for place in 0..self.locals.len() {
@@ -210,7 +210,7 @@ impl Gatherer {
                     continue;
                 }
                 if hosts >= self.limits().hosts {
-                    self.turns.hosts_wait = true;
+                    self.turns.hold(|held| held.hosts_wait = true);
                     self.out.limit(Limit::Hosts);
                     return;
                 }

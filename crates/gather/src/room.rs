@@ -23,25 +23,47 @@ use crate::{
 /// RTP and RTCP from as many addresses as there may be (64) can ask one server for allocations, or sixteen for mappings.
 const MAX_FILLS: usize = 8;
 
-/// Where a limit holds jobs back, and which of them are not wanted any more.
+/// Where limits hold jobs back, and which jobs are not wanted any more.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
-    /// Sockets for host candidates are held back too.
+    /// Apart, so that the many agents whom no limit holds back stay small.
+    held: Option<Box<Held>>,
+    /// No allocation is asked for there any more in this generation.
+    given_back: SortedMap<HostKey, ()>,
+}
+
+/// What limits hold back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// Sockets for host candidates.
     pub(crate) hosts_wait: bool,
     reflexive: Turn,
     relays: Turn,
     /// Until then sockets that were asked for, and are not there yet, have the places of their Binding jobs kept.
     sockets: Option<Instant>,
-    /// No allocation is asked for there any more in this generation.
-    given_back: SortedMap<HostKey, ()>,
 }
 
 /// What one limit holds back.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Turn {
     holds_back: bool,
     /// Whose turn is next, once there is room or a new generation begins.
     next: Option<JobKey>,
+}
+
+impl Turns {
+    fn held(&self) -> Held {
+        self.held.as_deref().copied().unwrap_or_default()
+    }
+
+    pub(crate) fn hold(&mut self, change: impl FnOnce(&mut Held)) {
+        let before = self.held();
+        let mut held = before;
+        change(&mut held);
+        if held != before {
+            self.held = (held != Held::default()).then(|| Box::new(held));
+        }
+    }
 }
 
 /// A server that can be asked from an address.
@@ -136,7 +158,7 @@ impl Gatherer {
             host => Some(*host),
         };
         let mut wanted: Vec<_> = self
-            .pairings(&self.askable(|_| true), limit, self.turns.reflexive.next)
+            .pairings(&self.askable(|_| true), limit, self.turns.held().reflexive.next)
             .filter(|(key, _)| !self.reflexive.contains_key(key))
             .filter_map(|(key, _)| Some((key, host(key)?)))
             .take(room.saturating_add(1))
@@ -159,12 +181,14 @@ impl Gatherer {
             let job = ReflexiveJob::new(base, place, address, targets);
             self.reflexive.insert(key, Box::new(job));
         }
-        (self.turns.reflexive.holds_back, self.turns.sockets) = (held_back.is_some(), sockets);
-        if sockets.is_none() {
-            self.turns.reflexive.next = held_back;
-            if held_back.is_some() {
-                self.out.limit(Limit::Reflexive);
+        self.turns.hold(|held| {
+            (held.reflexive.holds_back, held.sockets) = (held_back.is_some(), sockets);
+            if sockets.is_none() {
+                held.reflexive.next = held_back;
             }
+        });
+        if sockets.is_none() && held_back.is_some() {
+            self.out.limit(Limit::Reflexive);
         }
         self.note_reached();
     }
@@ -177,13 +201,13 @@ impl Gatherer {
         let is_open =
             |key| !self.relay_jobs.contains_key(&key) && !self.turns.given_back.contains_key(&key.host());
         let mut wanted: Vec<_> = self
-            .pairings(&self.askable(|server| server.url.is_turn()), limit, self.turns.relays.next)
+            .pairings(&self.askable(|server| server.url.is_turn()), limit, self.turns.held().relays.next)
             .filter(|(key, _)| is_open(*key))
             .take(room.saturating_add(1))
             .collect();
         let held_back = wanted.get(room).map(|(key, _)| *key);
         wanted.truncate(room);
-        self.turns.relays = Turn { holds_back: held_back.is_some(), next: held_back };
+        self.turns.hold(|held| held.relays = Turn { holds_back: held_back.is_some(), next: held_back });
         if held_back.is_some() {
             self.out.limit(Limit::Relays);
         }
@@ -221,7 +245,7 @@ impl Gatherer {
 
     /// When something makes room for what is held back, if nothing is heard until then.
     pub(crate) fn next_room(&self) -> Option<Instant> {
-        let Turns { reflexive, relays, sockets, .. } = &self.turns;
+        let Held { reflexive, relays, sockets, .. } = self.turns.held();
         if !(reflexive.holds_back || relays.holds_back) || !self.may_refill() || self.table.is_full() {
             return None;
         }
@@ -262,17 +286,17 @@ impl Gatherer {
         if !self.may_refill() {
             return;
         }
-        if self.turns.hosts_wait {
+        if self.turns.held().hosts_wait {
             self.ask_hosts();
         }
         // What would be found could not be told.
         while !self.table.is_full() {
             let begun = |this: &Self| this.reflexive.len().saturating_add(this.relay_jobs.len());
             let before = begun(self);
-            if self.turns.reflexive.holds_back {
+            if self.turns.held().reflexive.holds_back {
                 self.fill_reflexive();
             }
-            if self.turns.relays.holds_back {
+            if self.turns.held().relays.holds_back {
                 self.fill_relays();
             }
             if begun(self) == before {
@@ -287,6 +311,9 @@ impl Gatherer {
     /// RFC 8445 §8.3.1: allocations of a data stream are given back because there are pairs, not because they were of no use. No
     /// other ones are asked for in their place, from the addresses there are: another network may need one.
     pub(crate) fn leave_relays_of(&mut self, stream: StreamId) {
+        if self.config.servers.is_empty() {
+            return;
+        }
         for component in self.components.keys().filter(|(of, _)| *of == stream) {
             for local in self.locals.iter() {
                 let key = HostKey { local: local.id, stream, component: component.1 };
@@ -308,11 +335,11 @@ impl Gatherer {
             return None;
         }
         let is_turn = self.config.servers.get(server).is_some_and(|server| server.url.is_turn());
-        let relays_left = self.turns.relays.holds_back || !self.turns.given_back.is_empty();
+        let relays_left = self.turns.held().relays.holds_back || !self.turns.given_back.is_empty();
         let limit = if is_turn && relays_left {
             Some(Limit::Relays)
         } else {
-            self.turns.reflexive.holds_back.then_some(Limit::Reflexive)
+            self.turns.held().reflexive.holds_back.then_some(Limit::Reflexive)
         };
         let could_be = locals.any(|local| state.can_be_asked(local.address));
         Some(limit.filter(|_| could_be).map_or(ServerError::NoUsableAddress, ServerError::BeyondLimit))
