@@ -126,7 +126,12 @@ impl Gatherer {
         let due =
             self.relay_jobs.iter().filter(|(_, job)| job.rests_until().is_some_and(|until| until <= now));
         for key in due.map(|(key, _)| *key).collect::<Vec<_>>() {
-            let wanted = self.is_gathered(key.local);
+            let wanted = self.may_be_gathered(key.local) && !self.turns.is_given_back(key.host());
+            if wanted && !self.is_gathered(key.local) {
+                // The list of interfaces that is to come decides whether it begins anew.
+                self.relay_jobs.remove(&key);
+                continue;
+            }
             let room = self.wanted_relays() < self.limits().relays;
             let (Some(state), Some(job)) = (self.servers.get(key.server), self.relay_jobs.get_mut(&key))
             else {

@@ -47,11 +47,17 @@ pub(crate) struct Held {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Turn {
     holds_back: bool,
-    /// Whose turn is next, once there is room or a new generation begins.
+    /// Whose turn is next, once there is room or a new generation begins; kept while there is nowhere to ask from, as until
+    /// the interfaces are listed.
     next: Option<JobKey>,
 }
 
 impl Turns {
+    /// Whether no allocation is asked for there any more in this generation.
+    pub(crate) fn is_given_back(&self, host: HostKey) -> bool {
+        self.given_back.contains_key(&host)
+    }
+
     fn held(&self) -> Held {
         self.held.as_deref().copied().unwrap_or_default()
     }
@@ -157,8 +163,9 @@ impl Gatherer {
             Host::Asked(since) if since.after(STALE_AFTER) <= now => None,
             host => Some(*host),
         };
+        let (askable, next) = (self.askable(|_| true), self.turns.held().reflexive.next);
         let mut wanted: Vec<_> = self
-            .pairings(&self.askable(|_| true), limit, self.turns.held().reflexive.next)
+            .pairings(&askable, limit, next)
             .filter(|(key, _)| !self.reflexive.contains_key(key))
             .filter_map(|(key, _)| Some((key, host(key)?)))
             .take(room.saturating_add(1))
@@ -184,7 +191,7 @@ impl Gatherer {
         self.turns.hold(|held| {
             (held.reflexive.holds_back, held.sockets) = (held_back.is_some(), sockets);
             if sockets.is_none() {
-                held.reflexive.next = held_back;
+                held.reflexive.next = held_back.or(next.filter(|_| askable.is_empty()));
             }
         });
         if sockets.is_none() && held_back.is_some() {
@@ -198,16 +205,20 @@ impl Gatherer {
     pub(crate) fn fill_relays(&mut self) {
         let limit = self.limits().relays;
         let room = room(limit, self.wanted_relays(), self.own_relays().count());
-        let is_open =
-            |key| !self.relay_jobs.contains_key(&key) && !self.turns.given_back.contains_key(&key.host());
+        let is_open = |key| !self.relay_jobs.contains_key(&key) && !self.turns.is_given_back(key.host());
+        let askable = self.askable(|server| server.url.is_turn());
+        let next = self.turns.held().relays.next;
         let mut wanted: Vec<_> = self
-            .pairings(&self.askable(|server| server.url.is_turn()), limit, self.turns.held().relays.next)
+            .pairings(&askable, limit, next)
             .filter(|(key, _)| is_open(*key))
             .take(room.saturating_add(1))
             .collect();
         let held_back = wanted.get(room).map(|(key, _)| *key);
         wanted.truncate(room);
-        self.turns.hold(|held| held.relays = Turn { holds_back: held_back.is_some(), next: held_back });
+        self.turns.hold(|held| {
+            let next = held_back.or(next.filter(|_| askable.is_empty()));
+            held.relays = Turn { holds_back: held_back.is_some(), next };
+        });
         if held_back.is_some() {
             self.out.limit(Limit::Relays);
         }

@@ -7,7 +7,7 @@ use floe_pair::{ComponentId, TransportAddress};
 use floe_turn::AllocateError;
 
 use super::lab::{Lab, RTCP, RTP, STREAM, at, config, relay_only};
-use super::script::turn;
+use super::script::{Turn, turn};
 use crate::{Config, Limits, ServerError};
 
 const MS: Duration = Duration::from_millis(1);
@@ -23,6 +23,18 @@ fn relays(lab: &Lab) -> usize {
 /// What was sent to a server from a moment on, in milliseconds, by which socket.
 fn sent_since(lab: &Lab, since: u64) -> Vec<(u64, TransportAddress)> {
     lab.sent.iter().filter(|sent| sent.at > since).map(|sent| (sent.at, sent.from)).collect()
+}
+
+/// An allocation that its server has forgotten, and has no room for again.
+fn forgotten_by_a_full_server(relisted: bool) -> (Turn, Lab) {
+    let (state, script) = turn("198.51.100.2:0");
+    let config = Config { relisted, ..relay_only(&["turn:198.51.100.2"]) };
+    let mut lab = Lab::new(config).behind_nat().server(SERVER, script);
+    lab.start(&["10.0.0.7"]).run(SECOND);
+    state.borrow_mut().allocations.clear();
+    state.borrow_mut().refuse = Some(486);
+    lab.run(SECOND * 20);
+    (state, lab)
 }
 
 /// RFC 8656 §7.4: neither the second request of an allocation that was begun before, nor another port for one.
@@ -95,12 +107,7 @@ fn trn_05_a_server_that_was_redirected_to_rests_alone() {
 #[test]
 fn p16_an_allocation_that_was_lost_is_asked_for_again_once_there_is_room() {
     for restarted in [false, true] {
-        let (state, script) = turn("198.51.100.2:0");
-        let mut lab = Lab::new(relay_only(&["turn:198.51.100.2"])).behind_nat().server(SERVER, script);
-        lab.start(&["10.0.0.7"]).run(SECOND);
-        state.borrow_mut().allocations.clear();
-        state.borrow_mut().refuse = Some(486);
-        lab.run(SECOND * 20);
+        let (state, mut lab) = forgotten_by_a_full_server(false);
         assert_eq!((relays(&lab), state.borrow().allocates), (0, 4));
         if restarted {
             lab.gatherer.restart(lab.now);
@@ -122,16 +129,46 @@ fn p16_an_allocation_that_was_lost_is_asked_for_again_once_there_is_room() {
     }
 }
 
+/// The generation waits for its list of interfaces while the rest ends.
+#[test]
+fn p17_a_rest_that_is_over_before_a_restart_has_its_list_costs_no_relay() {
+    let (state, mut lab) = forgotten_by_a_full_server(true);
+    state.borrow_mut().refuse = None;
+    lab.run(SECOND * 53);
+    assert_eq!(state.borrow().allocates, 4, "it rests");
+    lab.gatherer.restart(lab.now);
+    lab.drain();
+    lab.run(SECOND * 4);
+    assert_eq!(state.borrow().allocates, 4, "nothing is listed yet");
+    lab.interfaces(&["10.0.0.7"]);
+    lab.run(SECOND);
+    assert_eq!((relays(&lab), state.borrow().allocates), (1, 6));
+}
+
+/// RFC 8445 §8.3.1: a data stream that gives its relays back needs none.
+#[test]
+fn p23_an_allocation_that_was_lost_is_not_asked_for_again_once_others_are_given_back() {
+    let ((full, refusing), (_, other)) = (turn("198.51.100.2:0"), turn("198.51.100.9:0"));
+    let mut lab = Lab::new(relay_only(&["turn:198.51.100.2", "turn:198.51.100.9"])).behind_nat();
+    lab = lab.server(SERVER, refusing).server(OTHER, other);
+    lab.start(&["10.0.0.7"]).run(SECOND);
+    full.borrow_mut().allocations.clear();
+    full.borrow_mut().refuse = Some(486);
+    lab.run(SECOND * 20);
+    assert_eq!((relays(&lab), full.borrow().allocates), (1, 4));
+    full.borrow_mut().refuse = None;
+    lab.gatherer.release_unused(lab.now, |_| false);
+    lab.drain();
+    lab.run(SECOND * 120);
+    assert_eq!((relays(&lab), full.borrow().allocates), (0, 4));
+    assert_eq!((lab.gatherer.poll_timeout(), lab.sockets.len()), (None, 0));
+}
+
 /// T25: not for ever, and not after ICE has concluded.
 #[test]
 fn t25_an_allocation_that_was_lost_is_asked_for_only_so_often() {
     for concluded in [false, true] {
-        let (state, script) = turn("198.51.100.2:0");
-        let mut lab = Lab::new(relay_only(&["turn:198.51.100.2"])).behind_nat().server(SERVER, script);
-        lab.start(&["10.0.0.7"]).run(SECOND);
-        state.borrow_mut().allocations.clear();
-        state.borrow_mut().refuse = Some(486);
-        lab.run(SECOND * 20);
+        let (state, mut lab) = forgotten_by_a_full_server(false);
         if concluded {
             lab.gatherer.conclude(lab.now);
             lab.drain();

@@ -1,7 +1,7 @@
 use core::time::Duration;
 
 use alloc::{collections::BTreeSet, format, string::String, vec, vec::Vec};
-use floe_pair::{CandidateType, ComponentId, StreamId};
+use floe_pair::{Candidate, CandidateType, ComponentId, StreamId};
 
 use super::lab::{Lab, RTCP, RTP, STREAM, at, boxed, config, relay_only};
 use super::script::{Script, silent, stun, stun_error, turn};
@@ -35,6 +35,13 @@ fn routed_from(ip: &'static str, mut script: Script) -> Script {
 fn asked_from(lab: &Lab, server: &str) -> usize {
     let from = lab.sent.iter().filter(|sent| sent.to == at(server)).map(|sent| sent.from.ip());
     from.collect::<BTreeSet<_>>().len()
+}
+
+/// A new generation, to which the interfaces are told once more where it waits for them.
+fn restart(lab: &mut Lab, ips: &[String]) {
+    lab.gatherer.restart(lab.now);
+    lab.drain();
+    lab.interfaces(&ips.iter().map(|ip| &**ip).collect::<Vec<_>>());
 }
 
 fn relay_sockets(lab: &Lab) -> usize {
@@ -138,24 +145,26 @@ fn p02_no_live_server_waits_for_dead_ones_behind_a_limit() {
 
 #[test]
 fn p02_a_restart_begins_with_what_a_limit_has_held_back() {
-    let (_, script) = turn("198.51.100.2:0");
-    let mut lab = Lab::new(limited(256, 3, relay_only(&["turn:198.51.100.2"])));
-    lab = lab.server(FIRST, routed_from("10.0.60.7", script));
-    start(&mut lab, 60);
-    for generation in 0..3 {
-        assert_eq!(asked_from(lab.run(SECOND * 30), FIRST), [24, 48, 60][generation]);
-        lab.gatherer.restart(lab.now);
-        lab.drain();
-    }
-    assert_eq!(lab.of(CandidateType::Relayed).len(), 1);
-    // The same for mappings.
-    let mut lab = Lab::new(limited(3, 16, config(&["stun:198.51.100.2"])));
-    lab = lab.behind_nat().server(FIRST, silent());
-    start(&mut lab, 60);
-    for generation in 0..3 {
-        assert_eq!(asked_from(lab.run(SECOND * 30), FIRST), [24, 48, 60][generation]);
-        lab.gatherer.restart(lab.now);
-        lab.drain();
+    for relisted in [false, true] {
+        let (_, script) = turn("198.51.100.2:0");
+        let config_of = |of: Config| Config { relisted, ..of };
+        let mut lab = Lab::new(config_of(limited(256, 3, relay_only(&["turn:198.51.100.2"]))));
+        lab = lab.server(FIRST, routed_from("10.0.60.7", script));
+        start(&mut lab, 60);
+        for generation in 0..3 {
+            assert_eq!(asked_from(lab.run(SECOND * 30), FIRST), [24, 48, 60][generation]);
+            restart(&mut lab, &addresses(60));
+        }
+        let relayed = |(_, found, _): &(_, &Candidate, _)| found.kind == CandidateType::Relayed;
+        assert_eq!(lab.gatherer.candidates().filter(relayed).count(), 1);
+        // The same for mappings.
+        let mut lab = Lab::new(config_of(limited(3, 16, config(&["stun:198.51.100.2"]))));
+        lab = lab.behind_nat().server(FIRST, silent());
+        start(&mut lab, 60);
+        for generation in 0..3 {
+            assert_eq!(asked_from(lab.run(SECOND * 30), FIRST), [24, 48, 60][generation]);
+            restart(&mut lab, &addresses(60));
+        }
     }
     // What is held back may be the second server, or other components.
     let urls = ["turn:198.51.100.2", "turn:198.51.100.3"];
