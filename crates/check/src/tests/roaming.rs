@@ -53,6 +53,19 @@ fn a_relay_has_place_for_each_new_address_of_a_peer_that_moves() {
     }
 }
 
+/// Two agents whose peer may move: a lite one, and a full one that has selected a pair.
+fn lite_and_full() -> (Script, Script) {
+    let lite = Parameters { lite: true, ..with_options("left", RENOMINATION) };
+    let theirs = with_options("right", RENOMINATION);
+    let at_lite = Script::between(Role::Controlled, Config::default(), lite, theirs);
+    (at_lite, selected(Role::Controlled, Config::default(), RENOMINATION))
+}
+
+/// An address that the peer moves to.
+fn seen(value: u32) -> TransportAddress {
+    address(&std::format!("10.0.1.{value}:5000"))
+}
+
 /// The peer, which controls, nominates a pair with this address.
 fn moved_by_peer(script: &mut Script, value: u32, to: TransportAddress) {
     script.ask_well(to, &Ask::renominating(value));
@@ -64,11 +77,7 @@ fn moved_by_peer(script: &mut Script, value: u32, to: TransportAddress) {
 
 #[test]
 fn con_04_a_peer_that_moves_often_without_losing_its_pair_is_followed_for_ever() {
-    let lite = Parameters { lite: true, ..with_options("left", RENOMINATION) };
-    let theirs = with_options("right", RENOMINATION);
-    let seen = |value: u32| address(&std::format!("10.0.1.{value}:5000"));
-    let mut at_lite = Script::between(Role::Controlled, Config::default(), lite, theirs);
-    let mut at_full = selected(Role::Controlled, Config::default(), RENOMINATION);
+    let (mut at_lite, mut at_full) = lite_and_full();
     for value in 2..82 {
         moved_by_peer(&mut at_lite, value, seen(value));
         at_lite.wait(20_000);
@@ -108,11 +117,7 @@ fn a_peer_that_signals_candidates_with_each_move_is_followed_for_ever() {
 
 #[test]
 fn con_04_a_peer_that_moves_on_before_the_linger_time_is_over_is_followed_for_ever() {
-    let lite = Parameters { lite: true, ..with_options("left", RENOMINATION) };
-    let theirs = with_options("right", RENOMINATION);
-    let seen = |value: u32| address(&std::format!("10.0.1.{value}:5000"));
-    let mut at_lite = Script::between(Role::Controlled, Config::default(), lite, theirs);
-    let mut at_full = selected(Role::Controlled, Config::default(), RENOMINATION);
+    let (mut at_lite, mut at_full) = lite_and_full();
     for value in 2..102 {
         moved_by_peer(&mut at_lite, value, seen(value));
         at_lite.wait(2_000);
