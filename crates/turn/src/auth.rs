@@ -59,7 +59,12 @@ struct Offer<'a> {
 
 impl<'a> Offer<'a> {
     fn read(message: &Message<'a>) -> Result<Self, RequestError> {
-        let nonce = message.raw(AttributeType::NONCE).ok_or(RequestError::Malformed)?;
+        // RFC 8489 §14.9, §14.10: what is longer than 763 bytes could not be sent back.
+        let nonce = match message.get::<Nonce<'a>>() {
+            Ok(Some(nonce)) => nonce.as_bytes(),
+            Ok(None) | Err(_) => return Err(RequestError::Malformed),
+        };
+        let realm = message.get::<Realm<'a>>().map_err(|_| RequestError::Malformed)?;
         if lacks_announced_algorithms(message) {
             // RFC 8489 §9.2.5: someone took the list away; no retry.
             return Err(RequestError::BidDown);
@@ -79,7 +84,7 @@ impl<'a> Offer<'a> {
             Err(_) => return Err(RequestError::Malformed),
         };
         let anonymity = nonce_features(nonce).is_some_and(|features| features.username_anonymity);
-        Ok(Self { realm: message.raw(AttributeType::REALM), nonce, algorithms, anonymity })
+        Ok(Self { realm: realm.map(|realm| realm.as_bytes()), nonce, algorithms, anonymity })
     }
 }
 
@@ -108,14 +113,6 @@ impl Identity {
             key: IntegrityKey::long_term(chosen, credentials.username(), realm, credentials.password()),
         }
     }
-
-    /// Whether `offer` leads to the same identity, so that the key need not be computed again.
-    fn suits(&self, realm: &[u8], offer: &Offer<'_>) -> bool {
-        let offered = offer.algorithms.map(|(list, _)| list);
-        *self.realm == *realm
-            && self.algorithms.as_ref().map(|algorithms| &*algorithms.offered) == offered
-            && self.userhash.is_some() == offer.anonymity
-    }
 }
 
 impl Challenge {
@@ -127,28 +124,12 @@ impl Challenge {
         Ok(Self { identity: Arc::new(identity), nonce: offer.nonce.into() })
     }
 
-    /// From a 438, or from a 401 on an allocation that this identity was granted: a new nonce, and the
-    /// algorithms that go with it. Nothing may weaken what was agreed on before, since these answers are not
-    /// authenticated.
-    pub(crate) fn renew(
-        &self,
-        message: &Message<'_>,
-        credentials: &Credentials,
-    ) -> Result<Self, RequestError> {
-        let mut offer = Offer::read(message)?;
-        let old = &self.identity;
-        // An allocation belongs to its user and realm: another realm now would not help it.
-        let realm = &*old.realm;
-        offer.anonymity |= old.userhash.is_some();
-        if let (None, Some(kept)) = (offer.algorithms, &old.algorithms) {
-            offer.algorithms = Some((&kept.offered, kept.chosen));
-        }
-        let nonce = offer.nonce.into();
-        if old.suits(realm, &offer) {
-            return Ok(Self { identity: Arc::clone(old), nonce });
-        }
-        let identity = Identity::new(realm, offer.anonymity, offer.algorithms, credentials);
-        Ok(Self { identity: Arc::new(identity), nonce })
+    /// From a 438, or from a 401 on an allocation that this identity was granted: a new nonce, and nothing else. These
+    /// answers are not authenticated: whoever forges one must not change who we are to the server, or how we sign, which
+    /// the server's own next 438 would not mend.
+    pub(crate) fn renew(&self, message: &Message<'_>) -> Result<Self, RequestError> {
+        let nonce = Offer::read(message)?.nonce.into();
+        Ok(Self { identity: Arc::clone(&self.identity), nonce })
     }
 
     /// The same challenge answered with another password.

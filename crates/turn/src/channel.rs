@@ -173,6 +173,9 @@ impl Channels {
         let Some(binding) = self.binding_mut(number) else { return false };
         let lease = Lease::granted(now, started, CHANNEL_LIFETIME);
         binding.refusals = 0;
+        // The lease is counted from when the request was sent first; the server's binding may have begun with a later copy
+        // of it, and RFC 8656 §12 has what follows wait for the end of that one.
+        binding.perhaps_until = binding.perhaps_until.max(now.after(CHANNEL_LIFETIME));
         if let State::Bound(held) = &mut binding.state {
             held.extend(lease);
             return false;

@@ -152,8 +152,12 @@ impl Permissions {
                 entry.state = State::Granted(lease);
                 entry.wanted
             }
-            // The answer took longer than what it grants.
-            _ => false,
+            // The answer took longer than what it grants, as on a host that slept: it is asked for once more.
+            State::Asking(_) => {
+                entry.state = State::Asking(Asking::NEW);
+                false
+            }
+            State::Refused { .. } => false,
         }
     }
 

@@ -126,7 +126,7 @@ impl Client {
         }
         // These credentials were good for the allocation. Either they have run out, or the server says 401 where
         // it means 438. This request has failed; what is asked later is asked with the nonce of this answer.
-        if let Some(Ok(challenge)) = self.challenge.as_ref().map(|held| held.renew(message, credentials)) {
+        if let Some(Ok(challenge)) = self.challenge.as_ref().map(|held| held.renew(message)) {
             self.challenge = Some(challenge);
         }
         if matches!(request.job, Job::Release) {
@@ -147,11 +147,11 @@ impl Client {
         if attempts.stale > MAX_STALE {
             return self.fail(request, RequestError::StaleNonce, None);
         }
-        let (Some(sent), Some(credentials)) = (&request.challenge, &self.config.credentials) else {
+        let Some(sent) = &request.challenge else {
             // No nonce was sent that could be stale.
             return self.fail(request, RequestError::Malformed, None);
         };
-        match self.challenge.as_ref().unwrap_or(sent).renew(message, credentials) {
+        match self.challenge.as_ref().unwrap_or(sent).renew(message) {
             Ok(challenge) => {
                 self.challenge = Some(challenge);
                 self.again(request, attempts, rng);

@@ -2,6 +2,7 @@ use core::time::Duration;
 use std::boxed::Box;
 use std::format;
 use std::string::String;
+use std::vec;
 
 use floe_stun::attribute::{ErrorCode, Nonce, Realm};
 use floe_stun::{AttributeType, Class, Message, MessageWriter, Method};
@@ -114,6 +115,60 @@ fn the_longest_challenge_fits_the_buffer() {
     assert_eq!(world.sent, 1);
     world.run(Duration::from_secs(60));
     assert_eq!(world.sent, 7);
+}
+
+/// RFC 8489 §14.9, §14.10: what cannot be sent back is no challenge, which is said at once.
+#[test]
+fn t25_a_challenge_too_long_to_be_echoed_is_malformed() {
+    for (realm, nonce) in [(763, 764), (764, 763)] {
+        let world = challenged_with(|writer| {
+            writer.put(&ErrorCode::new(401, "")).unwrap();
+            writer.put_raw(AttributeType::REALM, &vec![b'r'; realm]).unwrap();
+            writer.put_raw(AttributeType::NONCE, &vec![b'n'; nonce]).unwrap();
+        });
+        assert_eq!(failure(&world), AllocateError::Request(RequestError::Malformed), "{realm} {nonce}");
+    }
+}
+
+/// RFC 8489 §9.2.5: after a 438 the request goes again with the new nonce. Whoever can forge one learns to do no more than
+/// that: neither the name nor the algorithm changes, which the server would refuse for good.
+#[test]
+fn t11_a_forged_stale_nonce_changes_nothing_but_the_nonce() {
+    for (auth, nonce, list) in [
+        (Auth::Md5, &b"obMatJos2QAAAz"[..], None),
+        (Auth::Modern { offer: SHA256_MD5, anonymity: false }, b"obMatJos2wAAAz", Some(MD5)),
+    ] {
+        let mut server = Server::new();
+        server.auth = auth;
+        let mut world = World::with(server, |_| {}).opened();
+        let mut refreshed = false;
+        world.server.script = Some(Box::new(move |method, _| {
+            let first = method == Method::REFRESH && !core::mem::replace(&mut refreshed, true);
+            if first { Act::Ignore } else { Act::Normal }
+        }));
+        let refresh = |world: &World| {
+            world.server.seen.iter().find(|seen| seen.method == Method::REFRESH).map(|seen| seen.id)
+        };
+        let id = loop {
+            match refresh(&world) {
+                Some(id) => break id,
+                None => world.run(Duration::from_millis(100)),
+            }
+        };
+        let mut buffer = [0; 256];
+        let mut writer = MessageWriter::new(&mut buffer, Class::Error, Method::REFRESH, id).unwrap();
+        writer.put(&ErrorCode::new(438, "")).unwrap();
+        writer.put(&Realm::new(REALM).unwrap()).unwrap();
+        writer.put(&Nonce::new(nonce).unwrap()).unwrap();
+        if let Some(list) = list {
+            writer.put_raw(AttributeType::PASSWORD_ALGORITHMS, list).unwrap();
+        }
+        let len = writer.finish();
+        assert_eq!(world.inject(&buffer[..len]), Incoming::Taken);
+        world.run(Duration::from_secs(1_200));
+        assert!(world.client.is_open(), "{:?}", world.events);
+        assert!(world.server.faults.is_empty(), "{:?}", world.server.faults);
+    }
 }
 
 #[test]

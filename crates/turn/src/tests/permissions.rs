@@ -414,6 +414,37 @@ fn trn_15_p18_no_number_and_no_peer_is_bound_otherwise_within_five_minutes_of_it
     assert!(world.events.iter().all(|(_, event)| !matches!(event, Event::ChannelRefused(..))));
 }
 
+/// RFC 8656 §12: the five minutes begin when the server's binding ends, which may have come by the last copy of the request.
+#[test]
+fn trn_15_p18_a_binding_that_came_late_is_waited_for() {
+    let mut world = World::open();
+    world.connected = false;
+    world.client.bind_channel(world.now, addr("203.0.113.5:7000"));
+    world.run(Duration::from_secs(20));
+    world.connected = true;
+    world.run(Duration::from_secs(12));
+    assert!(world.client.channel(addr("203.0.113.5:7000")).is_some());
+    world.client.unbind_channel(addr("203.0.113.5:7000"));
+    world.run(Duration::from_secs(873));
+    world.client.bind_channel(world.now, addr("203.0.113.5:7000"));
+    world.run(Duration::from_secs(1));
+    assert!(world.client.channel(addr("203.0.113.5:7000")).is_some());
+    assert!(world.server.faults.is_empty(), "{:?}", world.server.faults);
+}
+
+/// P04: an answer that was read after a sleep as long as what it grants is no grant, and no reason never to ask again.
+#[test]
+fn p04_trn_10_a_permission_whose_answer_was_read_too_late_is_asked_for_again() {
+    let mut world = World::open();
+    world.client.permit(world.now, ip(PEER));
+    world.run(Duration::from_millis(30));
+    assert_eq!(world.server.count(Method::CREATE_PERMISSION), 1);
+    world.now = world.now.after(Duration::from_secs(301));
+    world.run(Duration::from_secs(1));
+    assert!(world.client.permission(ip(PEER)).is_some(), "{:?}", world.events);
+    assert!(world.server.faults.is_empty(), "{:?}", world.server.faults);
+}
+
 #[test]
 fn the_table_of_channels_is_bounded_and_the_cool_down_holds_its_places() {
     let limit = u16::try_from(MAX_CHANNELS).unwrap();
