@@ -355,9 +355,13 @@ impl Agent {
         let is = |checks: &ChecklistSet, of: &Ufrag| {
             checks.remote_parameters().is_some_and(|parameters| parameters.ufrag == *of)
         };
+        let has_peer = |checks: &ChecklistSet| checks.remote_parameters().is_some();
         let standing = self.generations.standing().map(|earlier| &earlier.checks);
         match ufrag {
-            None if self.checks.remote_parameters().is_none() && standing.is_some() => Belongs::Standing,
+            // Of a peer that has told nothing yet, what comes is for the offer that it will answer.
+            None if self.checks.remote_parameters().is_none() && standing.is_some_and(has_peer) => {
+                Belongs::Standing
+            }
             None => Belongs::InForce,
             Some(of) if is(&self.checks, of) => Belongs::InForce,
             Some(of) if standing.is_some_and(|checks| is(checks, of)) => Belongs::Standing,

@@ -1,11 +1,12 @@
 //! Restarts that are not answered yet, and those that are taken back.
 
-use floe_agent::{ApiError, Event, InterfaceFlags, State, TransmitKind};
-use floe_pair::Role;
+use floe_agent::{Added, ApiError, Event, InterfaceFlags, State, TransmitKind};
+use floe_pair::{CandidateLine, Role};
+use floe_stun::{Class, Message};
 
 use crate::{
     restart::{credentials, restart, states, stream},
-    world::{Id, World, asking, ms},
+    world::{Id, STREAM, World, asking, ip, ms},
 };
 
 #[test]
@@ -182,5 +183,42 @@ fn p17_an_address_that_a_late_list_leaves_to_nobody_is_given_back() {
         }
         world.change_address(ids[0], "198.51.100.77", InterfaceFlags::DEPRECATED);
         assert_eq!(world.nodes[0].ports.len(), if is_answered { 1 } else { 2 });
+    }
+}
+
+/// RFC 8838 §8, RFC 8445 §9: what the peer tells before its first answer, without a user fragment, is for the offer that
+/// it answers, also where that one has taken the place of another.
+#[test]
+fn p03_p17_candidates_that_overtake_the_first_answer_count_after_a_restart() {
+    for [restarts, lines] in [[false, true], [true, true], [true, false]] {
+        let mut world = World::new(2);
+        let calling = world.add(0, World::config(Role::Controlling, 1));
+        let answering = world.add(1, World::config(Role::Controlled, 2));
+        world.gather(calling);
+        world.gather(answering);
+        if restarts {
+            restart(&mut world, calling);
+        }
+        // The peer's own checks come to nothing.
+        world.lost = Box::new(move |from, _, bytes| {
+            let is_request = Message::parse(bytes).is_ok_and(|message| message.class() == Class::Request);
+            is_request && from.ip() == ip(1)
+        });
+        let line = CandidateLine::from(&world.candidate(answering));
+        let tell = |world: &mut World| {
+            let added = world.command(calling, |now, agent| agent.add_remote_candidate(now, STREAM, &line));
+            assert_eq!(added, Ok(Added::Added));
+            world.command(calling, |now, agent| agent.remote_gathering_complete(now));
+        };
+        if lines {
+            tell(&mut world);
+        }
+        world.tell_parameters(calling, answering);
+        world.tell_parameters(answering, calling);
+        if !lines {
+            tell(&mut world);
+        }
+        let valid = |world: &World| world.agent(calling).pairs().any(|pair| pair.valid);
+        assert!(world.run_until(world.now.after(ms(5_000)), valid), "restarts {restarts}, first {lines}");
     }
 }
