@@ -38,6 +38,9 @@ pub(super) struct Routes {
     /// What to take out of the others when an agent goes.
     of_agent: BTreeMap<AgentKey, Noted>,
     requests: Requests,
+    /// Checks to addresses that their agent alone talks to. The address tells whose an answer is, unless it comes from
+    /// another one. Apart, so that these many push none of the others out.
+    alone: Requests,
 }
 
 type Route = (Place, TransportAddress);
@@ -219,7 +222,9 @@ impl Routes {
             // RFC 8445 §7.3: the part of USERNAME before the colon is the receiver's.
             Class::Request => Target::Named,
             Class::Success | Class::Error => {
-                self.requests.find(message.transaction_id()).map_or(Target::Response, Target::One)
+                let id = message.transaction_id();
+                let sender = self.requests.find(id).or_else(|| self.alone.find(id));
+                sender.map_or(Target::Response, Target::One)
             }
             Class::Indication => Target::Data,
         }
@@ -256,21 +261,27 @@ impl Routes {
         if self.owners.get(&transmit.from.socket) != Some(&Owner::Shared) {
             return true;
         }
-        match transmit.kind {
+        let is_check = match transmit.kind {
             TransmitKind::Check | TransmitKind::Consent => {
                 if !self.learn(transmit.from, transmit.to, key) {
                     return false;
                 }
-                // Where one agent alone talks to the address, the address is enough.
-                if self.sharers(transmit.from, transmit.to) == [key] {
-                    return true;
-                }
+                true
             }
-            TransmitKind::Gathering | TransmitKind::Relay => {}
+            TransmitKind::Gathering | TransmitKind::Relay => false,
             TransmitKind::Response | TransmitKind::Keepalive | TransmitKind::Data => return true,
-        }
+        };
+        let requests = if !is_check || self.sharers(transmit.from, transmit.to) != [key] {
+            &mut self.requests
+        } else if transmit.kind == TransmitKind::Check {
+            // RFC 8445 §7.2.5.2.1: an answer from elsewhere fails the pair, at once.
+            &mut self.alone
+        } else {
+            // RFC 7675 §5.1: an answer from elsewhere renews no consent.
+            return true;
+        };
         if let Some(id) = buffer.get(8..).and_then(|rest| rest.first_chunk::<12>()) {
-            self.requests.note(TransactionId(*id), key);
+            requests.note(TransactionId(*id), key);
         }
         true
     }
