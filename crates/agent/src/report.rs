@@ -9,13 +9,14 @@ mod record;
 mod show;
 mod verdict;
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, format, vec::Vec};
 use core::net::IpAddr;
 
 use floe_check::Failure;
 use floe_gather::{RequestFailure, ServerError, SkipReason};
 use floe_pair::{CandidateType, ComponentId, Role, StreamId, TransportAddress};
 use floe_stun::Instant;
+use floe_turn::uri::{Host, Uri};
 
 pub(crate) use ledger::Ledger;
 pub use record::{Icmp, PairRecord, PairSummary, PairTiming};
@@ -39,6 +40,9 @@ pub const MOST_PAIRS: usize = 1024;
 pub const MOST_ICMP: usize = 64;
 
 /// What an agent has done so far, and with what success. See the [module](crate::report) and [`Report::verdicts`].
+///
+/// Pairs, components, losses and error answers are those of the generation in force; as long as a restart is unanswered,
+/// those of the one before, which carries the data. What is gathered and counted is the agent's, over all generations.
 ///
 /// It names addresses of this host and answers of hosts that a peer named: [`Report::for_peer`] is what others may
 /// see.
@@ -83,6 +87,9 @@ pub struct Report {
     pub pairs_left_out: u32,
     /// Messages of connectivity checks and consent.
     pub totals: Totals,
+    /// Those of the generation that the report is about.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    own: Totals,
     /// Error answers, by code; at most [`MOST_CODES`].
     pub errors: Vec<ErrorCount>,
     /// What limits have cut.
@@ -185,7 +192,7 @@ pub struct Count<T> {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ComponentCounts {
-    /// All components of all data streams.
+    /// All components of all data streams, but those that the peer has not (RFC 8445 §6.1.2.2).
     pub all: u32,
     /// Those with a selected pair now.
     pub selected: u32,
@@ -264,6 +271,9 @@ impl Report {
     #[must_use]
     pub fn for_peer(&self) -> Self {
         let mut report = self.clone();
+        for server in &mut report.servers {
+            server.url = without_host(&server.url);
+        }
         for failure in report.servers.iter_mut().flat_map(|server| &mut server.failures) {
             (failure.local, failure.address) = (None, None);
             failure.error = without_address(&failure.error);
@@ -278,7 +288,7 @@ impl Report {
         for pair in &mut report.pair_list {
             pair.hide();
         }
-        report.totals.answers_unauthenticated = 0;
+        (report.totals.answers_unauthenticated, report.own.answers_unauthenticated) = (0, 0);
         report.errors.retain(|error| error.by == Side::Us || error.authenticated);
         report
     }
@@ -321,6 +331,16 @@ pub(crate) fn count<T: PartialEq>(counts: &mut Vec<Count<T>>, what: T, times: u3
         known.times = known.times.saturating_add(times);
     } else if counts.len() < most {
         counts.push(Count { what, times });
+    }
+}
+
+/// The same URL, where it names its server; of one that has the address itself, what it is for.
+fn without_host(url: &str) -> Box<str> {
+    match url.parse::<Uri>() {
+        Ok(uri) if matches!(uri.host(), Host::Address(_)) => {
+            format!("{}:[not shown]", uri.scheme().as_str()).into()
+        }
+        _ => url.into(),
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Ledger {
     ever_valid: bool,
     losses: Vec<Loss>,
     totals: Totals,
+    /// The same when the peer had answered the latest restart.
+    before: Option<Box<Totals>>,
     errors: Vec<ErrorCount>,
     cuts: Vec<Count<Cut>>,
     role_switches: u32,
@@ -52,9 +54,11 @@ impl Ledger {
         self.full
     }
 
-    /// Another generation is at work: pairs of the one before are those of the past.
+    /// Another generation is at work: pairs of the one before are those of the past, and so is what was in its way.
     pub(crate) fn renew(&mut self) {
         (self.folded, self.pairs) = (Vec::new(), Vec::new());
+        (self.losses, self.errors, self.ever_valid) = (Vec::new(), Vec::new(), false);
+        self.before = Some(Box::new(self.totals));
     }
 
     /// Something the gatherer said.
@@ -200,6 +204,26 @@ impl Ledger {
         }
     }
 
+    /// Messages of one generation, whose checks these are. Where others came before, theirs may still be on the way: then
+    /// its pairs tell what is its own.
+    fn totals_of(&self, checks: &ChecklistSet) -> Totals {
+        let Some(before) = &self.before else { return self.totals };
+        let mut own = Totals {
+            requests_refused: self.totals.requests_refused.saturating_sub(before.requests_refused),
+            answers_unauthenticated: self
+                .totals
+                .answers_unauthenticated
+                .saturating_sub(before.answers_unauthenticated),
+            ..Totals::default()
+        };
+        for pair in checks.pairs() {
+            own.checks_sent = own.checks_sent.saturating_add(pair.requests_sent.into());
+            own.answers_received = own.answers_received.saturating_add(pair.responses_received.into());
+            own.requests_accepted = own.requests_accepted.saturating_add(pair.requests_received.into());
+        }
+        own
+    }
+
     /// Keeps what the pairs of one data stream, or of all, are now: soon they may be freed.
     fn fold(&mut self, checks: &ChecklistSet, only: Option<StreamId>) {
         if self.full {
@@ -293,13 +317,13 @@ impl Agent {
     /// What the agent has done so far, and with what success: a summary, and every pair where
     /// [`AgentConfig::full_report`](crate::AgentConfig::full_report) is set.
     pub fn report(&self) -> Report {
-        let ledger = &self.ledger;
-        let (pairs, pair_list, pairs_left_out) = ledger.pairs(&self.checks);
+        let (ledger, checks) = (&self.ledger, self.reported());
+        let (pairs, pair_list, pairs_left_out) = ledger.pairs(checks);
         Report {
             at: self.now,
             state: self.state(),
             role: self.role(),
-            remote_parameters: self.checks.remote_parameters().is_some(),
+            remote_parameters: checks.remote_parameters().is_some(),
             servers: self.server_reports(),
             server_failures_left_out: ledger.servers_left_out,
             interfaces: self
@@ -312,12 +336,13 @@ impl Agent {
             remote: ledger.remote,
             remote_learned: ledger.learned,
             ignored: ledger.ignored.clone(),
-            components: self.component_counts(),
+            components: self.component_counts(checks),
             losses: ledger.losses.clone(),
             pairs,
             pair_list,
             pairs_left_out,
             totals: ledger.totals,
+            own: ledger.totals_of(checks),
             errors: ledger.errors.clone(),
             cuts: ledger.cuts.clone(),
             role_switches: ledger.role_switches,
@@ -347,13 +372,23 @@ impl Agent {
         reports.collect()
     }
 
-    fn component_counts(&self) -> ComponentCounts {
+    /// The generation that a report is about: the one in force, or as long as a restart is unanswered the one before, if
+    /// that has a peer.
+    fn reported(&self) -> &ChecklistSet {
+        let standing = self.generations.standing().map(|earlier| &earlier.checks);
+        standing.filter(|checks| checks.remote_parameters().is_some()).unwrap_or(&self.checks)
+    }
+
+    fn component_counts(&self, checks: &ChecklistSet) -> ComponentCounts {
         let mut counts = ComponentCounts { ever_valid: self.ledger.ever_valid, ..ComponentCounts::default() };
         for component in &self.components {
+            if checks.is_absent(component.stream, component.id) {
+                continue;
+            }
             counts.all = counts.all.saturating_add(1);
-            if self.checks.selected(component.stream, component.id).is_some() {
+            if checks.selected(component.stream, component.id).is_some() {
                 counts.selected = counts.selected.saturating_add(1);
-            } else if self.checks.best_valid(component.stream, component.id).is_some() {
+            } else if checks.best_valid(component.stream, component.id).is_some() {
                 counts.valid = counts.valid.saturating_add(1);
             }
         }

@@ -208,7 +208,7 @@ impl Report {
     }
 
     fn refused_by_peer(&self) -> Option<Verdict> {
-        if self.totals.answers_received > 0 || self.totals.answers_unauthenticated == 0 {
+        if self.own.answers_received > 0 || self.own.answers_unauthenticated == 0 {
             return None;
         }
         let refusals = |code| self.errors_of(Side::Peer, |other| other == code, false);
@@ -219,13 +219,13 @@ impl Report {
             .max_by_key(|(times, _)| *times);
         let (times, code) = match most {
             Some((times, code)) => (times, Some(code)),
-            None => (self.totals.answers_unauthenticated, None),
+            None => (self.own.answers_unauthenticated, None),
         };
         Some(Verdict::WrongCredentials { by: Side::Peer, code, times })
     }
 
     fn refused_by_us(&self) -> Option<Verdict> {
-        if self.totals.requests_accepted > 0 {
+        if self.own.requests_accepted > 0 {
             return None;
         }
         let refusals = |code| self.errors_of(Side::Us, |other| other == code, false);
@@ -290,7 +290,7 @@ impl Report {
     }
 
     fn silence(&self) -> impl Iterator<Item = Verdict> {
-        let totals = &self.totals;
+        let totals = &self.own;
         let refused = self.pairs.failed_by(|failure| failure == Failure::NotAdmitted);
         let relay =
             (totals.checks_sent == 0 && refused > 0).then_some(Verdict::RelayRefusedPeer { pairs: refused });

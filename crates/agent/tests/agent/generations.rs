@@ -255,6 +255,16 @@ fn p14_a_restart_is_no_flap_where_the_peer_has_not_every_component() {
     }
 }
 
+/// RFC 8445 §6.1.2.2: what the peer has not is no part of the session, and nothing is in the way of it.
+#[test]
+fn p38_a_component_that_the_peer_has_not_is_not_missed() {
+    let mut world = World::new(2);
+    let ids = rtcp_here_alone(&mut world);
+    world.connect(&ids, ms(5_000));
+    let report = world.agent(ids[0]).report();
+    assert_eq!((report.components.all, report.components.selected, report.verdicts()), (1, 1, vec![]));
+}
+
 /// RFC 8445 §5.1.1.1, §9, RFC 4862 §5.5.4: an address that got deprecated goes on serving what began with it; a restart
 /// gathers from another one, and the old one goes with the last generation that uses it.
 #[test]

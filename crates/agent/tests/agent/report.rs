@@ -10,10 +10,13 @@ use floe_agent::{
 use floe_pair::{CandidateLine, IceOptions, Parameters, Role, SocketId};
 use floe_stun::{
     Algorithm, Class, Instant, IntegrityKey, Message, MessageWriter, Method,
-    attribute::{ErrorCode, Nonce, Realm, UseCandidate, XorMappedAddress},
+    attribute::{ErrorCode, Nonce, Realm, UseCandidate, Username, XorMappedAddress},
 };
 
-use crate::world::{COMPONENT, STREAM, World, asking, ms};
+use crate::{
+    restart::restart,
+    world::{COMPONENT, STREAM, World, asking, ms},
+};
 
 const LOCAL: &str = "198.51.100.1";
 const REMOTE: &str = "203.0.113.7:7000";
@@ -383,6 +386,72 @@ fn p38_consent_that_expires() {
         let verdicts = world.agent(id).report().verdicts();
         assert_eq!(verdicts, [Verdict::ConsentExpired { stream: STREAM, component: COMPONENT }]);
     }
+}
+
+/// A session that was lost and works again is one that works; what breaks later is named by what it is.
+#[test]
+fn p38_p17_a_restart_leaves_what_was_in_the_way_of_the_generation_before() {
+    let mut world = World::new(2);
+    let ids = world.pair([0, 1], 1);
+    world.connect(&ids, ms(5_000));
+    world.lost = Box::new(|_, _, _| true);
+    world.run_for(ms(40_000));
+    world.lost = Box::new(|_, _, _| false);
+    restart(&mut world, ids[0]);
+    assert!(world.run_until(world.now.after(ms(5_000)), |world| world.is_completed(&ids)));
+    for id in ids {
+        let report = world.agent(id).report();
+        assert_eq!((report.verdicts(), report.losses), (vec![], vec![]));
+    }
+    let answers = world.agent(ids[0]).report().totals.answers_received;
+    // The new credentials are never answered, while consent on the pair before is.
+    let known = ids.map(|id| world.agent(id).local_parameters().ufrag.clone());
+    world.lost = Box::new(move |_, _, bytes| {
+        let message = Message::parse(bytes).ok();
+        let name =
+            message.and_then(|message| Some(message.get::<Username<'_>>().ok()??.as_str()?.to_owned()));
+        name.is_some_and(|name| !known.iter().any(|ufrag| name.starts_with(ufrag.as_str())))
+    });
+    restart(&mut world, ids[0]);
+    world.run_for(LONG);
+    let report = world.agent(ids[0]).report();
+    assert!(report.totals.answers_received > answers, "of the generation before");
+    assert!(matches!(report.verdicts()[0], Verdict::PeerNeverAnswered { requests: 0, .. }), "{report}");
+    assert!(!report.verdicts().contains(&Verdict::NotNominated), "{report}");
+}
+
+/// Until its peer answers a restart, an agent reports on what carries its data.
+#[test]
+fn p38_p17_an_unanswered_restart_is_nothing_in_the_way() {
+    let mut world = World::new(2);
+    let ids = world.pair([0, 1], 1);
+    world.connect(&ids, ms(5_000));
+    world.part(ids);
+    restart(&mut world, ids[0]);
+    world.run_for(ms(5_000));
+    let report = world.agent(ids[0]).report();
+    assert_eq!((report.components.all, report.components.selected), (1, 1));
+    assert!(report.pairs.total() > 0 && report.remote_parameters);
+    assert_eq!(report.verdicts(), []);
+}
+
+/// A server that is configured by its address is one more address of a network that others may not see.
+#[test]
+fn t03_p38_what_others_may_see_has_no_address_of_a_server() {
+    let config = asking("stun", World::config(Role::Controlling, 1));
+    let mut bench = Bench::new(config, &[interface(LOCAL, InterfaceFlags::UP)]);
+    bench.introduce(&[REMOTE]);
+    bench.run(LONG, silence);
+    let own = bench.agent.report();
+    let (server, _) = crate::server::ADDRESS.rsplit_once(':').unwrap();
+    assert!(own.to_string().contains(server));
+    let told = bench.events.iter().find_map(|event| match event {
+        Event::Failed(report) => Some(report),
+        _ => None,
+    });
+    let told = told.expect("the failure");
+    assert!(!format!("{told} {told:?} {:?}", told.verdicts()).contains(server), "{told}");
+    assert!(told.to_string().contains("stun:[not shown]"), "{told}");
 }
 
 #[test]
