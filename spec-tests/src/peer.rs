@@ -109,8 +109,13 @@ impl Peer {
 
     /// Writes one line, whatever it holds.
     pub fn send_line(&mut self, line: &str) {
+        self.send_bytes(format!("{line}\n").as_bytes());
+    }
+
+    /// Writes bytes that may be no text.
+    pub fn send_bytes(&mut self, bytes: &[u8]) {
         let commands = self.commands.as_mut().expect("the commands have not ended");
-        let written = writeln!(commands, "{line}").and_then(|()| commands.flush());
+        let written = commands.write_all(bytes).and_then(|()| commands.flush());
         assert!(written.is_ok(), "{} does not read its commands: {written:?}", self.name);
     }
 
