@@ -161,7 +161,7 @@ impl Gatherer {
             else {
                 continue;
             };
-            state.addresses = Addresses::Asked;
+            state.addresses = Addresses::Asked(self.now);
             let Some(url) = self.config.servers.get(index).map(|server| &server.url) else { continue };
             let ServerHost::Name(name) = url.host() else { continue };
             let (name, port) = (name.clone(), url.port());
@@ -182,7 +182,7 @@ impl Gatherer {
             }
         };
         let Some(state) = self.servers.get_mut(server) else { return };
-        if addresses == Addresses::Unresolved && state.addresses == Addresses::AskedBefore {
+        if addresses == Addresses::Unresolved && matches!(state.addresses, Addresses::AskedBefore(_)) {
             // RFC 8445 §9: what is gathered for a generation is asked for in it.
             state.addresses = Addresses::Wanted;
             return;

@@ -202,7 +202,8 @@ impl Gatherer {
         let (mut due, mut refused) = (Vec::new(), Vec::new());
         for (key, job) in self.relay_jobs.iter_mut().filter(|(_, job)| job.progress == Progress::Asking) {
             let Some(server) = job.targets.take_due(now) else { continue };
-            let Some(rest) = self.servers.get_mut(key.server).and_then(|state| state.resting(now)) else {
+            let Some(rest) = self.servers.get_mut(key.server).and_then(|state| state.resting(server, now))
+            else {
                 due.push((*key, job.local, server));
                 continue;
             };

@@ -1,15 +1,17 @@
-//! TURN servers that have no room are left alone for a time (RFC 8656 §7.4).
+//! TURN servers that have no room are left alone for a time, and those that do not have the family for good (RFC 8656 §7.3,
+//! §7.4).
 
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use floe_pair::{BaseId, TransportAddress};
 use floe_stun::Instant;
-use floe_turn::AllocateError;
+use floe_turn::{AllocateError, RequestError};
 
 use crate::{
     gatherer::Gatherer,
     host::JobKey,
+    relay::RelayJob,
     server::{Addresses, ServerState, Targets},
 };
 
@@ -17,6 +19,10 @@ use crate::{
 pub(crate) const MAX_NEW_PORTS: u8 = 3;
 /// RFC 8656 §7.4: how long a server is left alone after that.
 const REST_AFTER_PORTS: Duration = Duration::from_secs(120);
+/// RFC 8656 §14.8: ADDRESS-FAMILY not supported.
+const FAMILY_NOT_SUPPORTED: u16 = 440;
+/// RFC 8656 §7.3, §7.4: never again, where nobody says that the server has changed.
+const FOR_GOOD: Instant = Instant::from_nanos(u64::MAX);
 /// RFC 8656 §7.4: how long a server is left alone that has no room for the user (486) or for anybody (508).
 const REST_AFTER_REFUSAL: Duration = Duration::from_secs(60);
 /// Servers remembered to which a configured one has redirected and that have no room: those of a cluster that are asked for
@@ -37,9 +43,15 @@ pub(crate) struct Rest {
 }
 
 impl ServerState {
-    /// Why it is asked for no allocation now.
-    pub(crate) fn resting(&mut self, now: Instant) -> Option<&mut Rest> {
-        self.rest.as_mut().filter(|rest| now < rest.until)
+    /// Why it is asked for no allocation now at an address of this family, which is that of what would be relayed.
+    pub(crate) fn resting(&mut self, address: TransportAddress, now: Instant) -> Option<&mut Rest> {
+        let family = self.families.get_mut(family(address)).and_then(Option::as_mut);
+        self.rest.as_mut().filter(|rest| now < rest.until).or(family)
+    }
+
+    /// All that it was said to rest for.
+    pub(crate) fn rests_mut(&mut self) -> impl Iterator<Item = &mut Rest> {
+        self.rest.iter_mut().chain(self.families.iter_mut().flatten())
     }
 
     /// When the first of what rests of it may be asked again.
@@ -56,13 +68,19 @@ impl ServerState {
 
     /// Why this address, of its own or one it has redirected to, is asked for no allocation now.
     fn rest_at(&self, address: TransportAddress, now: Instant) -> Option<&Rest> {
-        let rest = if self.is_own(address) {
-            self.rest.as_ref()
-        } else {
-            self.elsewhere.iter().find(|(known, _)| *known == address).map(|(_, rest)| rest)
-        };
-        rest.filter(|rest| now < rest.until)
+        let goes_on = |rest: &&Rest| now < rest.until;
+        if !self.is_own(address) {
+            let elsewhere = self.elsewhere.iter().find(|(known, _)| *known == address);
+            return elsewhere.map(|(_, rest)| rest).filter(goes_on);
+        }
+        let family = self.families.get(family(address)).and_then(Option::as_ref);
+        self.rest.as_ref().filter(goes_on).or(family)
     }
+}
+
+/// Place of a family among those of a [`ServerState`].
+fn family(address: TransportAddress) -> usize {
+    usize::from(!address.is_ipv4())
 }
 
 impl Gatherer {
@@ -73,6 +91,10 @@ impl Gatherer {
         let rest = match error {
             AllocateError::QuotaReached | AllocateError::InsufficientCapacity => REST_AFTER_REFUSAL,
             AllocateError::Mismatch if ports >= MAX_NEW_PORTS => REST_AFTER_PORTS,
+            AllocateError::UnusableAddress(_)
+            | AllocateError::Request(RequestError::Refused { code: FAMILY_NOT_SUPPORTED }) => {
+                return self.leave_family(key, at, error);
+            }
             _ => return,
         };
         let now = self.now;
@@ -89,6 +111,19 @@ impl Gatherer {
                 state.elsewhere.remove(0);
             }
             state.elsewhere.push((at, rest));
+        }
+        self.clients.touch();
+    }
+
+    /// RFC 8656 §7.3, §7.4: a server that has no addresses of the family asked for, or grants those of another one, is asked
+    /// for none of them any more. One that another has redirected to is asked again where that one redirects there again.
+    fn leave_family(&mut self, key: JobKey, at: TransportAddress, error: AllocateError) {
+        let Some(state) = self.servers.get_mut(key.server).filter(|state| state.is_own(at)) else { return };
+        let Some(family) = state.families.get_mut(family(at)) else { return };
+        *family = Some(Rest { until: FOR_GOOD, error, said: true });
+        let alike = |of: &JobKey, job: &RelayJob| of.server == key.server && job.local.same_family(at);
+        for (_, job) in self.relay_jobs.iter_mut().filter(|(of, job)| alike(of, job)) {
+            job.targets.clear();
         }
         self.clients.touch();
     }

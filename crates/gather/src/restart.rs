@@ -20,12 +20,15 @@ use crate::{
 /// candidates.
 pub(crate) const STALE_AFTER: Duration = Duration::from_secs(2);
 
+/// Longer than a resolver takes to give up, with several servers and repetitions.
+const RESOLVER_GIVES_UP: Duration = Duration::from_secs(40);
+
 impl Gatherer {
     /// A new generation begins. Sockets and allocations stay with their candidates. Mappings that were not kept alive
     /// any more are asked for again, and their candidates come again once the servers have answered; what has been
     /// asked for longer than 2 s without an answer, and allocations that were lost or never granted, are asked for
     /// again too, on sockets of their own, and so are names that could not be resolved, or cannot be from now on, and sockets
-    /// that could not be opened; a TURN server that has no room is left alone for its minute (RFC 8656 §7.4). What is left of addresses
+    /// that could not be opened; sockets asked for 2 s ago, and names 40 s ago, are asked for again where nobody has answered; a TURN server that has no room is left alone for its minute (RFC 8656 §7.4). What is left of addresses
     /// that the rules skip by now is for the generations before ([`Self::release_left`]). Mappings and allocations
     /// that stand are kept alive as before ICE had concluded, and renewed at once: an allocation that its server has
     /// forgotten is asked for anew. [`Event::Complete`] comes again, after their answers and the interfaces.
@@ -48,6 +51,7 @@ impl Gatherer {
         let kept: Vec<(BaseId, TransportAddress)> =
             self.reflexive.values().filter_map(|job| job.kept()).collect();
         self.drop_stale();
+        self.drop_unanswered();
         let asked: Vec<BaseId> = self.bases.keys().copied().collect();
         for base in asked {
             self.table.remove_mappings(base, |address| !kept.contains(&(base, address)));
@@ -61,10 +65,10 @@ impl Gatherer {
         self.leave_all();
         for server in &mut self.servers {
             (server.late, server.reached) = (false, false);
-            server.rest.iter_mut().for_each(|rest| rest.said = false);
+            server.rests_mut().for_each(|rest| rest.said = false);
             match server.addresses {
                 Addresses::Unresolved => server.addresses = Addresses::Wanted,
-                Addresses::Asked => server.addresses = Addresses::AskedBefore,
+                Addresses::Asked(at) => server.addresses = Addresses::AskedBefore(at),
                 _ => {}
             }
         }
@@ -94,6 +98,41 @@ impl Gatherer {
         for key in stale.map(|(key, _)| *key).collect::<Vec<_>>() {
             self.end_attempts(key, None);
             self.relay_jobs.remove(&key);
+        }
+    }
+
+    /// Lets go of what the driver was asked for and has not answered in the time that it takes at most. What it answers after
+    /// all is declined.
+    fn drop_unanswered(&mut self) {
+        let now = self.now;
+        let (hosts, servers) = (&self.hosts, &self.servers);
+        let is_over = |ask: &Ask| match ask {
+            Ask::Host(key) => {
+                matches!(hosts.get(key), Some(Host::Asked(since)) if since.after(STALE_AFTER) <= now)
+            }
+            Ask::Resolve { server } => servers.get(*server).is_some_and(|state| match state.addresses {
+                Addresses::Asked(since) | Addresses::AskedBefore(since) => {
+                    since.after(RESOLVER_GIVES_UP) <= now
+                }
+                _ => false,
+            }),
+            // With the job that wants it.
+            Ask::Relay { .. } => false,
+        };
+        let over = self.asked.iter().filter(|(_, ask)| is_over(ask)).map(|(id, _)| *id);
+        for id in over.collect::<Vec<_>>() {
+            self.out.withdraw(id);
+            match self.asked.remove(&id) {
+                Some(Ask::Host(key)) => {
+                    self.hosts.remove(&key);
+                }
+                Some(Ask::Resolve { server }) => {
+                    if let Some(state) = self.servers.get_mut(server) {
+                        state.addresses = Addresses::Wanted;
+                    }
+                }
+                Some(Ask::Relay { .. }) | None => {}
+            }
         }
     }
 

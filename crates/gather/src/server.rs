@@ -43,10 +43,10 @@ impl Server {
 pub(crate) enum Addresses {
     /// A name that nobody was asked about yet.
     Wanted,
-    /// The resolver was asked.
-    Asked,
+    /// The resolver was asked, then.
+    Asked(Instant),
     /// It was asked, and a generation has begun since: the network over which it was may be gone.
-    AskedBefore,
+    AskedBefore(Instant),
     /// The resolver gave no answer: a restart asks again.
     Unresolved,
     /// The usable ones, best first.
@@ -67,6 +67,8 @@ pub(crate) struct ServerState {
     pub(crate) allocate_next: bool,
     pub(crate) times: Times,
     pub(crate) rest: Option<Rest>,
+    /// Of IPv4 and IPv6 what it has no relayed addresses of, or grants others in place of.
+    pub(crate) families: [Option<Rest>; 2],
     /// Servers that it has redirected to, and that rest.
     pub(crate) elsewhere: Vec<(TransportAddress, Rest)>,
 }
@@ -74,7 +76,7 @@ pub(crate) struct ServerState {
 impl Addresses {
     /// Whether the resolver is, or is to be, asked.
     pub(crate) const fn are_awaited(&self) -> bool {
-        matches!(self, Self::Wanted | Self::Asked | Self::AskedBefore)
+        matches!(self, Self::Wanted | Self::Asked(_) | Self::AskedBefore(_))
     }
 }
 
@@ -91,9 +93,9 @@ impl ServerState {
                 Host::Address(ip) => known(&[*ip], server.url.port(), config.loopback),
             }
         };
-        let (times, rest, elsewhere) = (Times::default(), None, Vec::new());
+        let (times, rest, families, elsewhere) = (Times::default(), None, [None, None], Vec::new());
         let (reached, late, allocate_next) = (false, false, false);
-        (Self { addresses, reached, late, allocate_next, times, rest, elsewhere }, error)
+        (Self { addresses, reached, late, allocate_next, times, rest, families, elsewhere }, error)
     }
 
     /// The addresses that can be asked from `local`. RFC 4007 §6: a link-local one is on the link of `local`, and has its

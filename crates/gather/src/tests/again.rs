@@ -436,3 +436,20 @@ fn p17_a_restart_asks_again_for_the_socket_of_an_address_that_had_none() {
     lab.run(SECOND);
     assert_eq!((hosts(&lab), lab.sockets.len(), lab.completed_at().len()), (2, 2, 3));
 }
+
+/// RFC 8445 §9: gathered is what there is now. What the driver has never answered is asked of it again, and holds up no end of
+/// candidates.
+#[test]
+fn p17_what_the_driver_never_answered_is_asked_for_by_a_restart() {
+    let mut lab =
+        Lab::new(config(&["stun:stun.example.org"])).behind_nat().server("198.51.100.1:3478", stun());
+    lab.unanswered.insert("10.0.0.7".parse().expect("a literal"));
+    lab.start(&["10.0.0.7"]).run(SECOND * 60);
+    assert_eq!((lab.found().len(), lab.completed_at()), (0, vec![39_500]));
+    lab.unanswered.clear();
+    lab.names.insert("stun.example.org", Ok(vec!["198.51.100.1".parse().expect("a literal")]));
+    lab.gatherer.restart(lab.now);
+    lab.drain();
+    lab.run(SECOND);
+    assert_eq!((lab.gatherer.candidates().count(), lab.completed_at().len()), (2, 2));
+}

@@ -213,3 +213,38 @@ fn trn_04_a_link_local_server_that_redirects_to_itself_is_asked_once() {
     let looped = AllocateError::RedirectLoop(at(server).socket_addr());
     assert_eq!(lab.failures(), [(0, ServerError::Allocate(looped))]);
 }
+
+/// RFC 8656 §7.3, §7.4: a server that has no addresses of the family is asked once, for whichever component, at whichever of its
+/// addresses and after whatever restart; where it has those of the other family it is asked for them.
+#[test]
+fn trn_05_a_server_without_the_family_is_not_asked_for_it_again() {
+    for refuses in [true, false] {
+        let ((first, sixth), (second, other), (fourth, script)) =
+            (turn("[2001:db8::2]:0"), turn("[2001:db8::3]:0"), turn("198.51.100.2:0"));
+        // It says so, or grants something else.
+        for state in [&first, &second] {
+            state.borrow_mut().refuse = refuses.then_some(440);
+            state.borrow_mut().lie = (!refuses).then(|| at("198.51.100.77:50000").socket_addr());
+        }
+        let mut lab = Lab::new(relay_only(&["turn:turn.example.org"]))
+            .server("[2001:db8::2]:3478", sixth)
+            .server("[2001:db8::3]:3478", other)
+            .server(SERVER, script);
+        let ips = ["2001:db8::2", "2001:db8::3", "198.51.100.2"].map(|ip| ip.parse().expect("a literal"));
+        lab.names.insert("turn.example.org", Ok(ips.to_vec()));
+        let locals = ["2001:db8:1::7", "10.0.0.7"];
+        lab.start_for(&locals, &[RTP]).run(SECOND);
+        let asked = first.borrow().allocates;
+        lab.start_for(&locals, &[RTP, RTCP]).run(SECOND);
+        for _ in 0..3 {
+            lab.run(SECOND * 200);
+            lab.gatherer.restart(lab.now);
+            lab.drain();
+        }
+        lab.run(SECOND);
+        let counts = [first.borrow().allocates, second.borrow().allocates];
+        assert_eq!((counts, asked), ([2, 0], 2), "one with and one without credentials");
+        assert_eq!((relays(&lab), fourth.borrow().allocations.len()), (2, 2), "{refuses}");
+        assert!(first.borrow().allocations.is_empty());
+    }
+}
