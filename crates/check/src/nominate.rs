@@ -4,6 +4,7 @@ use floe_pair::{ComponentId, Role, StreamId, TieBreaker};
 use floe_stun::Instant;
 
 use crate::ChecklistSet;
+use crate::checklist::Component;
 use crate::event::{MoveReason, RestartReason};
 use crate::limits::ROLE_SWITCH_LIMIT;
 use crate::pairs::{Pair, PairId, PairTable, Traits};
@@ -78,6 +79,14 @@ impl ChecklistSet {
                 }
             }
         }
+    }
+
+    /// Whether a component that has a valid pair may yet decide on its nomination.
+    pub(crate) fn is_deciding(&self) -> bool {
+        let undecided = |component: &Component| !component.concluded && component.nomination.is_none();
+        self.standing.role == Role::Controlling
+            && self.pairs.may_have(Traits::VALID)
+            && self.streams.iter().any(|list| list.components.iter().any(undecided))
     }
 
     /// A nomination ends with the pair whose check it is: with its base, or where the set was too full for it.

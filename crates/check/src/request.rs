@@ -74,7 +74,7 @@ impl ChecklistSet {
         let queued = self.outbox.push(Outgoing::Answer(answer), self.open_limit());
         // Not for what was refused unauthenticated: nothing has changed, and it costs no more than its answer.
         if algorithm.is_some() {
-            self.settle(now);
+            self.settle_check(now);
         }
         match (queued, answered) {
             (false, _) => Outcome::Dropped(DropReason::Overload),

@@ -53,16 +53,17 @@ impl ChecklistSet {
             self.started = true;
             freeze::initial(self.pairs.as_mut_slice());
         }
+        let insisted = self.insisted;
         let choice = self
-            .choose_nomination(!self.insisted)
+            .choose_nomination(!insisted)
             .or_else(|| self.choose_triggered())
             .or_else(|| self.choose_ordinary())
-            .or_else(|| self.choose_nomination(true));
+            .or_else(|| if insisted { self.choose_nomination(true) } else { None });
         if let Some(choice) = choice {
             self.insisted = choice.again;
             self.start_check(now, rng, choice);
         }
-        self.settle(now);
+        self.settle_check(now);
         choice.is_some()
     }
 
@@ -78,12 +79,14 @@ impl ChecklistSet {
             return Some(Urgency::Triggered);
         }
         let ordinary = if self.started {
-            !self.is_resting()
+            self.pairs.may_have_ordinary()
+                && !self.is_resting()
                 && self.streams.iter().any(|checklist| self.pairs.has_ordinary(checklist.order))
         } else {
             self.pairs.iter().any(|pair| pair.listed)
         };
-        (ordinary || self.choose_nomination(true).is_some()).then_some(Urgency::Ordinary)
+        let insists = || self.insisted && self.choose_nomination(true).is_some();
+        (ordinary || insists()).then_some(Urgency::Ordinary)
     }
 
     /// Nominations stand before everything: each costs its component a round trip. One that is made `again`, of several the
@@ -92,13 +95,20 @@ impl ChecklistSet {
     fn choose_nomination(&self, again: bool) -> Option<Choice> {
         let ready =
             |pair: &&Pair| pair.nominating && matches!(pair.state, PairState::Succeeded | PairState::Waiting);
-        let components = self.streams.iter().flat_map(|checklist| &checklist.components);
-        let nominations =
-            components.filter_map(|component| self.pairs.get(component.nomination?)).filter(ready);
-        let first = nominations.clone().find(|pair| !self.is_nomination_open(pair));
-        let made = || nominations.min_by_key(|pair| pair.last_start).filter(|_| again);
-        let (pair, again) = first.map(|pair| (pair, false)).or_else(|| Some((made()?, true)))?;
-        Some(Choice { pair: pair.id, urgency: Urgency::Nomination, again })
+        let mut made: Option<&Pair> = None;
+        for checklist in &self.streams {
+            for nomination in checklist.components.iter().filter_map(|component| component.nomination) {
+                let Some(pair) = self.pairs.get(nomination).filter(ready) else { continue };
+                if !self.is_nomination_open(pair) {
+                    return Some(Choice { pair: pair.id, urgency: Urgency::Nomination, again: false });
+                }
+                if made.is_none_or(|made| pair.last_start < made.last_start) {
+                    made = Some(pair);
+                }
+            }
+        }
+        let made = made.filter(|_| again)?;
+        Some(Choice { pair: made.id, urgency: Urgency::Nomination, again: true })
     }
 
     /// RFC 8445 §6.1.4.2 step 1, over all checklists by turns.
@@ -149,7 +159,7 @@ impl ChecklistSet {
     /// Whether ordinary checks wait, since in each component either the answer to a nomination of ours is awaited or the
     /// nomination by the peer, and what is left is worse. RFC 8445 §8.1.1 leaves open when checks stop; here they stop
     /// for a round trip, and go on where it has brought nothing.
-    fn is_resting(&self) -> bool {
+    pub(crate) fn is_resting(&self) -> bool {
         let first = |id: PairId| {
             let requests = self.transactions.iter().filter(|check| check.pair == id && check.use_candidate);
             requests.count() <= 1

@@ -17,7 +17,7 @@ use crate::event::{Event, EventQueue, State};
 use crate::lean::push_lean;
 use crate::limits::SPENT_LIMIT;
 use crate::outbox::Outbox;
-use crate::pairs::{Failure, Pair, PairTable};
+use crate::pairs::{Failure, Pair, PairTable, Traits};
 use crate::renominate::{Nominates, Renomination};
 use crate::role::Standing;
 use crate::schedule::Urgency;
@@ -429,6 +429,32 @@ impl ChecklistSet {
         if self.unsettled {
             self.settle(self.now);
         }
+    }
+
+    /// Brings what follows from a check that has begun, or from a request of the peer, up to date. Most of them change
+    /// nothing but when something is due, and what has a slot next.
+    pub(crate) fn settle_check(&mut self, now: Instant) {
+        self.pairs.refresh();
+        if self.do_levels_stand(now) {
+            self.wants = self.next_urgency();
+            self.deadline = self.next_deadline(now);
+        } else {
+            self.settle(now);
+        }
+    }
+
+    /// Whether nothing that levels follow from has changed since they were settled: no time has come, it is the same pairs
+    /// that are valid, open and listed, and what else a check or a request changes decides nothing now. That is another
+    /// pair in progress or heard from while a nomination waits for a better one, or while what is Frozen may thaw.
+    fn do_levels_stand(&self, now: Instant) -> bool {
+        !self.unsettled
+            && !self.pairs.has_news()
+            && self.deadline.is_none_or(|deadline| now < deadline)
+            && !self.is_passive()
+            && !self.is_renominating()
+            && !self.is_deciding()
+            && !(self.pairs.may_have(Traits::FROZEN) && self.is_resting())
+            && !self.bases.is_any_gated()
     }
 
     /// Brings everything that follows from the pairs up to date. Runs after each input.

@@ -145,6 +145,12 @@ impl PairTable {
         core::mem::take(&mut self.reordered)
     }
 
+    /// Whether [`take_reordered`](Self::take_reordered) or [`take_risen`](Self::take_risen) would tell so, once the marks
+    /// are up to date.
+    pub(crate) fn has_news(&self) -> bool {
+        self.reordered || self.risen
+    }
+
     /// Whether a pair may have risen above others since this was asked.
     pub(crate) fn take_risen(&mut self) -> bool {
         self.refresh();
@@ -261,6 +267,11 @@ impl PairTable {
         if self.likely(Traits::FROZEN).any(frozen) {
             freeze::thaw_foundation(self.as_mut_slice(), foundation);
         }
+    }
+
+    /// Whether an ordinary check may begin in any checklist, for all that is counted.
+    pub(crate) fn may_have_ordinary(&self) -> bool {
+        self.may_have(Traits::READY) || self.may_have(Traits::FROZEN)
     }
 
     /// Whether an ordinary check may begin in the checklist at this place of the set, perhaps after a thaw.
