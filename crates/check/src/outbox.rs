@@ -84,11 +84,20 @@ impl Outbox {
     const READY: usize = 2;
 
     /// Besides answers, one entry for each of the transactions that may be open waits.
-    pub(crate) fn push(&mut self, outgoing: Outgoing, open: usize) -> bool {
+    pub(crate) fn push(&mut self, outgoing: Outgoing, open: usize) {
+        self.push_within(outgoing, open);
+    }
+
+    /// False where too many answers wait.
+    pub(crate) fn push_answer(&mut self, answer: Answer) -> bool {
+        self.push_within(Outgoing::Answer(answer), RESPONSE_LIMIT)
+    }
+
+    #[inline]
+    fn push_within(&mut self, outgoing: Outgoing, limit: usize) -> bool {
         if self.queue.capacity() == 0 {
             self.queue.reserve_exact(Self::READY);
         }
-        let limit = if matches!(outgoing, Outgoing::Answer(_)) { RESPONSE_LIMIT } else { open };
         let room = self.queue.len() < limit;
         if room {
             self.queue.push_back(outgoing);
@@ -115,7 +124,12 @@ struct Request<'a> {
 impl ChecklistSet {
     /// Writes the next datagram into `buffer`. What does not fit is dropped as if the network had lost it: 548 bytes
     /// hold whatever this crate writes (RFC 8489 §6.1).
+    #[inline]
     pub fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<CheckTransmit> {
+        if self.outbox.queue.is_empty() { None } else { self.write_next(buffer) }
+    }
+
+    fn write_next(&mut self, buffer: &mut [u8]) -> Option<CheckTransmit> {
         while let Some(outgoing) = self.outbox.queue.pop_front() {
             let written = match outgoing {
                 Outgoing::Answer(answer) => self.write_answer(&answer, buffer),

@@ -11,7 +11,7 @@ use crate::ChecklistSet;
 use crate::checklist::Component;
 use crate::event::{DropReason, Outcome};
 use crate::limits::{EARLY_CHECK_LIMIT, UNKNOWN_LISTED};
-use crate::outbox::{Answer, Body, Outgoing};
+use crate::outbox::{Answer, Body};
 use crate::pairs::{Failure, Pair, PairId};
 use crate::renominate::Nominates;
 use crate::role::RoleVerdict;
@@ -71,7 +71,7 @@ impl ChecklistSet {
             Err(refusal) => (refusal.body, refusal.algorithm),
         };
         let answer = Answer { base, to: back, id: message.transaction_id(), algorithm, body };
-        let queued = self.outbox.push(Outgoing::Answer(answer), self.open_limit());
+        let queued = self.outbox.push_answer(answer);
         // Not for what was refused unauthenticated: nothing has changed, and it costs no more than its answer.
         if algorithm.is_some() {
             self.settle_check(now);
@@ -393,13 +393,16 @@ impl ChecklistSet {
     /// Whether we are to move away from the selected pair when it is lost, and no other pair is kept to move to: those that
     /// were have ended meanwhile, and what was left for them is better than nothing.
     fn is_alone(&self, stream: StreamId, component: ComponentId) -> bool {
+        let moves =
+            self.is_renominating() && self.standing.role == Role::Controlling && self.config.standby > 0;
+        if !moves || self.retired {
+            return false;
+        }
         let Some(selected) = self.component(stream, component).and_then(|of| of.selected) else {
             return false;
         };
-        let moves =
-            self.is_renominating() && self.standing.role == Role::Controlling && self.config.standby > 0;
         let beside = |pair: &Pair| pair.listed && pair.id != selected;
-        moves && !self.retired && !self.pairs.iter().any(|pair| pair.is_of(stream, component) && beside(pair))
+        !self.pairs.iter().any(|pair| pair.is_of(stream, component) && beside(pair))
     }
 
     /// After what was not selected has been freed: whether this address of the peer was known before. If there is no pair

@@ -72,7 +72,7 @@ impl ChecklistSet {
         }
         self.catch_up();
         // RFC 7675 §5.1: an answer after the end of consent revives nothing. The timer may not have been run yet.
-        if self.deadline.is_some_and(|deadline| deadline <= now) {
+        if self.deadline <= now {
             self.expire_consents(now);
         }
         let answer = Answer::of(message);

@@ -97,7 +97,8 @@ impl ChecklistSet {
             |pair: &&Pair| pair.nominating && matches!(pair.state, PairState::Succeeded | PairState::Waiting);
         let mut made: Option<&Pair> = None;
         for checklist in &self.streams {
-            for nomination in checklist.components.iter().filter_map(|component| component.nomination) {
+            for component in &checklist.components {
+                let Some(nomination) = component.nomination else { continue };
                 let Some(pair) = self.pairs.get(nomination).filter(ready) else { continue };
                 if !self.is_nomination_open(pair) {
                     return Some(Choice { pair: pair.id, urgency: Urgency::Nomination, again: false });
@@ -247,14 +248,16 @@ impl ChecklistSet {
         } else {
             longest
         };
-        // Earlier transactions of the pair are sent no more; their answers still count.
-        self.transactions.cancel(choice.pair);
         let nominate = choice.urgency == Urgency::Nomination;
         let of = self.pairs.get(choice.pair).map(|pair| (pair.stream, pair.component));
         let value =
             of.filter(|_| nominate).and_then(|(stream, component)| self.next_value(stream, component));
         let Some(pair) = self.pairs.get_mut(choice.pair) else { return };
         let first = pair.first_check.is_none();
+        if !first {
+            // Earlier transactions of the pair are sent no more; their answers still count.
+            self.transactions.cancel(choice.pair);
+        }
         pair.step(if pair.state == PairState::Succeeded { PairEvent::Nominate } else { PairEvent::Start });
         pair.first_check.get_or_insert(now);
         (pair.last_start, pair.rto) = (Some(now), schedule.rto);
@@ -326,20 +329,13 @@ impl ChecklistSet {
         }
     }
 
-    /// When a transaction has to be looked at.
-    pub(crate) fn transaction_due(&self, check: &Check) -> Option<Instant> {
-        let due = check.transaction.poll_timeout()?;
-        let kept_apart = !check.heard && !check.transaction.is_cancelled();
-        Some(if kept_apart { due.max(self.retransmit_floor) } else { due })
-    }
-
     /// Retransmissions and failures.
     pub(crate) fn run_transactions(&mut self, now: Instant) {
         let (ta, open) = (self.ta_in_force(), self.open_limit());
         let mut floor = self.retransmit_floor;
         for check in self.transactions.iter_mut() {
             let due = check.transaction.poll_timeout();
-            let kept_apart = !check.heard && !check.transaction.is_cancelled();
+            let kept_apart = check.is_kept_apart();
             if due.is_none_or(|due| now < due) || (kept_apart && now < floor) {
                 continue;
             }

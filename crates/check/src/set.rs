@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::event::{Event, EventQueue, State};
 use crate::lean::push_lean;
 use crate::limits::SPENT_LIMIT;
+use crate::marks::NEVER;
 use crate::outbox::Outbox;
 use crate::pairs::{Failure, Pair, PairTable, Traits};
 use crate::renominate::{Nominates, Renomination};
@@ -101,7 +102,10 @@ pub struct ChecklistSet {
     /// The levels were settled since nothing was left to be told.
     stirred: bool,
     pub(crate) wants: Option<Urgency>,
-    pub(crate) deadline: Option<Instant>,
+    /// When something is to be done next; the end of time if never.
+    pub(crate) deadline: Instant,
+    /// When a level changes because time has passed; the same.
+    levels_due: Instant,
     pub(crate) state: State,
     pub(crate) reported_state: State,
     pub(crate) reported_role: Role,
@@ -144,7 +148,8 @@ impl ChecklistSet {
             unsettled: false,
             stirred: true,
             wants: None,
-            deadline: None,
+            deadline: NEVER,
+            levels_due: NEVER,
             state: State::New,
             reported_state: State::New,
             reported_role: role,
@@ -280,7 +285,7 @@ impl ChecklistSet {
         self.catch_up();
         // What follows at once is done with it: a deadline that stays where it was would look like nothing done.
         for _ in 0..ROUNDS {
-            if self.deadline.is_none_or(|deadline| now < deadline) {
+            if now < self.deadline {
                 return;
             }
             self.run_admissions(now);
@@ -296,7 +301,8 @@ impl ChecklistSet {
     /// events were read has to be acted upon.
     #[inline]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.unsettled { Some(self.now) } else { self.deadline }
+        let due = if self.unsettled { self.now } else { self.deadline };
+        Some(due).filter(|due| *due < NEVER)
     }
 
     /// What happened. Role, selections and states are levels: told as the difference to what was told before.
@@ -437,7 +443,7 @@ impl ChecklistSet {
         self.pairs.refresh();
         if self.do_levels_stand(now) {
             self.wants = self.next_urgency();
-            self.deadline = self.next_deadline(now);
+            self.deadline = self.next_deadline();
         } else {
             self.settle(now);
         }
@@ -449,7 +455,7 @@ impl ChecklistSet {
     fn do_levels_stand(&self, now: Instant) -> bool {
         !self.unsettled
             && !self.pairs.has_news()
-            && self.deadline.is_none_or(|deadline| now < deadline)
+            && now < self.deadline
             && !self.is_passive()
             && !self.is_renominating()
             && !self.is_deciding()
@@ -478,30 +484,26 @@ impl ChecklistSet {
         self.settle_states(now, reordered);
         self.settle_freeing(now);
         self.wants = self.next_urgency();
-        self.deadline = self.next_deadline(now);
+        self.levels_due = self.next_level(now);
+        self.deadline = self.next_deadline();
     }
 
-    /// The earliest of all timers. Of those that only change a level, past ones do not count: the level is settled.
-    fn next_deadline(&mut self, now: Instant) -> Option<Instant> {
-        let mut next: Option<Instant> = None;
-        let mut consider = |at: Option<Instant>| match (at, next) {
-            (Some(at), Some(before)) if before <= at => {}
-            (Some(_), _) => next = at,
-            (None, _) => {}
-        };
-        for check in self.transactions.iter() {
-            consider(self.transaction_due(check));
-        }
-        consider(self.pairs.next_due());
-        consider(self.bases.next_deadline());
-        consider(self.free_at);
-        consider(self.patient_until.filter(|until| *until > now));
+    /// The earliest of all timers.
+    fn next_deadline(&mut self) -> Instant {
+        let others = [self.pairs.next_due(), self.bases.next_deadline(), self.free_at];
+        let due = self.levels_due.min(self.transactions.next_due(self.retransmit_floor));
+        others.into_iter().flatten().fold(due, Instant::min)
+    }
+
+    /// The earliest of those that only change a level. Past ones do not count: the level is settled.
+    fn next_level(&self, now: Instant) -> Instant {
+        let ahead = |at: Option<Instant>| at.filter(|at| *at > now).unwrap_or(NEVER);
+        let mut next = ahead(self.patient_until);
         for checklist in &self.streams {
-            consider(checklist.patient_until.filter(|until| *until > now));
+            next = next.min(ahead(checklist.patient_until));
             for component in &checklist.components {
-                consider(component.hold.filter(|hold| *hold > now));
-                consider(component.rest_until.filter(|until| *until > now));
-                consider(component.dead_at.filter(|at| *at > now));
+                let Component { hold, rest_until, dead_at, .. } = *component;
+                next = next.min(ahead(hold)).min(ahead(rest_until)).min(ahead(dead_at));
             }
         }
         next

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-use floe_pair::{BaseId, ComponentId, PairPriority, StreamId, TransportAddress};
+use floe_pair::{BaseId, ComponentId, StreamId, TransportAddress};
 use floe_stun::Instant;
 
 use crate::candidates::FoundationKey;
@@ -283,17 +283,20 @@ impl PairTable {
     /// The pair whose ordinary check begins next in that checklist.
     pub(crate) fn next_ordinary(&mut self, order: u16) -> Option<PairId> {
         self.refresh();
-        let mut first: Option<(PairPriority, &Pair)> = None;
-        for (mark, pair) in self.marked(Traits::READY) {
-            // As `Freezable::turn` has it; the pairs themselves are looked at only where priorities are equal.
-            let is_before = |(highest, rival): (PairPriority, &Pair)| {
-                mark.priority > highest || (mark.priority == highest && pair.turn() < rival.turn())
-            };
-            if mark.order == order && first.is_none_or(is_before) {
-                first = Some((mark.priority, pair));
+        // As `Freezable::turn` has it; the pairs themselves are looked at only where priorities are equal.
+        let turn = |index: usize| self.list.get(index).map(Pair::turn);
+        let ready = |mark: &Mark| mark.traits.meets(Traits::READY) && mark.order == order;
+        let (mut first, mut highest) = (None, 0);
+        for (index, mark) in self.marks.iter().enumerate() {
+            let priority = mark.priority.get();
+            if priority < highest || !ready(mark) {
+                continue;
+            }
+            if priority > highest || first.is_none_or(|rival| turn(index) < turn(rival)) {
+                (first, highest) = (Some(index), priority);
             }
         }
-        if let Some((_, pair)) = first {
+        if let Some(pair) = first.and_then(|index| self.list.get(index)) {
             return Some(pair.id);
         }
         if !self.has_frozen(order) {

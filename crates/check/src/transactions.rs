@@ -4,8 +4,9 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use floe_pair::{BaseId, Priority, Role, TieBreaker, TransportAddress};
-use floe_stun::{Schedule, Transaction, TransactionId};
+use floe_stun::{Instant, Schedule, Transaction, TransactionId};
 
+use crate::marks::NEVER;
 use crate::pairs::PairId;
 
 /// One Binding request of a check. All that its bytes are made from is fixed when it begins, so that a retransmission
@@ -28,6 +29,13 @@ pub(crate) struct Check {
     pub heard: bool,
     /// An answer with wrong integrity was dropped.
     pub violated: bool,
+}
+
+impl Check {
+    /// Whether its retransmissions keep Ta from those of others: its address has not answered.
+    pub(crate) fn is_kept_apart(&self) -> bool {
+        !self.heard && !self.transaction.is_cancelled()
+    }
 }
 
 /// RTO of a check is never more, nor ever less than [`MIN_RTO`].
@@ -69,6 +77,21 @@ impl Transactions {
 
     pub(crate) fn iter_mut(&mut self) -> core::slice::IterMut<'_, Check> {
         self.list.iter_mut()
+    }
+
+    /// When the first of them has to be looked at; the end of time if none has. Retransmissions that are to be kept apart are
+    /// not due before `floor`.
+    pub(crate) fn next_due(&self, floor: Instant) -> Instant {
+        let (mut apart, mut others) = (NEVER, NEVER);
+        for check in &self.list {
+            let due = check.transaction.poll_timeout().unwrap_or(NEVER);
+            if check.is_kept_apart() {
+                apart = apart.min(due);
+            } else {
+                others = others.min(due);
+            }
+        }
+        others.min(apart.max(floor))
     }
 
     /// Makes room for one more than there are, of at most `limit`; false if all are in use.

@@ -29,7 +29,12 @@ pub struct Usage {
 impl ChecklistSet {
     /// What is in force of a limit that is set, with as many components as there are.
     pub(crate) fn limit_of(&self, limit: usize) -> usize {
-        limit_of(limit, self.streams.iter().map(|list| list.components.len()).sum())
+        let components = match self.streams.as_slice() {
+            // What is usual, without a search.
+            [only] => only.components.len(),
+            streams => streams.iter().map(|list| list.components.len()).sum(),
+        };
+        limit_of(limit, components)
     }
 
     /// How checks are made, as far as it is allowed.
