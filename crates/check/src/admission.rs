@@ -66,8 +66,10 @@ pub(crate) struct Bases {
     list: Vec<Base>,
     /// Admissions not told to the owner yet.
     wanted: u32,
-    /// Those and the ones that the owner has not answered yet.
-    unanswered: u32,
+    /// There are such, or ones that the owner has not answered yet.
+    unanswered: bool,
+    /// Some base has to be opened for its peers.
+    gated: bool,
 }
 
 impl Bases {
@@ -90,12 +92,14 @@ impl Bases {
 
     pub(crate) fn add(&mut self, id: BaseId, admission: Admission) {
         if !self.contains(id) {
+            self.gated |= admission == Admission::PerPeer;
             push_lean(&mut self.list, Base { id, admission, owner: None, peers: Vec::new() });
         }
     }
 
     pub(crate) fn remove(&mut self, id: BaseId) {
         self.list.retain(|base| base.id != id);
+        self.gated = self.list.iter().any(|base| base.admission == Admission::PerPeer);
         self.count_wanted();
     }
 
@@ -131,7 +135,7 @@ impl Bases {
 
     /// Whether any base has to be opened for its peers.
     pub(crate) fn is_any_gated(&self) -> bool {
-        self.list.iter().any(|base| base.admission == Admission::PerPeer)
+        self.gated
     }
 
     /// Notes that the peer has to be admitted. Where the base has no place for it, the oldest of those goes that were
@@ -151,7 +155,7 @@ impl Bases {
         }
         base.peers.push(Peer { ip, answer: Answer::Wanted, wanted_at: now });
         self.wanted = self.wanted.saturating_add(1);
-        self.unanswered = self.unanswered.saturating_add(1);
+        self.unanswered = true;
         Outlook::Open
     }
 
@@ -173,9 +177,10 @@ impl Bases {
     }
 
     fn count_wanted(&mut self) {
-        let count = |found: usize| u32::try_from(found).unwrap_or(u32::MAX);
-        self.unanswered = count(self.pending().count());
-        self.wanted = count(self.pending().filter(|(_, peer)| peer.answer == Answer::Wanted).count());
+        let wanted = self.pending().filter(|(_, peer)| peer.answer == Answer::Wanted).count();
+        self.wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+        let unanswered = self.pending().next().is_some();
+        self.unanswered = unanswered;
     }
 
     /// Whether there is an admission to tell the owner of.
@@ -201,7 +206,7 @@ impl Bases {
         for base in &mut self.list {
             base.peers.retain(|peer| matches!(peer.answer, Answer::Admitted | Answer::Refused));
         }
-        (self.wanted, self.unanswered) = (0, 0);
+        (self.wanted, self.unanswered) = (0, false);
     }
 
     fn pending(&self) -> impl Iterator<Item = (BaseId, &Peer)> {
@@ -212,7 +217,7 @@ impl Bases {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        if self.unanswered == 0 {
+        if !self.unanswered {
             return None;
         }
         self.pending().map(|(_, peer)| peer.wanted_at.after(ADMISSION_TIMEOUT)).min()

@@ -88,6 +88,15 @@ impl Component {
     }
 }
 
+impl Component {
+    /// Whether anything of it may have to be told.
+    fn has_news(&self) -> bool {
+        self.selected != self.reported_selected
+            || self.consent_lost != self.reported_lost
+            || self.moves.is_untold()
+    }
+}
+
 /// The checklist of a data stream. Its pairs stand in the table of the set.
 #[derive(Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each is set and read at its own rule")]
@@ -168,6 +177,9 @@ impl Checklist {
 
     /// RFC 8445 §8.1.2: all that is part of the stream has, or has had, a nominated pair.
     fn is_completed(&self) -> bool {
+        if let [only] = self.components.as_slice() {
+            return only.concluded;
+        }
         let concluded = |component: &Component| component.concluded;
         let mut all = self.components.iter().filter(|component| self.matters(component));
         self.components.iter().any(concluded) && all.all(concluded)
@@ -184,6 +196,9 @@ impl Checklist {
         let stream = self.stream;
         for component in &mut self.components {
             let id = component.id;
+            if !component.has_news() {
+                continue;
+            }
             if component.selected != component.reported_selected {
                 component.reported_selected = component.selected;
                 if component.selected.is_some() {

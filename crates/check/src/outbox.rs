@@ -155,7 +155,7 @@ impl ChecklistSet {
     }
 
     fn write_check(&mut self, id: TransactionId, buffer: &mut [u8]) -> Option<CheckTransmit> {
-        let check = self.transactions.get(id)?;
+        let check = self.transactions.get_recent(id)?;
         let request = Request {
             id,
             peer: self.peer.as_ref()?,

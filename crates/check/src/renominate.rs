@@ -85,6 +85,11 @@ impl Moves {
         self.suggested &= !bit;
     }
 
+    /// Whether there is a move or a suggestion to tell of.
+    pub(crate) fn is_untold(&self) -> bool {
+        self.told.is_some() || self.untold != 0
+    }
+
     pub(crate) fn poll_suggestion(&mut self) -> Option<RestartReason> {
         let reason = Self::REASONS
             .into_iter()

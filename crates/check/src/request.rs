@@ -348,14 +348,15 @@ impl ChecklistSet {
                 None => return nominate.is_none(),
             },
         };
-        let Some(pair) = self.pairs.get_mut(id) else { return nominate.is_none() };
-        pair.heard = true;
-        pair.last_request = Some(self.now);
-        pair.asked = true;
-        pair.requests_received = pair.requests_received.saturating_add(1);
+        let Some(pair) = self.pairs.note_request(id, self.now) else { return nominate.is_none() };
         let revoked = pair.revoked || is_dead(pair);
         // What the peer still has may be all that is left, or all there is to move to.
-        pair.listed |= bereft && !revoked;
+        if bereft
+            && !(revoked || pair.listed)
+            && let Some(pair) = self.pairs.get_mut(id)
+        {
+            pair.listed = true;
+        }
         if self.has_given_up(base, source, Some(id))
             || (nominate.is_some() && (revoked || acceptable.is_none()))
         {

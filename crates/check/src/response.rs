@@ -2,12 +2,13 @@
 
 use alloc::boxed::Box;
 
-use floe_pair::{BaseId, TieBreaker, TransportAddress};
+use floe_pair::{BaseId, Priority, TieBreaker, TransportAddress};
 use floe_stun::attribute::ErrorCode;
 use floe_stun::binding::BindingResponse;
 use floe_stun::{Instant, Message, Method, Random, TransactionId};
 
 use crate::ChecklistSet;
+use crate::candidates::LocalId;
 use crate::event::{DropReason, Event, Outcome};
 use crate::pairs::{Failure, Pair, PairId, Valid};
 use crate::role::Refused;
@@ -19,6 +20,14 @@ enum Answer {
     Success(TransportAddress),
     Error(u16),
     Malformed,
+}
+
+/// The local candidate that the peer has seen.
+#[derive(Clone, Copy)]
+struct Seen {
+    id: LocalId,
+    base: BaseId,
+    priority: Priority,
 }
 
 impl Answer {
@@ -154,7 +163,9 @@ impl ChecklistSet {
         let id = check.pair;
         // RFC 8445 §7.2.5.3.1: a mapped address that is new is a peer-reflexive candidate of the PRIORITY we sent.
         let Some(local) = self.local_seen(id, mapped, check.priority) else { return };
-        let target = self.valid_target(id, local);
+        let Some(seen) = self.candidates.local(local) else { return };
+        let local = Seen { id: local, base: seen.base, priority: seen.candidate.priority };
+        let target = self.valid_target(id, local.base);
         let Some(pair) = self.pairs.get_mut(id) else { return };
         let foundation = pair.foundation;
         // An answer to an earlier, ordinary check of a pair whose nomination is under way leaves that as it is.
@@ -191,30 +202,17 @@ impl ChecklistSet {
 
     /// RFC 8445 §7.2.5.3.2: the pair whose local candidate is the mapped address. Where that is the base of another
     /// pair to the same place, that pair is valid instead of the one that was checked.
-    fn valid_target(&self, id: PairId, local: crate::candidates::LocalId) -> PairId {
-        let (Some(pair), Some(local)) = (self.pairs.get(id), self.candidates.local(local)) else { return id };
-        if local.base == pair.base {
-            return id;
-        }
+    fn valid_target(&self, id: PairId, base: BaseId) -> PairId {
+        let Some(pair) = self.pairs.get(id).filter(|pair| pair.base != base) else { return id };
         self.pairs
-            .find(local.base, pair.to)
+            .find(base, pair.to)
             .filter(|other| !other.revoked && other.listed)
             .map_or(id, |other| other.id)
     }
 
-    fn make_valid(
-        &mut self,
-        now: Instant,
-        producer: PairId,
-        target: PairId,
-        local: crate::candidates::LocalId,
-        rng: &mut Random,
-    ) {
+    fn make_valid(&mut self, now: Instant, producer: PairId, target: PairId, local: Seen, rng: &mut Random) {
         let upkeep = self.new_consent(now, rng);
         let role = self.standing.role;
-        let Some(local_priority) = self.candidates.local(local).map(|local| local.candidate.priority) else {
-            return;
-        };
         if producer != target {
             self.transactions.cancel(target);
             self.dequeue(target);
@@ -232,7 +230,7 @@ impl ChecklistSet {
             return;
         }
         let priority = pair.priority;
-        pair.valid = Some(Box::new(Valid::new(now, (local, local_priority), priority, producer, upkeep)));
+        pair.valid = Some(Box::new(Valid::new(now, (local.id, local.priority), priority, producer, upkeep)));
         pair.set_role(role);
         let Pair { stream, component, .. } = *pair;
         self.events.push(Event::PairValid { stream, component, pair: target });

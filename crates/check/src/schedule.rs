@@ -1,14 +1,15 @@
 //! Which check goes next (RFC 8445 §6.1.4.2), and how it begins.
 
+use alloc::collections::VecDeque;
 use core::time::Duration;
 
 use floe_pair::Role;
 use floe_stun::{Instant, Random, Transaction};
 
 use crate::ChecklistSet;
-use crate::checklist::Component;
+use crate::checklist::{Checklist, Component};
 use crate::freeze::{self, Freezable};
-use crate::limits::{FRESH_LIMIT, transaction_limit};
+use crate::limits::{FRESH_LIMIT, TRANSACTION_LIMIT, transaction_limit};
 use crate::outbox::Outgoing;
 use crate::pairs::{Failure, Pair, PairId, Traits};
 use crate::state::{PairEvent, PairState};
@@ -68,14 +69,15 @@ impl ChecklistSet {
     }
 
     pub(crate) fn next_urgency(&self) -> Option<Urgency> {
-        if self.peer.is_none() || self.is_passive() || !self.transactions.has_room(self.open_limit()) {
+        if self.peer.is_none() || self.is_passive() || !self.has_room() {
             return None;
         }
         if self.choose_nomination(!self.insisted).is_some() {
             return Some(Urgency::Nomination);
         }
         let ready = |id: &PairId| self.pairs.get(*id).is_some_and(is_turn);
-        if self.streams.iter().any(|checklist| checklist.triggered.iter().any(ready)) {
+        let triggered = |queue: &VecDeque<PairId>| !queue.is_empty() && queue.iter().any(ready);
+        if self.streams.iter().any(|checklist| triggered(&checklist.triggered)) {
             return Some(Urgency::Triggered);
         }
         let ordinary = if self.started {
@@ -92,7 +94,14 @@ impl ChecklistSet {
     /// Nominations stand before everything: each costs its component a round trip. One that is made `again`, of several the
     /// one that waits the longest, does so in each second slot only, unless nothing else is to be begun: RFC 8445 §6.1.4.2
     /// has all checklists take turns, and a path that has died would hold up the checks of all others.
+    #[inline]
     fn choose_nomination(&self, again: bool) -> Option<Choice> {
+        let nominates = |list: &Checklist| list.components.iter().any(|of| of.nomination.is_some());
+        if self.streams.iter().any(nominates) { self.first_nomination(again) } else { None }
+    }
+
+    #[inline(never)]
+    fn first_nomination(&self, again: bool) -> Option<Choice> {
         let ready =
             |pair: &&Pair| pair.nominating && matches!(pair.state, PairState::Succeeded | PairState::Waiting);
         let mut made: Option<&Pair> = None;
@@ -133,6 +142,12 @@ impl ChecklistSet {
     /// After this checklist it is the turn of the next.
     fn pass_turn(&mut self, turn: usize) {
         self.turn = u16::try_from(turn).unwrap_or(0).saturating_add(1);
+    }
+
+    /// Whether another transaction may begin.
+    fn has_room(&self) -> bool {
+        // No limit in force is below this one.
+        self.transactions.len() < TRANSACTION_LIMIT || self.transactions.has_room(self.open_limit())
     }
 
     /// Transactions that may be open at once.

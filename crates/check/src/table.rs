@@ -117,6 +117,15 @@ impl PairTable {
         }
     }
 
+    /// Notes that a request of the peer has come over a pair, which changes nothing that a mark tells.
+    pub(crate) fn note_request(&mut self, id: PairId, now: Instant) -> Option<&Pair> {
+        let index = self.position(id)?;
+        let pair = self.list.get_mut(index)?;
+        (pair.heard, pair.asked, pair.last_request) = (true, true, Some(now));
+        pair.requests_received = pair.requests_received.saturating_add(1);
+        Some(pair)
+    }
+
     fn position(&self, id: PairId) -> Option<usize> {
         // Ids rise by one; where a pair has gone, those after it stand further to the front.
         let first = self.list.first()?.id;
@@ -171,32 +180,26 @@ impl PairTable {
     }
 
     fn refresh_stale(&mut self) {
-        let count = usize::try_from(self.stale).unwrap_or(usize::MAX);
-        let from = usize::from(self.stale_from);
-        (self.stale, self.stale_from) = (0, u16::MAX);
-        let (marks, pairs) = (self.marks.get_mut(from..), self.list.get(from..));
-        let mut both = marks.unwrap_or_default().iter_mut().zip(pairs.unwrap_or_default());
-        // Where many change, most of them change alike: those in a row are counted at once.
-        let (mut alike, mut change) = (0_u32, (Traits::NONE, Traits::NONE));
-        for _ in 0..count {
-            let Some((mark, pair)) = both.find(|(mark, _)| mark.is_stale()) else { break };
+        let mut left = core::mem::take(&mut self.stale);
+        let mut index = usize::from(core::mem::replace(&mut self.stale_from, u16::MAX));
+        while left > 0
+            && let (Some(mark), Some(pair)) = (self.marks.get_mut(index), self.list.get(index))
+        {
+            index = index.saturating_add(1);
+            if !mark.is_stale() {
+                continue;
+            }
+            left = left.saturating_sub(1);
             let before = mark.renew(pair);
-            if change != (before.traits, mark.traits) {
-                self.counts.change(alike, change.0, change.1);
-                (alike, change) = (0, (before.traits, mark.traits));
-                self.reordered |= mark.traits.stands_elsewhere(before.traits);
-                self.risen |= mark.traits.has_risen(before.traits);
-            }
-            alike = alike.saturating_add(1);
-            if before.priority != mark.priority {
-                (self.reordered, self.risen) = (true, true);
-            }
+            self.counts.change(1, before.traits, mark.traits);
+            let moved = before.priority != mark.priority;
+            self.reordered |= moved || mark.traits.stands_elsewhere(before.traits);
+            self.risen |= moved || mark.traits.has_risen(before.traits);
             if before.due != mark.due {
                 let is_gone = before.due == self.earliest && mark.due > before.due;
                 self.earliest = if is_gone { Instant::ORIGIN } else { self.earliest.min(mark.due) };
             }
         }
-        self.counts.change(alike, change.0, change.1);
     }
 
     /// Makes all marks anew.

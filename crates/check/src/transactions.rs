@@ -62,13 +62,23 @@ impl Transactions {
         self.list.iter().find(|check| check.transaction.id() == id)
     }
 
+    /// The same, of one that has just begun.
+    pub(crate) fn get_recent(&self, id: TransactionId) -> Option<&Check> {
+        self.list.iter().rfind(|check| check.transaction.id() == id)
+    }
+
     pub(crate) fn get_mut(&mut self, id: TransactionId) -> Option<&mut Check> {
         self.list.iter_mut().find(|check| check.transaction.id() == id)
     }
 
+    #[inline]
     pub(crate) fn take(&mut self, id: TransactionId) -> Option<Check> {
         let index = self.list.iter().position(|check| check.transaction.id() == id)?;
         Some(self.list.remove(index))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
     }
 
     pub(crate) fn iter(&self) -> core::slice::Iter<'_, Check> {

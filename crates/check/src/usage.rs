@@ -50,7 +50,7 @@ impl ChecklistSet {
             triggered: self.streams.iter().map(|checklist| checklist.triggered.len()).sum(),
             remotes,
             learned,
-            transactions: self.transactions.iter().count(),
+            transactions: self.transactions.len(),
             early: self.early.len(),
         }
     }
