@@ -93,14 +93,14 @@ impl Agent {
     ///
     /// # Errors
     /// [`ConfigError`] names the setting that cannot be used.
-    pub fn new(config: AgentConfig) -> Result<Self, ConfigError> {
+    pub fn new(mut config: AgentConfig) -> Result<Self, ConfigError> {
         config.check()?;
         let mut random = Random::from_seed(config.seed.0);
-        let (ufrag, pwd) = match config.credentials {
+        let (ufrag, pwd) = match config.credentials.take() {
             Some(own) => own,
             None => draw(&mut random),
         };
-        let mut gathering = config.gathering;
+        let mut gathering = core::mem::take(&mut config.gathering);
         if config.lite {
             // RFC 8445 §5.2: a lite agent has host candidates alone.
             gathering.servers = Vec::new();
@@ -126,20 +126,28 @@ impl Agent {
             gathering.patience = gathering.patience.min(gathering.deadline);
         }
         let gatherer = Gatherer::new(gathering).map_err(ConfigError::Gathering)?;
-        let mut checks = ChecklistSet::new(config.checks, config.role, tiebreaker, parameters);
+        Ok(Self::made_of(random, gatherer, tiebreaker, parameters, config))
+    }
+
+    /// An agent of these parts. They are large: apart, they are put together where the agent is to be.
+    #[inline(never)]
+    fn made_of(
+        random: Random,
+        gatherer: Gatherer,
+        tiebreaker: TieBreaker,
+        parameters: Parameters,
+        config: AgentConfig,
+    ) -> Self {
         let count = config.streams.iter().map(|(_, ids)| ids.len()).sum();
         let mut components = Vec::with_capacity(count);
-        for (stream, ids) in config.streams {
-            for id in ids {
-                checks.add_component(Instant::ORIGIN, stream, id);
-                components.push(Component::new(stream, id));
-            }
+        for (stream, ids) in &config.streams {
+            components.extend(ids.iter().map(|id| Component::new(*stream, *id)));
         }
-        Ok(Self {
+        Self {
+            checks: first_checks(config.checks, config.role, tiebreaker, parameters, &components),
             random,
             now: Instant::ORIGIN,
             stale: false,
-            checks,
             gatherer,
             components,
             slots: Slots::default(),
@@ -151,7 +159,7 @@ impl Agent {
             told: Told { state: State::New, closed: false },
             generations: Generations::default(),
             adopted: Vec::new(),
-        })
+        }
     }
 
     /// What to tell the peer: user fragment, password, ice-options and the proposal for Ta (RFC 8839 §5).
@@ -263,6 +271,22 @@ impl Agent {
     pub(crate) fn emit(&mut self, event: Event) {
         self.events.push(event);
     }
+}
+
+/// The checks of the first generation.
+#[inline(never)]
+fn first_checks(
+    config: floe_check::Config,
+    role: Role,
+    tiebreaker: TieBreaker,
+    parameters: Parameters,
+    components: &[Component],
+) -> ChecklistSet {
+    let mut checks = ChecklistSet::new(config, role, tiebreaker, parameters);
+    for component in components {
+        checks.add_component(Instant::ORIGIN, component.stream, component.id);
+    }
+    checks
 }
 
 /// Credentials of 128 random bits and more (RFC 8445 §5.3).

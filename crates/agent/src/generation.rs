@@ -126,6 +126,7 @@ impl Ended {
 
 impl Generations {
     /// The generation before a restart that is not answered yet.
+    #[inline]
     pub(crate) fn standing(&self) -> Option<&Earlier> {
         self.earlier.last().filter(|earlier| earlier.phase == Phase::Standing)
     }
@@ -382,10 +383,16 @@ impl Agent {
     /// Where a component sends. RFC 8445 §12.1: as long as the checklist of its data stream is Running, the selected
     /// pair is the previous one, unless that is no good any more. A new pair that is valid and not selected carries
     /// nothing meanwhile: the peer may not know it to be valid yet, and would have to hold what comes.
+    #[inline]
     pub(crate) fn route(&self, stream: StreamId, component: ComponentId) -> Option<Route> {
         if self.generations.earlier.is_empty() {
             return self.checks.route(stream, component);
         }
+        self.route_of_any(stream, component)
+    }
+
+    /// The same where there are earlier generations.
+    fn route_of_any(&self, stream: StreamId, component: ComponentId) -> Option<Route> {
         if !self.checks.is_running(stream)
             && let Some(selected) = self.checks.selected_route(stream, component)
         {

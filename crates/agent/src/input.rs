@@ -249,6 +249,7 @@ impl Agent {
     }
 
     /// When the next transaction may start, if one is wanted.
+    #[inline]
     pub(crate) fn slot_deadline(&self) -> Option<Instant> {
         if !self.wants_slot() {
             return None;
@@ -258,6 +259,7 @@ impl Agent {
         Some(self.slots.reserved.unwrap_or(own).max(own))
     }
 
+    #[inline]
     pub(crate) fn wants_slot(&self) -> bool {
         self.urgency().is_some() || self.gatherer.wants_slot()
     }
@@ -268,6 +270,7 @@ impl Agent {
         self.checks.ta_in_force().max(standing.unwrap_or_default())
     }
 
+    #[inline]
     fn urgency(&self) -> Option<Urgency> {
         if self.life != Life::Open {
             return None;

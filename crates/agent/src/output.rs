@@ -19,8 +19,15 @@ const CHANNEL_HEADER: usize = 4;
 impl Agent {
     /// The next datagram to send, written into `buffer`. 1500 bytes are enough unless credentials are unusually
     /// long; [`MAX_REQUEST_BYTES`](floe_turn::MAX_REQUEST_BYTES) always are. What does not fit is lost.
+    #[inline]
     pub fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<Transmit> {
         self.catch_up();
+        // It is asked once more after each datagram and each input, and then there is none.
+        let silent = self.generations.earlier.is_empty() && !self.checks.has_transmits();
+        if silent && !self.gatherer.has_transmits() { None } else { self.next_transmit(buffer) }
+    }
+
+    fn next_transmit(&mut self, buffer: &mut [u8]) -> Option<Transmit> {
         while self.life == Life::Open {
             let Some(check) = self.poll_check(buffer) else { break };
             self.ledger.on_sent(check.kind, buffer.get(..check.len).unwrap_or_default());
@@ -92,6 +99,7 @@ impl Agent {
     }
 
     /// Whether an agent with one component, that has no earlier generation, has told everything.
+    #[inline]
     fn is_quiet(&self) -> bool {
         let [only] = self.components.as_slice() else { return false };
         self.life == Life::Open

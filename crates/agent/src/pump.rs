@@ -7,7 +7,7 @@ use floe_pair::{BaseId, ComponentId, StreamId};
 use floe_stun::Instant;
 
 use crate::{
-    agent::{Agent, Life},
+    agent::{Agent, Component, Life},
     event::Event,
     generation::Phase,
     path::{Framing, Path, PathHandle},
@@ -26,19 +26,8 @@ impl Agent {
     /// to date.
     pub(crate) fn pump(&mut self, now: Instant) {
         self.stale = false;
-        loop {
-            if let Some(event) = self.gatherer.poll_event() {
-                self.on_gathering(now, event);
-            } else if let Some((generation, event)) = self.poll_checks(now) {
-                self.on_checks(now, generation, event);
-            } else if self.settle_generations(now) {
-                // What was kept for a generation that is gone.
-                self.free_again(now);
-            } else {
-                break;
-            }
-        }
-        if !self.wants_slot() {
+        while self.carry(now) {}
+        if self.slots.reserved.is_some() && !self.wants_slot() {
             // Kept for a wish that comes later, the slot would be one that nobody knows of any more.
             self.slots.reserved = None;
         }
@@ -46,13 +35,31 @@ impl Agent {
         self.note_closed();
     }
 
+    /// Carries one event on; says whether there was any. Mostly there is none: what is done with each stands apart.
+    #[inline]
+    fn carry(&mut self, now: Instant) -> bool {
+        if let Some(event) = self.gatherer.poll_event() {
+            self.on_gathering(now, event);
+        } else if let Some((generation, event)) = self.poll_checks(now) {
+            self.on_checks(now, generation, event);
+        } else if self.settle_generations(now) {
+            // What was kept for a generation that is gone.
+            self.free_again(now);
+        } else {
+            return false;
+        }
+        true
+    }
+
     /// The end of a closing agent: every allocation is released, and the driver has taken every request.
+    #[inline]
     pub(crate) fn note_closed(&mut self) {
         if self.life == Life::Closing && self.gatherer.is_closed() {
             self.life = Life::Closed;
         }
     }
 
+    #[inline(never)]
     fn on_gathering(&mut self, now: Instant, event: floe_gather::Event) {
         if self.life != Life::Open {
             return;
@@ -115,6 +122,7 @@ impl Agent {
     }
 
     /// The next thing that the checks of any generation say, and which one's.
+    #[inline]
     fn poll_checks(&mut self, now: Instant) -> Option<(u32, floe_check::Event)> {
         let Self { checks, generations, ledger, .. } = self;
         if let Some(event) = checks.poll_event() {
@@ -132,6 +140,7 @@ impl Agent {
 
     /// What the checks of a generation say. One before an unanswered restart is heard like the one in force, but that it
     /// ends no gathering, which is for the generation that may follow; of a retired one there is but its consent.
+    #[inline(never)]
     fn on_checks(&mut self, now: Instant, generation: u32, event: floe_check::Event) {
         if self.life != Life::Open {
             return;
@@ -270,12 +279,12 @@ impl Agent {
     /// another, the old handle is revoked and a new one takes its place.
     fn update_paths(&mut self) {
         for index in 0..self.components.len() {
-            let Some((stream, id)) =
-                self.components.get(index).map(|component| (component.stream, component.id))
-            else {
-                return;
-            };
+            let Some(&Component { stream, id, ref path, .. }) = self.components.get(index) else { return };
             let route = if self.life == Life::Open { self.route(stream, id) } else { None };
+            if route.is_none() && path.is_none() {
+                // So it is until checks succeed.
+                continue;
+            }
             let wanted = route.and_then(|route| self.wanted_path(route));
             let Some(component) = self.components.get_mut(index) else { return };
             let changed = match (&component.path, wanted) {

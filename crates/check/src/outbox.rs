@@ -122,6 +122,12 @@ struct Request<'a> {
 }
 
 impl ChecklistSet {
+    /// Whether [`poll_transmit`](Self::poll_transmit) may have a datagram.
+    #[inline]
+    pub fn has_transmits(&self) -> bool {
+        !self.outbox.queue.is_empty()
+    }
+
     /// Writes the next datagram into `buffer`. What does not fit is dropped as if the network had lost it: 548 bytes
     /// hold whatever this crate writes (RFC 8489 §6.1).
     #[inline]

@@ -101,7 +101,7 @@ impl CandidateTable {
         }
     }
 
-    pub(crate) fn add(&mut self, found: Found) -> Added {
+    pub(crate) fn add(&mut self, found: &Found) -> Added {
         // RFC 8445 §5.1.3: redundant is what has the address and the base of another. RFC 8838 §9: once
         // candidates are sent one by one, the later one goes whatever its priority.
         if self

@@ -3,18 +3,18 @@
 use alloc::{boxed::Box, vec::Vec};
 use core::{net::IpAddr, time::Duration};
 
-use floe_pair::{BaseId, Candidate, ComponentId, Place, SocketId, StreamId, TransportAddress};
+use floe_pair::{BaseId, Candidate, ComponentId, Few, Place, SocketId, StreamId, TransportAddress};
 use floe_stun::{Instant, Message, Random, TransactionId};
 
 use crate::{
     candidates::CandidateTable,
     config::{Config, ConfigError, MAX_COMPONENTS, MAX_TA, MIN_TA},
     event::Event,
-    few::Few,
     host::{Ask, Host, HostKey, JobKey},
     interface::SkipReason,
     locals::Local,
     map::SortedMap,
+    name::Name,
     outbox::Outbox,
     reflexive::ReflexiveJob,
     relay::{Relay, RelayEntry, RelayJob},
@@ -77,7 +77,7 @@ pub struct Gatherer {
     pub(crate) interfaces_known: bool,
     pub(crate) locals: Few<Local>,
     pub(crate) skipped: Vec<(Box<str>, IpAddr, SkipReason)>,
-    pub(crate) used: Few<(Box<str>, IpAddr)>,
+    pub(crate) used: Few<(Name, IpAddr)>,
     pub(crate) servers: Vec<ServerState>,
     pub(crate) asked: SortedMap<RequestId, Ask>,
     pub(crate) hosts: SortedMap<HostKey, Host>,
@@ -296,11 +296,17 @@ impl Gatherer {
         began_binding || began_allocation
     }
 
+    /// Whether [`Self::poll_transmit`] may have a datagram.
+    #[inline]
+    pub fn has_transmits(&mut self) -> bool {
+        self.settle();
+        self.jobs.may_send || self.clients.may_send
+    }
+
     /// The next datagram to send, written into `buffer`. 1,500 bytes are enough for any of them.
     #[inline]
     pub fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<GatherTransmit> {
-        self.settle();
-        if self.jobs.may_send || self.clients.may_send { self.next_transmit(buffer) } else { None }
+        if self.has_transmits() { self.next_transmit(buffer) } else { None }
     }
 
     fn next_transmit(&mut self, buffer: &mut [u8]) -> Option<GatherTransmit> {
@@ -475,8 +481,10 @@ impl Gatherer {
             self.jobs.changed |= matches!(self.stage, Stage::Gathering { .. });
         }
         if self.jobs.changed {
-            self.probe_next();
-            self.allocate_next();
+            if self.has_jobs() {
+                self.probe_next();
+                self.allocate_next();
+            }
             self.refill();
             self.finish();
             self.jobs.timer = self.next_job();
@@ -490,11 +498,19 @@ impl Gatherer {
         }
     }
 
+    /// Whether any server is asked, or was. Most agents have none.
+    fn has_jobs(&self) -> bool {
+        !(self.reflexive.is_empty() && self.relay_jobs.is_empty())
+    }
+
     fn next_job(&self) -> Option<Instant> {
         let deadline = match self.stage {
             Stage::Gathering { deadline, end } => Some(deadline.unwrap_or(end)),
             _ => None,
         };
+        if !self.has_jobs() && self.turns.holds_nothing() {
+            return deadline;
+        }
         let bindings = self.reflexive.values().filter_map(|job| job.poll_timeout(self.floor));
         let allocations = self.relay_jobs.values().filter_map(|job| job.poll_timeout());
         bindings.chain(allocations).chain(deadline).chain(self.next_room()).min()

@@ -3,7 +3,7 @@
 use alloc::{boxed::Box, vec::Vec};
 use core::net::IpAddr;
 
-use floe_pair::{BaseId, CandidateType, ComponentId, Place, StreamId, TransportAddress};
+use floe_pair::{BaseId, CandidateType, ComponentId, Few, Place, StreamId, TransportAddress};
 use floe_stun::Instant;
 use floe_turn::uri::Host as ServerHost;
 
@@ -12,9 +12,8 @@ use crate::{
     config::Policy,
     error::ServerError,
     event::{Event, Limit},
-    few::Few,
     gatherer::{Gatherer, Stage},
-    interface::{Interface, SkipReason, verdicts},
+    interface::{Interface, SkipReason, Verdicts},
     locals::{Local, LocalId, Use},
     request::{Answer, Request, RequestFailure, RequestId},
     server::{Addresses, known},
@@ -86,20 +85,17 @@ impl Gatherer {
         if self.stage == Stage::Closed {
             return;
         }
-        let verdicts = verdicts(interfaces, self.config.rules(), &|one| self.gathers_from(one));
-        let taken =
-            || verdicts.clone().filter(|(_, verdict)| verdict.is_none()).map(|(interface, _)| interface);
-        let count = taken().count();
+        let verdicts = Verdicts::new(interfaces, self.config.rules(), &|one| self.gathers_from(one));
         self.used = Few::new();
-        self.used.reserve(count);
-        for interface in taken() {
-            self.used.push((interface.name.clone(), interface.ip));
+        self.used.reserve(verdicts.accepted().count());
+        for interface in verdicts.accepted() {
+            self.used.push(((&*interface.name).into(), interface.ip));
         }
         let skip = |(interface, verdict): (&Interface, Option<SkipReason>)| {
             verdict.map(|reason| (interface.name.clone(), interface.ip, reason))
         };
-        self.report_skipped(verdicts.clone().filter_map(skip).collect());
-        self.update_locals(interfaces);
+        self.report_skipped(verdicts.iter().filter_map(skip).collect());
+        self.update_locals(&verdicts);
         self.interfaces_known = true;
         self.jobs.touch();
         self.fill();
@@ -196,7 +192,8 @@ impl Gatherer {
     /// RFC 8445 §5.1.1.1: a socket on each address for each component.
     pub(crate) fn ask_hosts(&mut self) {
         self.turns.hold(|held| held.hosts_wait = false);
-        self.expect_hosts();
+        let limit = self.limits().hosts;
+        self.expect_hosts(limit);
         let mut hosts = self.hosts.keys().filter(|key| self.is_gathered(key.local)).count();
         for place in 0..self.locals.len() {
             let Some(&Local { id: local, address, purpose, .. }) = self.locals.get(place) else { return };
@@ -209,7 +206,7 @@ impl Gatherer {
                 if self.hosts.contains_key(&key) {
                     continue;
                 }
-                if hosts >= self.limits().hosts {
+                if hosts >= limit {
                     self.turns.hold(|held| held.hosts_wait = true);
                     self.out.limit(Limit::Hosts);
                     return;
@@ -223,8 +220,8 @@ impl Gatherer {
     }
 
     /// Makes room for the host candidates that are still to come, once and for all of them.
-    fn expect_hosts(&mut self) {
-        let all = self.locals.len().saturating_mul(self.components.len()).min(self.limits().hosts);
+    fn expect_hosts(&mut self, limit: usize) {
+        let all = self.locals.len().saturating_mul(self.components.len()).min(limit);
         let more = all.saturating_sub(self.hosts.len());
         if more > 0 {
             self.hosts.reserve(more);
@@ -253,7 +250,7 @@ impl Gatherer {
         self.places.insert(place, base);
         self.bases.insert(base, place);
         self.hosts.insert(key, Host::Bound { base, place, address });
-        self.add_candidate(Found {
+        self.add_candidate(&Found {
             stream: key.stream,
             component: key.component,
             kind: CandidateType::Host,
@@ -291,7 +288,7 @@ impl Gatherer {
     }
 
     /// Adds a candidate; says so when there are too many.
-    pub(crate) fn add_candidate(&mut self, found: Found) -> Added {
+    pub(crate) fn add_candidate(&mut self, found: &Found) -> Added {
         let added = self.table.add(found);
         match added {
             Added::Full => self.out.limit(Limit::Candidates),

@@ -137,23 +137,43 @@ impl fmt::Display for SkipReason {
 
 /// Judges every address: `None` at its place takes it, a reason skips it. Result and input are equally long.
 pub fn judge(interfaces: &[Interface], rules: InterfaceRules) -> Vec<Option<SkipReason>> {
-    verdicts(interfaces, rules, &|_| false).map(|(_, verdict)| verdict).collect()
+    Verdicts::new(interfaces, rules, &|_| false).iter().map(|(_, verdict)| verdict).collect()
 }
 
-/// Each address with its verdict, where some are in use: those are preferred to their equals.
-pub(crate) fn verdicts<'a>(
+/// Each address with its verdict.
+pub(crate) struct Verdicts<'a> {
     interfaces: &'a [Interface],
-    rules: InterfaceRules,
-    in_use: &dyn Fn(&Interface) -> bool,
-) -> impl Iterator<Item = (&'a Interface, Option<SkipReason>)> + Clone + use<'a> {
-    let mut first = [None; MAX_INTERFACES];
-    for (verdict, interface) in first.iter_mut().zip(interfaces) {
-        *verdict = judge_alone(interface, rules);
+    first: [Option<SkipReason>; MAX_INTERFACES],
+}
+
+impl<'a> Verdicts<'a> {
+    /// Judges every address, where some are in use: those are preferred to their equals.
+    pub(crate) fn new(
+        interfaces: &'a [Interface],
+        rules: InterfaceRules,
+        in_use: &dyn Fn(&Interface) -> bool,
+    ) -> Self {
+        let mut first = [None; MAX_INTERFACES];
+        for (verdict, interface) in first.iter_mut().zip(interfaces) {
+            *verdict = judge_alone(interface, rules);
+        }
+        skip_duplicates(interfaces, &mut first);
+        keep_one_per_prefix(interfaces, &mut first, in_use);
+        hide_link_local(interfaces, &mut first);
+        Self { interfaces, first }
     }
-    skip_duplicates(interfaces, &mut first);
-    keep_one_per_prefix(interfaces, &mut first, in_use);
-    hide_link_local(interfaces, &mut first);
-    interfaces.iter().zip(first.into_iter().chain(core::iter::repeat(Some(SkipReason::Limit))))
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a Interface, Option<SkipReason>)> {
+        let beyond = Some(SkipReason::Limit);
+        let all = self.interfaces.iter().enumerate();
+        all.map(move |(place, one)| (one, self.first.get(place).copied().unwrap_or(beyond)))
+    }
+
+    /// Those that no rule skips.
+    pub(crate) fn accepted(&self) -> impl Iterator<Item = &'a Interface> {
+        let judged = self.interfaces.iter().zip(&self.first);
+        judged.filter(|(_, verdict)| verdict.is_none()).map(|(one, _)| one)
+    }
 }
 
 /// The rules that need no other address.
@@ -206,19 +226,15 @@ pub(crate) const fn is_link_local(ip: IpAddr) -> bool {
 }
 
 fn skip_duplicates(interfaces: &[Interface], verdicts: &mut [Option<SkipReason>]) {
-    if interfaces.len() < 2 {
-        return;
-    }
-    let mut taken: Vec<&Interface> = Vec::with_capacity(interfaces.len().min(MAX_INTERFACES));
-    for (interface, verdict) in interfaces.iter().zip(verdicts).filter(|(_, verdict)| verdict.is_none()) {
+    for (place, interface) in interfaces.iter().enumerate() {
+        let Some((earlier, [verdict, ..])) = verdicts.split_at_mut_checked(place) else { return };
         // The same link-local address may live on every link.
-        let same = |other: &&Interface| {
+        let same = |other: &Interface| {
             other.ip == interface.ip && (other.index == interface.index || !is_link_local(interface.ip))
         };
-        if taken.iter().any(same) {
+        let mut judged = interfaces.iter().zip(earlier);
+        if verdict.is_none() && judged.any(|(other, verdict)| verdict.is_none() && same(other)) {
             *verdict = Some(SkipReason::Duplicate);
-        } else {
-            taken.push(interface);
         }
     }
 }

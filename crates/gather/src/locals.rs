@@ -8,7 +8,7 @@ use floe_stun::Instant;
 use crate::{
     gatherer::Gatherer,
     host::{Ask, Host},
-    interface::{Interface, SkipReason, verdicts},
+    interface::{Interface, SkipReason, Verdicts},
 };
 
 /// Names an address of this host for as long as it is there.
@@ -93,12 +93,10 @@ const fn is_there(reason: SkipReason) -> bool {
 
 impl Gatherer {
     /// Compares the addresses known with those there are now.
-    pub(crate) fn update_locals(&mut self, interfaces: &[Interface]) {
-        let verdicts = verdicts(interfaces, self.config.rules(), &|one| self.gathers_from(one));
-        let accepted =
-            || verdicts.clone().filter(|(_, verdict)| verdict.is_none()).map(|(one, _)| address_of(one));
+    pub(crate) fn update_locals(&mut self, verdicts: &Verdicts<'_>) {
+        let accepted = || verdicts.accepted().map(address_of);
         let is_skipped = |local: &Local| {
-            let of_it = verdicts.clone().filter(|(one, _)| address_of(one) == local.address);
+            let of_it = verdicts.iter().filter(|(one, _)| address_of(one) == local.address);
             of_it.filter_map(|(_, verdict)| verdict).any(is_there)
         };
         let mut again = Vec::new();
@@ -296,7 +294,7 @@ impl Gatherer {
 
     /// Whether what is found on an address is not for the generation in force.
     pub(crate) fn is_withheld(&self, address: TransportAddress) -> bool {
-        self.locals.iter().any(|local| local.address == address.with_port(0) && local.is_withheld())
+        self.locals.iter().any(|local| local.is_withheld() && local.address == address.with_port(0))
     }
 
     fn add_local(&mut self, address: TransportAddress, purpose: Use, offered: bool) {

@@ -1,6 +1,9 @@
 //! A small map.
 
-use crate::few::Few;
+use floe_pair::Few;
+
+/// In a list of so many entries a key is found sooner one by one than by halves.
+const SHORT: usize = 16;
 
 /// Entries in order of their keys, in one piece of memory: most agents have one host, no server and no relay, and the nodes
 /// of a tree are made for eleven entries. Every table kept in it is bounded by the limits and the number of
@@ -59,14 +62,19 @@ impl<K, V> SortedMap<K, V> {
 }
 
 impl<K: Ord, V> SortedMap<K, V> {
+    /// Where a key is.
     #[inline]
-    fn place(&self, key: &K) -> Result<usize, usize> {
-        self.list.binary_search_by(|(known, _)| known.cmp(key))
+    fn place(&self, key: &K) -> Option<usize> {
+        if self.list.len() <= SHORT {
+            self.list.iter().position(|(known, _)| known == key)
+        } else {
+            self.list.binary_search_by(|(known, _)| known.cmp(key)).ok()
+        }
     }
 
     #[inline]
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
-        self.list.get(self.place(key).ok()?).map(|(_, value)| value)
+        self.list.get(self.place(key)?).map(|(_, value)| value)
     }
 
     /// The only entry there is.
@@ -76,25 +84,28 @@ impl<K: Ord, V> SortedMap<K, V> {
     }
 
     pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        let place = self.place(key).ok()?;
+        let place = self.place(key)?;
         self.list.get_mut(place).map(|(_, value)| value)
     }
 
     #[inline]
     pub(crate) fn contains_key(&self, key: &K) -> bool {
-        self.place(key).is_ok()
+        self.place(key).is_some()
     }
 
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
         // Keys are mostly numbers that count up.
         let is_last = self.list.last().is_none_or(|(last, _)| *last < key);
-        match if is_last { Err(self.list.len()) } else { self.place(&key) } {
-            Ok(place) => self.list.get_mut(place).map(|(_, known)| core::mem::replace(known, value)),
-            Err(place) => {
-                self.list.insert(place, (key, value));
-                None
-            }
+        if is_last {
+            self.list.push((key, value));
+            return None;
         }
+        if let Some(known) = self.get_mut(&key) {
+            return Some(core::mem::replace(known, value));
+        }
+        let place = self.list.partition_point(|(known, _)| *known < key);
+        self.list.insert(place, (key, value));
+        None
     }
 
     /// Makes room for that many more at once.
@@ -103,7 +114,7 @@ impl<K: Ord, V> SortedMap<K, V> {
     }
 
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
-        self.list.remove(self.place(key).ok()?).map(|(_, value)| value)
+        self.list.remove(self.place(key)?).map(|(_, value)| value)
     }
 }
 
@@ -126,7 +137,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_a_map(steps in prop::collection::vec((0..12_u8, prop::option::of(any::<u16>())), 0..200)) {
+        fn it_is_a_map(steps in prop::collection::vec((0..40_u8, prop::option::of(any::<u16>())), 0..200)) {
             let (mut map, mut model) = (SortedMap::new(), BTreeMap::new());
             for (key, value) in steps {
                 if let Some(value) = value {

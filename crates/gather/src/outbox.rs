@@ -31,6 +31,8 @@ pub(crate) struct Outbox {
     limits: BTreeSet<Limit>,
     deadline_passed: bool,
     complete: bool,
+    /// Something was reported since nothing waited.
+    news: bool,
 }
 
 impl Outbox {
@@ -65,8 +67,7 @@ impl Outbox {
     /// Whether there is nothing to report.
     #[inline]
     pub(crate) fn is_silent(&self) -> bool {
-        let waits = !(self.notices.is_empty() && self.turn.is_empty() && self.gone.is_empty());
-        !waits && self.lost == 0 && !self.deadline_passed && !self.complete
+        !self.news
     }
 
     pub(crate) fn has_requests(&self) -> bool {
@@ -80,6 +81,7 @@ impl Outbox {
             self.lost = self.lost.saturating_add(1);
         }
         self.notices.push_back(event);
+        self.news = true;
     }
 
     /// A limit was reached; said once.
@@ -95,19 +97,21 @@ impl Outbox {
 
     pub(crate) fn turn(&mut self, base: BaseId, event: floe_turn::Event) {
         self.turn.push_back((base, event));
+        self.news = true;
     }
 
     pub(crate) fn gone(&mut self, base: BaseId) {
         self.gone.push(base);
+        self.news = true;
     }
 
     pub(crate) fn deadline_passed(&mut self) {
-        self.deadline_passed = true;
+        (self.deadline_passed, self.news) = (true, true);
     }
 
     /// Nothing more is waited for.
     pub(crate) fn complete(&mut self) {
-        (self.deadline_passed, self.complete) = (false, true);
+        (self.deadline_passed, self.complete, self.news) = (false, true, true);
     }
 
     /// The next event that is not about a candidate and not the last one.
@@ -125,11 +129,12 @@ impl Outbox {
         self.notices.pop_front()
     }
 
-    /// What is said after all candidates that there are.
+    /// What is said after all candidates that there are, and all events.
     pub(crate) fn take_last(&mut self) -> Option<Event> {
         if core::mem::take(&mut self.deadline_passed) {
             return Some(Event::DeadlinePassed);
         }
-        core::mem::take(&mut self.complete).then_some(Event::Complete)
+        self.news = core::mem::take(&mut self.complete);
+        self.news.then_some(Event::Complete)
     }
 }

@@ -466,7 +466,7 @@ impl Gatherer {
             source: u8::try_from(number).unwrap_or(u8::MAX),
             related: Some(job.local),
         };
-        self.add_candidate(found)
+        self.add_candidate(&found)
     }
 
     /// Timers of Binding requests and of what they found.

@@ -440,7 +440,7 @@ impl Gatherer {
         }
         // RFC 8839 §5.1: the related address is the mapped one; hidden where only relays may be seen (P40).
         let seen = mapped.filter(|mapped| self.config.policy == Policy::All && mapped.is_unicast());
-        let added = self.add_candidate(Found {
+        let added = self.add_candidate(&Found {
             stream: key.stream,
             component: key.component,
             kind: CandidateType::Relayed,

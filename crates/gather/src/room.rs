@@ -58,6 +58,11 @@ impl Turns {
         self.given_back.contains_key(&host)
     }
 
+    /// Whether no limit holds anything back.
+    pub(crate) const fn holds_nothing(&self) -> bool {
+        self.held.is_none()
+    }
+
     fn held(&self) -> Held {
         self.held.as_deref().copied().unwrap_or_default()
     }
@@ -294,7 +299,7 @@ impl Gatherer {
 
     /// Begins what limits have held back, as far as other jobs have ended or are silent.
     pub(crate) fn refill(&mut self) {
-        if !self.may_refill() {
+        if self.turns.holds_nothing() || !self.may_refill() {
             return;
         }
         if self.turns.held().hosts_wait {

@@ -1,12 +1,11 @@
 //! Foundations: which candidates are likely to fare alike (RFC 8445 §5.1.1.3).
 
-use alloc::vec::Vec;
 use core::fmt;
 use core::net::IpAddr;
 use core::str::FromStr;
 
 use crate::credential::is_ice_char;
-use crate::{CandidateType, Protocol};
+use crate::{CandidateType, Few, Protocol};
 
 /// Length of the longest foundation, in bytes (RFC 8839 §5.1).
 const MAX_LENGTH: usize = 32;
@@ -117,7 +116,7 @@ impl core::error::Error for FoundationError {}
 /// IP address of the server and protocol are. Kept by the agent over all streams and generations.
 #[derive(Clone, Debug, Default)]
 pub struct Foundations {
-    known: Vec<Key>,
+    known: Few<Key>,
     given: u32,
 }
 
@@ -136,13 +135,13 @@ impl Foundations {
 
     /// No foundation given yet.
     pub const fn new() -> Self {
-        Self { known: Vec::new(), given: 0 }
+        Self { known: Few::new(), given: 0 }
     }
 
     /// Makes room for that many more.
     pub fn reserve(&mut self, more: usize) {
         let most = Self::MAX_KNOWN.saturating_sub(self.known.len());
-        self.known.reserve_exact(more.min(most));
+        self.known.reserve(more.min(most));
     }
 
     /// Foundation of a local candidate. `base_ip` is the address of its base; `server` is the address by which the
@@ -160,10 +159,6 @@ impl Foundations {
             Some(index) => index,
             None if self.known.len() == Self::MAX_KNOWN => return self.unique(),
             None => {
-                if self.known.is_empty() {
-                    // Most agents have one interface and no server.
-                    self.known.reserve_exact(1);
-                }
                 self.known.push(key);
                 self.known.len().saturating_sub(1)
             }

@@ -28,6 +28,7 @@ mod address;
 mod candidate;
 mod credential;
 mod error;
+mod few;
 mod forming;
 mod foundation;
 mod id;
@@ -52,6 +53,8 @@ pub use address::TransportAddress;
 pub use candidate::Candidate;
 pub use credential::{CredentialError, Pwd, Ufrag};
 pub use error::{CandidateError, Field};
+#[doc(hidden)]
+pub use few::Few;
 pub use forming::{Unpairable, can_pair, pairing};
 pub use foundation::{Foundation, FoundationError, Foundations};
 pub use id::{BaseId, ComponentId, OutOfRange, Place, SocketId, StreamId};

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::{CandidateType, LocalPreference, Transport, TransportAddress};
+use crate::{CandidateType, Few, LocalPreference, Transport, TransportAddress};
 
 /// One address of this host, as far as preferences go. Its port does not matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct LocalAddress {
 /// preference.
 #[derive(Clone, Debug, Default)]
 pub struct LocalPreferences {
-    ranked: Vec<Ranked>,
+    ranked: Few<Ranked>,
 }
 
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ impl LocalPreferences {
     pub fn new(addresses: &[LocalAddress]) -> Self {
         if let [only] = addresses {
             let ranked = Ranked { address: only.address.with_port(0), rank: 0, gone: false };
-            return Self { ranked: Vec::from([ranked]) };
+            return Self { ranked: Few::One(Some(ranked)) };
         }
         let mut unique: Vec<LocalAddress> = Vec::with_capacity(addresses.len().min(Self::MAX_ADDRESSES));
         for local in addresses {
@@ -59,7 +59,7 @@ impl LocalPreferences {
             .zip(first..)
             .map(|(address, rank)| Ranked { address, rank, gone: false })
             .collect();
-        Self { ranked }
+        Self { ranked: Few::Many(ranked) }
     }
 
     /// Makes sure that an address that appeared later has a rank: the one it had before, or an unused one below all

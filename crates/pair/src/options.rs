@@ -87,7 +87,8 @@ impl IceOptions {
     /// Whether the tag is among the options. Case counts.
     pub fn has(&self, tag: &str) -> bool {
         // By bytes: tags are short, and a search made for long texts costs more than it finds.
-        !tag.is_empty() && self.0.as_bytes().split(|byte| *byte == b' ').any(|known| known == tag.as_bytes())
+        (1..=self.0.len()).contains(&tag.len())
+            && self.0.as_bytes().split(|byte| *byte == b' ').any(|known| known == tag.as_bytes())
     }
 
     /// The tags in order.

@@ -34,7 +34,7 @@ impl Sha1Key {
     /// A key of these bytes, as in [`IntegrityKey::new`].
     #[must_use]
     pub fn new(key: &[u8]) -> Self {
-        Self(Midstates::new::<Sha1>(&block::<5, Sha1>(key)))
+        Self(Midstates::new::<Sha1>(&mut block::<5, Sha1>(key)))
     }
 
     /// As [`IntegrityKey::verify`], of MESSAGE-INTEGRITY.
@@ -119,7 +119,7 @@ impl IntegrityKey {
     }
 
     fn schedule_sha256(&self) -> Zeroizing<Midstates<8>> {
-        Zeroizing::new(Midstates::new::<Sha256>(&self.sha256))
+        Zeroizing::new(Midstates::new::<Sha256>(&mut Zeroizing::new(self.sha256)))
     }
 }
 
@@ -192,8 +192,10 @@ struct Midstates<const N: usize> {
 }
 
 impl<const N: usize> Midstates<N> {
-    fn new<H: Hash<N>>(key: &[u8; BLOCK]) -> Self {
-        Self { inner: keyed::<N, H>(key, 0x36), outer: keyed::<N, H>(key, 0x5C) }
+    /// From the key's block, which is of no further use: it is padded in its place, so that there is one copy to wipe.
+    fn new<H: Hash<N>>(block: &mut [u8; BLOCK]) -> Self {
+        let inner = keyed::<N, H>(block, 0x36);
+        Self { inner, outer: keyed::<N, H>(block, 0x36 ^ 0x5C) }
     }
 
     /// HMAC of the covered bytes with their length field set. RFC 8489 §14.5, §14.6: it counts up to the end
@@ -271,11 +273,13 @@ fn block<const N: usize, H: Hash<N>>(key: &[u8]) -> Zeroizing<[u8; BLOCK]> {
     block
 }
 
-/// State of the hash after the key's block, each byte of it XORed with RFC 2104's pad.
-fn keyed<const N: usize, H: Hash<N>>(key: &[u8; BLOCK], pad: u8) -> [u32; N] {
-    let block = Zeroizing::new(key.map(|byte| byte ^ pad));
+/// State of the hash after the key's block, each byte of it first XORed with RFC 2104's pad.
+fn keyed<const N: usize, H: Hash<N>>(block: &mut [u8; BLOCK], pad: u8) -> [u32; N] {
+    for byte in block.iter_mut() {
+        *byte ^= pad;
+    }
     let mut state = H::INITIAL;
-    H::compress(&mut state, &[*block]);
+    H::compress(&mut state, core::slice::from_ref(block));
     state
 }
 

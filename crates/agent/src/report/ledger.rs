@@ -5,7 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use floe_check::{ChecklistSet, Outcome};
 use floe_gather::ServerError;
-use floe_pair::{BaseId, CandidateType, ComponentId, StreamId, TransportAddress};
+use floe_pair::{BaseId, CandidateType, ComponentId, Few, StreamId, TransportAddress};
 use floe_stun::{Class, Instant, Message, attribute::ErrorCode};
 
 use super::{
@@ -39,7 +39,7 @@ pub(crate) struct Ledger {
     cuts: Vec<Count<Cut>>,
     role_switches: u32,
     /// Pairs of each data stream as they were at its last nomination.
-    folded: Vec<(StreamId, PairSummary)>,
+    folded: Few<(StreamId, PairSummary)>,
     pairs: Vec<PairRecord>,
     icmp: Vec<(BaseId, SocketAddr, Icmp)>,
 }
@@ -56,7 +56,7 @@ impl Ledger {
 
     /// Another generation is at work: pairs of the one before are those of the past, and so is what was in its way.
     pub(crate) fn renew(&mut self) {
-        (self.folded, self.pairs) = (Vec::new(), Vec::new());
+        (self.folded, self.pairs) = (Few::new(), Vec::new());
         (self.losses, self.errors, self.ever_valid) = (Vec::new(), Vec::new(), false);
         self.before = Some(Box::new(self.totals));
     }
@@ -126,8 +126,8 @@ impl Ledger {
     /// A message of connectivity checks, as the checklist set has judged it.
     pub(crate) fn on_received(&mut self, message: &Message<'_>, outcome: Outcome) {
         use floe_check::DropReason;
-        let totals = &mut self.totals;
-        let counter = match (message.class(), outcome) {
+        let (totals, class) = (&mut self.totals, message.class());
+        let counter = match (class, outcome) {
             (Class::Request, Outcome::Taken) => &mut totals.requests_accepted,
             (Class::Request, Outcome::Dropped(DropReason::Refused)) => &mut totals.requests_refused,
             (Class::Success | Class::Error, Outcome::Taken) => &mut totals.answers_received,
@@ -137,7 +137,7 @@ impl Ledger {
             _ => return,
         };
         *counter = counter.saturating_add(1);
-        if message.class() == Class::Error {
+        if class == Class::Error {
             self.error(Side::Peer, message, outcome == Outcome::Taken);
         }
     }
@@ -267,7 +267,7 @@ impl Ledger {
             }
         }
         let mut now = summaries(checks);
-        for (stream, folded) in &self.folded {
+        for (stream, folded) in self.folded.iter() {
             update(&mut now, *stream, |live| {
                 if live.total() < folded.total() {
                     live.clone_from(folded);
@@ -276,7 +276,7 @@ impl Ledger {
         }
         now.sort_unstable_by_key(|(stream, _)| *stream);
         let mut all = PairSummary::default();
-        for (_, pairs) in &now {
+        for (_, pairs) in now.iter() {
             all.merge(pairs);
         }
         (all, list, left_out)
@@ -293,8 +293,8 @@ impl Ledger {
 }
 
 /// The pairs of each data stream, counted.
-fn summaries(checks: &ChecklistSet) -> Vec<(StreamId, PairSummary)> {
-    let mut found = Vec::new();
+fn summaries(checks: &ChecklistSet) -> Few<(StreamId, PairSummary)> {
+    let mut found = Few::new();
     for (stream, state, failure) in checks.pair_states() {
         update(&mut found, stream, |summary| summary.add(state, failure));
     }
@@ -302,14 +302,13 @@ fn summaries(checks: &ChecklistSet) -> Vec<(StreamId, PairSummary)> {
 }
 
 /// Changes the summary of a data stream. Most agents have one stream.
-fn update(list: &mut Vec<(StreamId, PairSummary)>, stream: StreamId, change: impl FnOnce(&mut PairSummary)) {
+fn update(list: &mut Few<(StreamId, PairSummary)>, stream: StreamId, change: impl FnOnce(&mut PairSummary)) {
     if let Some((_, known)) = list.iter_mut().find(|(known, _)| *known == stream) {
         change(known);
         return;
     }
     let mut new = PairSummary::default();
     change(&mut new);
-    list.reserve_exact(1);
     list.push((stream, new));
 }
 

@@ -10,18 +10,28 @@ use core::{
 /// Entries in one piece of memory, which is given back with the last. A single one stands in the list itself: most agents
 /// have one host, and to ask for memory for each thing that is known of it took a tenth of the time of a session.
 #[derive(Clone, Debug)]
-pub(crate) enum Few<T> {
+pub enum Few<T> {
+    /// One or none.
     One(Option<T>),
+    /// As many as there are.
     Many(Vec<T>),
 }
 
+impl<T> Default for Few<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T> Few<T> {
-    pub(crate) const fn new() -> Self {
+    /// No entry.
+    #[must_use]
+    pub const fn new() -> Self {
         Self::One(None)
     }
 
     /// Makes room for that many more at once.
-    pub(crate) fn reserve(&mut self, more: usize) {
+    pub fn reserve(&mut self, more: usize) {
         match self {
             Self::One(one) => {
                 let all = more.saturating_add(one.as_slice().len());
@@ -36,7 +46,7 @@ impl<T> Few<T> {
     }
 
     /// Puts an entry at this place; those from there on move up.
-    pub(crate) fn insert(&mut self, place: usize, entry: T) {
+    pub fn insert(&mut self, place: usize, entry: T) {
         match self {
             Self::One(one @ None) => *one = Some(entry),
             Self::One(Some(_)) => {
@@ -53,14 +63,16 @@ impl<T> Few<T> {
         }
     }
 
-    pub(crate) fn push(&mut self, entry: T) {
+    /// Appends an entry.
+    pub fn push(&mut self, entry: T) {
         match self {
             Self::Many(list) if list.len() < list.capacity() => list.push(entry),
             _ => self.insert(self.len(), entry),
         }
     }
 
-    pub(crate) fn remove(&mut self, place: usize) -> Option<T> {
+    /// Takes the entry at this place out; those behind it move down.
+    pub fn remove(&mut self, place: usize) -> Option<T> {
         match self {
             Self::One(one) => one.take_if(|_| place == 0),
             Self::Many(list) => {
@@ -71,7 +83,8 @@ impl<T> Few<T> {
         }
     }
 
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&mut T) -> bool) {
+    /// Keeps the entries that are wanted, in their order.
+    pub fn retain(&mut self, mut keep: impl FnMut(&mut T) -> bool) {
         match self {
             Self::One(one) => {
                 one.take_if(|entry| !keep(entry));
