@@ -102,17 +102,16 @@ impl Gatherer {
         self.settle();
     }
 
-    /// Reports what was not skipped for the same reason the last time.
-    fn report_skipped(&mut self, skipped: Vec<(Box<str>, IpAddr, SkipReason)>) {
+    /// Reports what was not skipped for the same reason the last time, of as many as are kept for that.
+    fn report_skipped(&mut self, mut skipped: Vec<(Box<str>, IpAddr, SkipReason)>) {
+        skipped.truncate(crate::interface::MAX_INTERFACES);
         for skip in &skipped {
             if !self.skipped.contains(skip) {
                 let (name, ip, reason) = skip.clone();
                 self.out.notice(Event::InterfaceSkipped { name, ip, reason });
             }
         }
-        // The list is as long as what the driver gave us; what is beyond the limit all looks alike.
         self.skipped = skipped;
-        self.skipped.truncate(crate::interface::MAX_INTERFACES);
     }
 
     /// Begins whatever the addresses, servers and components known so far make possible and is not begun yet.

@@ -10,8 +10,8 @@ use core::{
 #[cfg(test)]
 mod tests;
 
-/// Addresses looked at in one [`judge`]; the rest is skipped with [`SkipReason::Limit`]. Sixty-four is more
-/// than hosts with many containers show, and bounds the comparison of every address with every other.
+/// Addresses that could be used and are looked at together in one [`judge`]; the rest of them is skipped with
+/// [`SkipReason::Limit`]. Sixty-four is more than hosts have, and bounds the comparison of every address with every other.
 pub const MAX_INTERFACES: usize = 64;
 
 /// One address of one network interface, as the operating system reports it.
@@ -111,7 +111,7 @@ pub enum SkipReason {
     SamePrefix,
     /// The address was listed before.
     Duplicate,
-    /// Beyond [`MAX_INTERFACES`].
+    /// More than [`MAX_INTERFACES`] could be used, and this one was not in use.
     Limit,
 }
 
@@ -143,7 +143,10 @@ pub fn judge(interfaces: &[Interface], rules: InterfaceRules) -> Vec<Option<Skip
 /// Each address with its verdict.
 pub(crate) struct Verdicts<'a> {
     interfaces: &'a [Interface],
-    first: [Option<SkipReason>; MAX_INTERFACES],
+    /// Where there are no more than these.
+    few: [Option<SkipReason>; MAX_INTERFACES],
+    /// Of a longer list, which most hosts have not.
+    many: Vec<Option<SkipReason>>,
 }
 
 impl<'a> Verdicts<'a> {
@@ -153,26 +156,29 @@ impl<'a> Verdicts<'a> {
         rules: InterfaceRules,
         in_use: &dyn Fn(&Interface) -> bool,
     ) -> Self {
-        let mut first = [None; MAX_INTERFACES];
-        for (verdict, interface) in first.iter_mut().zip(interfaces) {
+        let mut verdicts = Self { interfaces, few: [None; MAX_INTERFACES], many: Vec::new() };
+        if interfaces.len() > MAX_INTERFACES {
+            verdicts.many.resize(interfaces.len(), None);
+        }
+        let all = if verdicts.many.is_empty() { &mut verdicts.few[..] } else { &mut verdicts.many };
+        for (verdict, interface) in all.iter_mut().zip(interfaces) {
             *verdict = judge_alone(interface, rules);
         }
-        skip_duplicates(interfaces, &mut first);
-        keep_one_per_prefix(interfaces, &mut first, in_use);
-        hide_link_local(interfaces, &mut first);
-        Self { interfaces, first }
+        keep_within_limit(interfaces, all, in_use);
+        skip_duplicates(interfaces, all);
+        keep_one_per_prefix(interfaces, all, in_use);
+        hide_link_local(interfaces, all);
+        verdicts
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a Interface, Option<SkipReason>)> {
-        let beyond = Some(SkipReason::Limit);
-        let all = self.interfaces.iter().enumerate();
-        all.map(move |(place, one)| (one, self.first.get(place).copied().unwrap_or(beyond)))
+        let all = if self.many.is_empty() { &self.few[..] } else { &self.many };
+        self.interfaces.iter().zip(all).map(|(one, verdict)| (one, *verdict))
     }
 
     /// Those that no rule skips.
     pub(crate) fn accepted(&self) -> impl Iterator<Item = &'a Interface> {
-        let judged = self.interfaces.iter().zip(&self.first);
-        judged.filter(|(_, verdict)| verdict.is_none()).map(|(one, _)| one)
+        self.iter().filter(|(_, verdict)| verdict.is_none()).map(|(one, _)| one)
     }
 }
 
@@ -222,6 +228,31 @@ pub(crate) const fn is_link_local(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_link_local(),
         IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}
+
+/// The rules that compare addresses look at so many at most: at those that could be used, in use before others.
+fn keep_within_limit(
+    interfaces: &[Interface],
+    verdicts: &mut [Option<SkipReason>],
+    in_use: &dyn Fn(&Interface) -> bool,
+) {
+    let fit = verdicts.iter().zip(interfaces).filter(|(verdict, _)| verdict.is_none()).count();
+    if fit <= MAX_INTERFACES {
+        return;
+    }
+    let mut room = MAX_INTERFACES;
+    let mut kept = Vec::with_capacity(interfaces.len());
+    kept.resize(interfaces.len(), false);
+    for used in [true, false] {
+        let all = interfaces.iter().zip(verdicts.iter()).zip(&mut kept);
+        let fit = all.filter(|((one, verdict), _)| verdict.is_none() && in_use(one) == used);
+        for (_, kept) in fit.take(room) {
+            (*kept, room) = (true, room.saturating_sub(1));
+        }
+    }
+    for (verdict, _) in verdicts.iter_mut().zip(kept).filter(|(verdict, kept)| verdict.is_none() && !kept) {
+        *verdict = Some(SkipReason::Limit);
     }
 }
 

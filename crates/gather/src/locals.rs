@@ -88,6 +88,7 @@ const fn is_there(reason: SkipReason) -> bool {
             | SkipReason::SamePrefix
             | SkipReason::Traceable
             | SkipReason::LinkLocal
+            | SkipReason::Limit
     )
 }
 

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use alloc::{collections::BTreeSet, vec, vec::Vec};
+use alloc::{collections::BTreeSet, format, string::String, vec, vec::Vec};
 use floe_pair::CandidateType;
 
 use super::lab::{Lab, RTCP, RTP, at, config, interface, relay_only};
@@ -277,4 +277,47 @@ fn p23_an_address_that_the_rules_skip_goes_once_nobody_uses_it() {
     lab.drain();
     lab.run(SECOND);
     assert_eq!((state.borrow().allocations.len(), lab.sockets.len()), (1, 2));
+}
+
+/// RFC 8445 §5.1.1.2, §5.1.1.4: a host with many containers has many addresses that are none for candidates. One that is, is
+/// gathered from wherever it stands in the list, and keeps what it has when the list gets longer.
+#[test]
+fn p16_an_address_is_found_and_kept_however_many_others_are_skipped() {
+    let links: Vec<String> = (1..=80).map(|number| format!("fe80::{number:x}")).collect();
+    let list = |count: usize| links_and(&links[..count], "2001:db8::7");
+    for before in [10, 63, 64, 70] {
+        let mut lab = Lab::new(config(&["stun:[2001:db8:2::1]"])).server("[2001:db8:2::1]:3478", stun());
+        lab.start(&list(before)).run(SECOND);
+        assert_eq!(lab.gatherer.candidates().count(), 1, "behind {before}");
+        let (sockets, said) = (lab.sockets.clone(), skipped(&lab));
+        assert_eq!(said, before.min(64));
+        for more in [1, 10] {
+            lab.interfaces(&list(before + more));
+            lab.run(SECOND);
+        }
+        assert_eq!((lab.gatherer.candidates().count(), &lab.sockets), (1, &sockets), "behind {before}");
+        assert!(!lab.events.iter().any(|(_, event)| matches!(event, Event::BaseGone { .. })));
+        assert!(skipped(&lab) <= 64, "each is told of once");
+    }
+}
+
+fn links_and<'a>(links: &'a [String], last: &'a str) -> Vec<&'a str> {
+    links.iter().map(String::as_str).chain([last]).collect()
+}
+
+fn skipped(lab: &Lab) -> usize {
+    lab.events.iter().filter(|(_, event)| matches!(event, Event::InterfaceSkipped { .. })).count()
+}
+
+/// Of more addresses than are looked at together, those in use go first.
+#[test]
+fn p17_an_address_in_use_is_kept_where_more_could_be_used_than_the_limit() {
+    let others: Vec<String> = (1..=70).map(|number| format!("10.0.{number}.1")).collect();
+    let mut lab = Lab::new(config(&[]));
+    lab.start(&["10.1.0.7"]).run(SECOND);
+    let base = lab.found()[0].2;
+    lab.interfaces(&links_and(&others, "10.1.0.7"));
+    lab.run(SECOND);
+    assert!(lab.gatherer.candidates().any(|(_, _, of)| of == base));
+    assert!(!lab.events.iter().any(|(_, event)| matches!(event, Event::BaseGone { .. })));
 }
