@@ -89,8 +89,8 @@ impl Component {
 }
 
 impl Component {
-    /// Whether anything of it may have to be told.
-    fn has_news(&self) -> bool {
+    /// Whether anything of it is not what was told.
+    fn is_untold(&self) -> bool {
         self.selected != self.reported_selected
             || self.consent_lost != self.reported_lost
             || self.moves.is_untold()
@@ -192,11 +192,16 @@ impl Checklist {
         !self.local_complete || !(self.remote_complete || patience_over)
     }
 
+    /// Whether [`poll_event`](Self::poll_event) has anything to tell.
+    pub(crate) fn is_untold(&self) -> bool {
+        self.state != self.reported_state || self.components.iter().any(Component::is_untold)
+    }
+
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         let stream = self.stream;
         for component in &mut self.components {
             let id = component.id;
-            if !component.has_news() {
+            if !component.is_untold() {
                 continue;
             }
             if component.selected != component.reported_selected {

@@ -136,13 +136,14 @@ impl ChecklistSet {
     }
 
     fn write_next(&mut self, buffer: &mut [u8]) -> Option<CheckTransmit> {
-        while let Some(outgoing) = self.outbox.queue.pop_front() {
+        while let Some(outgoing) = self.outbox.queue.front() {
             let written = match outgoing {
-                Outgoing::Answer(answer) => self.write_answer(&answer, buffer),
-                Outgoing::Check(id) => self.write_check(id, buffer),
-                Outgoing::Consent { pair, id, role } => self.write_consent(pair, id, role, buffer),
-                Outgoing::Keepalive { pair, id } => self.write_keepalive(pair, id, buffer),
+                Outgoing::Answer(answer) => self.write_answer(answer, buffer),
+                &Outgoing::Check(id) => self.write_check(id, buffer),
+                &Outgoing::Consent { pair, id, role } => self.write_consent(pair, id, role, buffer),
+                &Outgoing::Keepalive { pair, id } => self.write_keepalive(pair, id, buffer),
             };
+            self.outbox.queue.pop_front();
             if written.is_some() {
                 return written;
             }

@@ -99,7 +99,7 @@ pub struct ChecklistSet {
     next_order: u16,
     /// Something was told to the set, and what follows from it is not settled yet.
     pub(crate) unsettled: bool,
-    /// The levels were settled since nothing was left to be told.
+    /// Some level is not what was told of it.
     stirred: bool,
     pub(crate) wants: Option<Urgency>,
     /// When something is to be done next; the end of time if never.
@@ -313,8 +313,14 @@ impl ChecklistSet {
             return None;
         }
         let event = self.next_event();
-        self.stirred = event.is_some();
+        self.stirred = self.is_level_untold();
         event
+    }
+
+    fn is_level_untold(&self) -> bool {
+        self.standing.role != self.reported_role
+            || self.state != self.reported_state
+            || self.streams.iter().any(Checklist::is_untold)
     }
 
     fn next_event(&mut self) -> Option<Event> {
@@ -465,7 +471,7 @@ impl ChecklistSet {
 
     /// Brings everything that follows from the pairs up to date. Runs after each input.
     pub(crate) fn settle(&mut self, now: Instant) {
-        (self.unsettled, self.stirred) = (false, true);
+        self.unsettled = false;
         self.pairs.refresh();
         self.settle_nominations();
         self.settle_selected();
@@ -484,6 +490,7 @@ impl ChecklistSet {
         self.settle_states(now, reordered);
         self.settle_freeing(now);
         self.wants = self.next_urgency();
+        self.stirred = self.is_level_untold();
         self.levels_due = self.next_level(now);
         self.deadline = self.next_deadline();
     }

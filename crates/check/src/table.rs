@@ -266,6 +266,7 @@ impl PairTable {
 
     /// RFC 8445 §7.2.5.3.3, where there is anything to thaw.
     pub(crate) fn thaw(&mut self, foundation: FoundationKey) {
+        self.refresh();
         let frozen = |pair: &Pair| pair.state == PairState::Frozen && pair.foundation == foundation;
         if self.likely(Traits::FROZEN).any(frozen) {
             freeze::thaw_foundation(self.as_mut_slice(), foundation);
