@@ -260,6 +260,7 @@ impl Script {
     pub(super) fn slot(&mut self) -> Option<Sent> {
         let wanted = wants(&mut self.set).is_some();
         let taken = self.set.take_slot(self.now, &mut self.rng);
+        assert_settled(&mut self.set);
         assert!(wanted || !taken, "a slot was used that was not wanted");
         let mut sent = self.drain();
         assert_eq!(sent.len(), usize::from(taken));

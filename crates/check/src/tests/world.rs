@@ -303,7 +303,9 @@ impl World {
             self.collect(index);
             let side = &mut self.sides[index];
             if wants(&mut side.set).is_some() && side.next_slot <= self.now {
-                if side.set.take_slot(self.now, &mut side.rng) {
+                let taken = side.set.take_slot(self.now, &mut side.rng);
+                assert_settled(&mut side.set);
+                if taken {
                     side.starts.push(self.now);
                     side.next_slot = self.now.after(side.set.ta_in_force());
                 }
@@ -380,10 +382,29 @@ pub(super) fn hand_in(
 ) -> Outcome {
     let message = Message::parse(bytes).expect("well-formed");
     match message.class() {
-        Class::Request => set.handle_request(now, base, source, &message),
+        Class::Request => {
+            let outcome = set.handle_request(now, base, source, &message);
+            assert_settled(set);
+            outcome
+        }
         Class::Indication => set.handle_indication(now, base, &message),
         Class::Success | Class::Error => set.handle_response(now, base, source, &message, rng),
     }
+}
+
+/// What was not settled anew after a request or a slot stands as it would have been settled.
+#[track_caller]
+pub(super) fn assert_settled(set: &mut ChecklistSet) {
+    let settled = |set: &ChecklistSet| {
+        std::format!("{:?}", (&set.streams, set.state, set.wants, set.deadline, set.free_at, set.free_later))
+    };
+    // What was dropped is not acted upon; and sets with many streams take long.
+    if set.unsettled || set.streams.len() > 4 {
+        return;
+    }
+    let before = settled(set);
+    set.settle(set.now);
+    assert_eq!(before, settled(set), "not settled");
 }
 
 /// A nomination has its pair, a selected pair is in its checklist, and where one was lost there is another or it is told.
