@@ -349,13 +349,10 @@ impl ChecklistSet {
             },
         };
         let Some(pair) = self.pairs.note_request(id, self.now) else { return nominate.is_none() };
-        let revoked = pair.revoked || is_dead(pair);
+        let (revoked, listed) = (pair.revoked || is_dead(pair), pair.listed);
         // What the peer still has may be all that is left, or all there is to move to.
-        if bereft
-            && !(revoked || pair.listed)
-            && let Some(pair) = self.pairs.get_mut(id)
-        {
-            pair.listed = true;
+        if bereft && !(revoked || listed) {
+            self.pairs.list_again(id);
         }
         if self.has_given_up(base, source, Some(id))
             || (nominate.is_some() && (revoked || acceptable.is_none()))

@@ -126,6 +126,13 @@ impl PairTable {
         Some(pair)
     }
 
+    /// Puts a pair that has left its checklist into it again.
+    pub(crate) fn list_again(&mut self, id: PairId) {
+        if let Some(pair) = self.get_mut(id) {
+            pair.listed = true;
+        }
+    }
+
     fn position(&self, id: PairId) -> Option<usize> {
         // Ids rise by one; where a pair has gone, those after it stand further to the front.
         let first = self.list.first()?.id;

@@ -169,7 +169,8 @@ pub(crate) fn timing(outlook: Outlook, prospect: Prospect<'_>, pairs: &[Pair]) -
     let own = |pair: &Pair| {
         (pair.stream, pair.component) == (best.stream, best.component) && pair.listed && pair.id != best.id
     };
-    let better = |pair: &&Pair| own(pair) && pair.worth() > best.worth();
+    let worth = best.worth();
+    let better = |pair: &&Pair| own(pair) && pair.worth() > worth;
     let rival = |pair: &Pair| own(pair) && !pair.relayed && !pair.state.is_settled();
     let alone = prospect.unexplained && !pairs.iter().any(rival);
     let hold = pairs
