@@ -146,6 +146,9 @@ impl Agent {
 
     /// The answer to a request that a socket of the forked agent meets. Each is given once.
     pub(crate) fn adopt(&mut self, request: &Request) -> Option<(RequestId, Answer)> {
+        if self.adopted.is_empty() {
+            return None;
+        }
         let Request::BindUdp { id, local, shareable: true } = request else { return None };
         let of = self.gatherer.host_asked(*id)?;
         let fits = |known: &Adopted| known.is_for(of.0, of.1) && known.local.with_port(0) == *local;

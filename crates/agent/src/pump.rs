@@ -3,13 +3,15 @@
 use core::net::IpAddr;
 
 use floe_check::{PairReport, Renomination, Route};
-use floe_pair::{BaseId, ComponentId, StreamId};
+use floe_gather::Gatherer;
+use floe_pair::{BaseId, ComponentId, StreamId, TransportAddress};
 use floe_stun::Instant;
 
 use crate::{
     agent::{Agent, Component, Life},
     event::Event,
     generation::Phase,
+    io::Dscp,
     path::{Framing, Path, PathHandle},
 };
 
@@ -72,7 +74,9 @@ impl Agent {
         match event {
             floe_gather::Event::Candidate { stream, candidate, base } => {
                 // Candidates come together, and with their end.
-                self.events.expect(self.gatherer.unreported().saturating_add(3));
+                let more = self.gatherer.unreported();
+                self.events.expect(more.saturating_add(3));
+                self.checks.expect_bases(more.saturating_add(1));
                 self.on_local(now, stream, candidate, base);
             }
             floe_gather::Event::BaseGone { base } => self.on_base_gone(now, base),
@@ -275,62 +279,78 @@ impl Agent {
         self.emit(Event::Selected { stream, component, local: pair.local, remote: pair.remote_candidate });
     }
 
-    /// Makes each component's handle say what is true now. A handle never changes its way: where the way is
-    /// another, the old handle is revoked and a new one takes its place.
+    /// Makes each component's handle say what is true now.
     fn update_paths(&mut self) {
         for index in 0..self.components.len() {
-            let Some(&Component { stream, id, ref path, .. }) = self.components.get(index) else { return };
+            let Some((stream, id)) = self.components.get(index).map(|part| (part.stream, part.id)) else {
+                return;
+            };
             let route = if self.life == Life::Open { self.route(stream, id) } else { None };
-            if route.is_none() && path.is_none() {
-                // So it is until checks succeed.
-                continue;
-            }
-            let wanted = route.and_then(|route| self.wanted_path(route));
-            let Some(component) = self.components.get_mut(index) else { return };
-            let changed = match (&component.path, wanted) {
-                (None, None) => false,
-                (Some(handle), Some((path, until)))
-                    if Path { generation: handle.path().generation, ..path } == *handle.path() =>
-                {
-                    handle.extend(until);
-                    false
-                }
-                (old, wanted) => {
-                    if let Some(old) = old {
-                        old.revoke();
+            let Self { components, gatherer, dscp, .. } = self;
+            let Some(part) = components.get_mut(index) else { return };
+            let changed = match route {
+                None => part.leave_path(),
+                Some(Route { base, remote, valid_until }) => match gatherer.place_of(base) {
+                    Some(from) => {
+                        let path =
+                            Path { from, to: remote, framing: Framing::Direct, dscp: *dscp, generation: 0 };
+                        part.follow_path(path, valid_until)
                     }
-                    component.path = wanted.map(|(path, until)| {
-                        component.paths = component.paths.saturating_add(1);
-                        PathHandle::new(Path { generation: component.paths, ..path }, until)
-                    });
-                    true
-                }
+                    None => match channel_path(gatherer, base, remote, *dscp) {
+                        Some((path, until)) => part.follow_path(path, valid_until.min(until)),
+                        None => part.leave_path(),
+                    },
+                },
             };
             if changed {
                 self.emit(Event::PathChanged { stream, component: id });
             }
         }
     }
+}
 
-    /// The way of the component's pair, which has this route, and until when, unless its data has to go through [`Agent::send`].
+/// The way over an allocation and until when, unless data has to go through [`Agent::send`].
+fn channel_path(
+    gatherer: &Gatherer,
+    base: BaseId,
+    remote: TransportAddress,
+    dscp: Dscp,
+) -> Option<(Path, Instant)> {
+    let relay = gatherer.relay(base)?;
+    let peer = remote.socket_addr();
+    let (number, bound_until) = relay.client.channel(peer)?;
+    let permitted_until = relay.client.permission(peer.ip())?;
+    let framing = Framing::Channel(number);
+    let path = Path { from: relay.place, to: relay.server, framing, dscp, generation: 0 };
+    Some((path, bound_until.min(permitted_until)))
+}
+
+impl Component {
+    /// Its data goes this way, until then; returns whether it did not before. A handle never changes its way: where that is
+    /// another, the old handle is revoked and a new one takes its place.
     #[inline]
-    fn wanted_path(&self, route: Route) -> Option<(Path, Instant)> {
-        let dscp = self.dscp;
-        if let Some(from) = self.gatherer.place_of(route.base) {
-            let path = Path { from, to: route.remote, framing: Framing::Direct, dscp, generation: 0 };
-            return Some((path, route.valid_until));
+    fn follow_path(&mut self, path: Path, until: Instant) -> bool {
+        if let Some(handle) = &self.path
+            && *handle.path() == (Path { generation: handle.path().generation, ..path })
+        {
+            handle.extend(until);
+            return false;
         }
-        let relay = self.gatherer.relay(route.base)?;
-        let peer = route.remote.socket_addr();
-        let (number, bound_until) = relay.client.channel(peer)?;
-        let permitted_until = relay.client.permission(peer.ip())?;
-        let path = Path {
-            from: relay.place,
-            to: relay.server,
-            framing: Framing::Channel(number),
-            dscp,
-            generation: 0,
-        };
-        Some((path, route.valid_until.min(bound_until).min(permitted_until)))
+        self.take_path(path, until);
+        true
+    }
+
+    fn take_path(&mut self, path: Path, until: Instant) {
+        self.leave_path();
+        self.paths = self.paths.saturating_add(1);
+        self.path = Some(PathHandle::new(Path { generation: self.paths, ..path }, until));
+    }
+
+    /// There is no way for its data; returns whether there was one.
+    #[inline]
+    fn leave_path(&mut self) -> bool {
+        let Some(old) = self.path.take() else { return false };
+        old.revoke();
+        true
     }
 }

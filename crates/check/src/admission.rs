@@ -236,6 +236,14 @@ impl ChecklistSet {
         self.bases.add(base, admission);
     }
 
+    /// Makes room for so many bases, each with a candidate, that are about to be added.
+    pub fn expect_bases(&mut self, more: usize) {
+        if more > 1 {
+            self.bases.list.reserve_exact(more);
+            self.candidates.locals.reserve_exact(more);
+        }
+    }
+
     /// Removes a base with its candidates; its pairs fail.
     pub fn remove_base(&mut self, now: Instant, base: BaseId) {
         let now = self.advance(now);

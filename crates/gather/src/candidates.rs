@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 use core::{cmp::Reverse, net::IpAddr};
 
 use floe_pair::{
-    BaseId, Candidate, CandidateType, ComponentId, Foundations, LocalAddress, LocalPreferences, Priority,
-    StreamId, Transport, TransportAddress,
+    BaseId, Candidate, CandidateType, ComponentId, Few, Foundations, LocalAddress, LocalPreferences,
+    Priority, StreamId, Transport, TransportAddress,
 };
 
 /// What was found and where: all that a candidate is made of.
@@ -53,7 +53,7 @@ struct Entry {
 /// The candidates found so far. Which of them were reported is kept here, so that no report is ever lost.
 #[derive(Debug)]
 pub(crate) struct CandidateTable {
-    entries: Vec<Entry>,
+    entries: Few<Entry>,
     unreported: usize,
     limit: usize,
     foundations: Foundations,
@@ -63,7 +63,7 @@ pub(crate) struct CandidateTable {
 impl CandidateTable {
     pub(crate) fn new(limit: usize) -> Self {
         let foundations = Foundations::new();
-        Self { entries: Vec::new(), unreported: 0, limit, foundations, preferences: None }
+        Self { entries: Few::new(), unreported: 0, limit, foundations, preferences: None }
     }
 
     /// From now on there may be so many.
@@ -73,7 +73,7 @@ impl CandidateTable {
 
     /// Makes room for that many more.
     pub(crate) fn reserve(&mut self, more: usize) {
-        self.entries.reserve_exact(more);
+        self.entries.reserve(more);
         self.foundations.reserve(more);
     }
 
@@ -136,10 +136,6 @@ impl CandidateTable {
             ),
             related: found.related,
         };
-        if self.entries.is_empty() {
-            // Most agents have one or two: no room is kept for more.
-            self.entries.reserve_exact(1);
-        }
         self.entries.push(Entry {
             stream: found.stream,
             candidate,
@@ -199,14 +195,10 @@ impl CandidateTable {
             return;
         }
         let entries = core::mem::take(&mut self.entries);
-        let (mut again, others): (Vec<_>, Vec<_>) = entries.into_iter().partition(told);
+        let (mut again, mut others): (Vec<_>, Vec<_>) = entries.into_iter().partition(told);
         again.sort_by_key(|entry| Reverse(entry.candidate.priority));
-        self.entries = others;
-        self.entries.extend(again.into_iter().map(|entry| Entry {
-            withheld: false,
-            reported: false,
-            ..entry
-        }));
+        others.extend(again.into_iter().map(|entry| Entry { withheld: false, reported: false, ..entry }));
+        self.entries = Few::Many(others);
         self.count_unreported();
     }
 

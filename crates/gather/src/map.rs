@@ -93,6 +93,7 @@ impl<K: Ord, V> SortedMap<K, V> {
         self.place(key).is_some()
     }
 
+    #[inline]
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
         // Keys are mostly numbers that count up.
         let is_last = self.list.last().is_none_or(|(last, _)| *last < key);

@@ -3,53 +3,52 @@
 use alloc::vec::{self, Vec};
 use core::{
     iter::Chain,
+    mem,
     ops::{Deref, DerefMut},
-    option,
+    option, slice,
 };
 
 /// Entries in one piece of memory, which is given back with the last. A single one stands in the list itself: most agents
 /// have one host, and to ask for memory for each thing that is known of it took a tenth of the time of a session.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub enum Few<T> {
-    /// One or none.
-    One(Option<T>),
+    /// No entry.
+    #[default]
+    None,
+    /// One.
+    One(T),
     /// As many as there are.
     Many(Vec<T>),
-}
-
-impl<T> Default for Few<T> {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl<T> Few<T> {
     /// No entry.
     #[must_use]
     pub const fn new() -> Self {
-        Self::One(None)
+        Self::None
     }
 
     /// Makes room for that many more at once.
     pub fn reserve(&mut self, more: usize) {
         match self {
-            Self::One(one) => {
-                let all = more.saturating_add(one.as_slice().len());
-                if all > 1 {
-                    let mut list = Vec::with_capacity(all);
-                    list.extend(one.take());
-                    *self = Self::Many(list);
-                }
-            }
             Self::Many(list) => list.reserve_exact(more),
+            Self::None if more > 1 => *self = Self::Many(Vec::with_capacity(more)),
+            Self::One(_) if more > 0 => {
+                let mut list = Vec::with_capacity(more.saturating_add(1));
+                if let Self::One(entry) = mem::take(self) {
+                    list.push(entry);
+                }
+                *self = Self::Many(list);
+            }
+            Self::None | Self::One(_) => {}
         }
     }
 
     /// Puts an entry at this place; those from there on move up.
     pub fn insert(&mut self, place: usize, entry: T) {
         match self {
-            Self::One(one @ None) => *one = Some(entry),
-            Self::One(Some(_)) => {
+            Self::None => *self = Self::One(entry),
+            Self::One(_) => {
                 self.reserve(1);
                 self.insert(place, entry);
             }
@@ -64,8 +63,10 @@ impl<T> Few<T> {
     }
 
     /// Appends an entry.
+    #[inline]
     pub fn push(&mut self, entry: T) {
         match self {
+            Self::None => *self = Self::One(entry),
             Self::Many(list) if list.len() < list.capacity() => list.push(entry),
             _ => self.insert(self.len(), entry),
         }
@@ -73,21 +74,22 @@ impl<T> Few<T> {
 
     /// Takes the entry at this place out; those behind it move down.
     pub fn remove(&mut self, place: usize) -> Option<T> {
-        match self {
-            Self::One(one) => one.take_if(|_| place == 0),
-            Self::Many(list) => {
-                let entry = (place < list.len()).then(|| list.remove(place));
-                self.release();
-                entry
-            }
+        if let Self::Many(list) = self {
+            let entry = (place < list.len()).then(|| list.remove(place));
+            self.release();
+            return entry;
         }
+        if place == 0 { mem::take(self).into_iter().next() } else { None }
     }
 
     /// Keeps the entries that are wanted, in their order.
     pub fn retain(&mut self, mut keep: impl FnMut(&mut T) -> bool) {
         match self {
-            Self::One(one) => {
-                one.take_if(|entry| !keep(entry));
+            Self::None => {}
+            Self::One(entry) => {
+                if !keep(entry) {
+                    *self = Self::None;
+                }
             }
             Self::Many(list) => {
                 list.retain_mut(keep);
@@ -98,7 +100,7 @@ impl<T> Few<T> {
 
     fn release(&mut self) {
         if self.is_empty() {
-            *self = Self::new();
+            *self = Self::None;
         }
     }
 }
@@ -109,7 +111,8 @@ impl<T> Deref for Few<T> {
     #[inline]
     fn deref(&self) -> &[T] {
         match self {
-            Self::One(one) => one.as_slice(),
+            Self::None => &[],
+            Self::One(one) => slice::from_ref(one),
             Self::Many(list) => list,
         }
     }
@@ -119,7 +122,8 @@ impl<T> DerefMut for Few<T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [T] {
         match self {
-            Self::One(one) => one.as_mut_slice(),
+            Self::None => &mut [],
+            Self::One(one) => slice::from_mut(one),
             Self::Many(list) => list,
         }
     }
@@ -131,7 +135,8 @@ impl<T> IntoIterator for Few<T> {
 
     fn into_iter(self) -> Self::IntoIter {
         let (one, many) = match self {
-            Self::One(one) => (one, Vec::new()),
+            Self::None => (None, Vec::new()),
+            Self::One(one) => (Some(one), Vec::new()),
             Self::Many(list) => (None, list),
         };
         one.into_iter().chain(many)
@@ -175,11 +180,11 @@ mod tests {
     fn one_entry_needs_no_memory_and_none_keeps_any() {
         let mut few = Few::new();
         few.push(1);
-        assert!(matches!(few, Few::One(Some(1))));
+        assert!(matches!(few, Few::One(1)));
         few.push(2);
         few.push(3);
         assert!(matches!(&few, Few::Many(list) if list.capacity() == 4));
         few.retain(|_| false);
-        assert!(matches!(few, Few::One(None)));
+        assert!(matches!(few, Few::None));
     }
 }

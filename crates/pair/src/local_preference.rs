@@ -44,7 +44,7 @@ impl LocalPreferences {
     pub fn new(addresses: &[LocalAddress]) -> Self {
         if let [only] = addresses {
             let ranked = Ranked { address: only.address.with_port(0), rank: 0, gone: false };
-            return Self { ranked: Few::One(Some(ranked)) };
+            return Self { ranked: Few::One(ranked) };
         }
         let mut unique: Vec<LocalAddress> = Vec::with_capacity(addresses.len().min(Self::MAX_ADDRESSES));
         for local in addresses {
