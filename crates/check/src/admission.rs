@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
 
-use floe_pair::{BaseId, ComponentId, StreamId};
+use floe_pair::{BaseId, ComponentId, StreamId, TransportAddress};
 use floe_stun::Instant;
 
 use crate::ChecklistSet;
@@ -73,6 +73,7 @@ pub(crate) struct Bases {
 }
 
 impl Bases {
+    #[inline]
     fn get(&self, id: BaseId) -> Option<&Base> {
         self.list.iter().find(|base| base.id == id)
     }
@@ -120,10 +121,11 @@ impl Bases {
         }
     }
 
-    /// Whether a base is open for a peer; `None` if there is no such base.
-    pub(crate) fn is_admitted(&self, id: BaseId, peer: IpAddr) -> Option<bool> {
+    /// Whether a base is open for the peer at an address; `None` if there is no such base.
+    #[inline]
+    pub(crate) fn is_admitted(&self, id: BaseId, to: TransportAddress) -> Option<bool> {
         let base = self.get(id)?;
-        let admitted = |known: &Peer| known.ip == peer && known.answer == Answer::Admitted;
+        let admitted = |known: &Peer| known.answer == Answer::Admitted && known.ip == to.ip();
         Some(base.admission == Admission::Open || base.peers.iter().any(admitted))
     }
 

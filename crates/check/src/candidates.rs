@@ -77,32 +77,39 @@ impl Candidates {
         id
     }
 
+    /// Where a local candidate stands among all.
+    pub(crate) fn local_place(&self, id: LocalId) -> Option<usize> {
+        self.locals.binary_search_by_key(&id, |local| local.id).ok()
+    }
+
+    /// Where a remote candidate stands among all.
+    pub(crate) fn remote_place(&self, id: RemoteId) -> Option<usize> {
+        self.remotes.binary_search_by_key(&id, |remote| remote.id).ok()
+    }
+
     pub(crate) fn local(&self, id: LocalId) -> Option<&Local> {
-        self.locals.binary_search_by_key(&id, |local| local.id).ok().and_then(|index| self.locals.get(index))
+        self.local_place(id).and_then(|index| self.locals.get(index))
     }
 
     pub(crate) fn remote(&self, id: RemoteId) -> Option<&Remote> {
-        self.remotes
-            .binary_search_by_key(&id, |remote| remote.id)
-            .ok()
-            .and_then(|index| self.remotes.get(index))
+        self.remote_place(id).and_then(|index| self.remotes.get(index))
     }
 
     pub(crate) fn remote_mut(&mut self, id: RemoteId) -> Option<&mut Remote> {
-        self.remotes
-            .binary_search_by_key(&id, |remote| remote.id)
-            .ok()
-            .and_then(|index| self.remotes.get_mut(index))
+        self.remote_place(id).and_then(|index| self.remotes.get_mut(index))
     }
 
     /// Whether the policy denies the address under a type that the peer has signalled for it.
+    #[inline]
     pub(crate) fn is_denied(
         &self,
         stream: StreamId,
         component: ComponentId,
         address: TransportAddress,
     ) -> bool {
-        self.denied.contains(&Denied { stream, component, address })
+        self.denied.iter().any(|denied| {
+            denied.address == address && denied.stream == stream && denied.component == component
+        })
     }
 
     pub(crate) fn remote_at(

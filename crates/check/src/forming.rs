@@ -8,23 +8,14 @@ use floe_pair::{
 use floe_stun::Instant;
 
 use crate::ChecklistSet;
-use crate::candidates::{LocalId, Remote, RemoteId};
+use crate::candidates::{Local, LocalId, Remote, RemoteId};
 use crate::event::{Event, Limit, RemoteOutcome};
-use crate::freeze;
 use crate::limits::LOCAL_CANDIDATE_LIMIT;
-use crate::pairs::{Pair, PairId};
-use crate::state::{PairEvent, PairState};
+use crate::pairs::{Fit, Pair, PairId, Place};
+use crate::state::PairState;
 
-/// Where a new pair comes to stand.
-#[derive(Clone, Copy)]
-struct Place {
-    /// Place of its checklist in the set.
-    order: u16,
-    /// That checklist was freed.
-    freed: bool,
-    /// Its component has, or has had, a selected pair.
-    late: bool,
-}
+/// Pairs of one remote candidate that are made at once.
+const BATCH: usize = 16;
 
 impl ChecklistSet {
     /// Adds a local candidate, after it was signalled to the peer (RFC 8838 §10). Its component and base must be
@@ -152,17 +143,18 @@ impl ChecklistSet {
         if let Some((stream, component)) = self.bases.owner(base) {
             self.candidates.unpack(stream, component, None);
         }
-        let locals = &self.candidates.locals;
-        let Ok(near) = locals.binary_search_by_key(&local, |near| near.id) else { return };
-        let component = locals.get(near).map(|near| near.candidate.component);
+        let Some(near) = self.candidates.local_place(local) else { return };
+        let component = self.candidates.locals.get(near).map(|near| near.candidate.component);
         let Some(place) = component.and_then(|component| self.place_in(stream, component)) else { return };
         // RFC 8445 §7.3.1.3: a peer-reflexive candidate is paired only where a check came in.
         let signalled = |remote: &Remote| remote.stream == stream && !remote.learned;
-        self.reserve_pairs(self.candidates.remotes.iter().filter(|remote| signalled(remote)).count());
+        let more = self.candidates.remotes.iter().filter(|remote| signalled(remote)).count();
+        self.pairs.reserve(more, place.limit);
         for far in 0..self.candidates.remotes.len() {
-            let found = self.candidates.remotes.get(far);
-            if found.is_some_and(signalled) && self.is_of_use(near, far, place) {
-                self.join(near, far, base, place);
+            let Some(found) = self.candidates.remotes.get(far) else { break };
+            let fits = |near| signalled(found) && self.is_of_use(near, found, &place);
+            if self.candidates.locals.get(near).is_some_and(fits) {
+                self.join(near, far, &place);
             }
         }
         if place.late && place.freed {
@@ -177,34 +169,60 @@ impl ChecklistSet {
 
     /// Pairs a remote candidate with all bases of its component.
     pub(crate) fn form_for_remote(&mut self, stream: StreamId, remote: RemoteId) {
-        let remotes = &self.candidates.remotes;
-        let Ok(far) = remotes.binary_search_by_key(&remote, |far| far.id) else { return };
-        let Some(found) = remotes.get(far) else { return };
+        let Some(far) = self.candidates.remote_place(remote) else { return };
+        let Some(found) = self.candidates.remotes.get(far) else { return };
         let (component, to) = (found.candidate.component, found.candidate.address);
         let Some(place) = self.place_in(stream, component) else { return };
         // A candidate that was learned may have pairs already; a new one seldom has.
         let met = self.pairs.leads_to(to);
-        let bases = self.candidates.locals.len();
+        let (bases, pairs) = (self.candidates.locals.len(), self.pairs.as_slice().len());
         // Most peers have about as many candidates as we.
-        let more = if self.pairs.as_slice().is_empty() { bases.saturating_mul(bases) } else { bases };
-        self.reserve_pairs(more);
+        let more = if pairs == 0 { bases.saturating_mul(bases) } else { bases };
+        self.pairs.reserve(more, place.limit);
+        if !place.freed && pairs.saturating_add(bases) <= place.limit {
+            self.join_all(stream, far, met, &place);
+            return;
+        }
         for near in 0..bases {
-            let Some(local) = self.candidates.locals.get(near) else { break };
-            let base = local.base;
-            // RFC 8445 §6.1.2.4: reflexive candidates are replaced by their base, so that a base is paired once.
-            if local.stream == stream
-                && self.candidates.stands(local)
-                && !(met && self.pairs.find(base, to).is_some())
-                && self.is_of_use(near, far, place)
-            {
-                self.join(near, far, base, place);
+            let (locals, remotes) = (&self.candidates.locals, &self.candidates.remotes);
+            let Some((local, found)) = locals.get(near).zip(remotes.get(far)) else { break };
+            if self.may_join(stream, local, found, met, &place) {
+                self.join(near, far, &place);
             }
         }
     }
 
-    fn reserve_pairs(&mut self, more: usize) {
-        let room = self.limit_of(self.config.pair_limit).saturating_sub(self.pairs.as_slice().len());
-        self.pairs.reserve(more.min(room));
+    /// All pairs of a remote candidate join their checklist: for none of them another has to go.
+    fn join_all(&mut self, stream: StreamId, far: usize, met: bool, place: &Place) {
+        let Some(far) = self.candidates.remotes.get(far) else { return };
+        let place = Place { unexplained: self.is_unexplained(far), ..*place };
+        let mut any = false;
+        for some in self.candidates.locals.chunks(BATCH) {
+            let Some(first) = some.first() else { return };
+            let (mut fits, mut count) = ([Fit { near: first, admitted: false }; BATCH], 0_usize);
+            for near in some.iter().filter(|near| self.may_join(stream, near, far, met, &place)) {
+                if let Some(admitted) = self.goes_with(near, far)
+                    && let Some(fit) = fits.get_mut(count)
+                {
+                    *fit = Fit { near, admitted };
+                    count = count.saturating_add(1);
+                }
+            }
+            let fits = fits.get(..count).unwrap_or_default();
+            any |= count > 0;
+            self.pairs.extend(fits, far, &place, self.started);
+        }
+        self.linger_for(place.late && any);
+    }
+
+    /// Whether a pair of these candidates is wanted, and there is none. RFC 8445 §6.1.2.4: reflexive candidates are replaced
+    /// by their base, so that a base is paired once. `met`: some pair leads to the remote one.
+    #[inline]
+    fn may_join(&self, stream: StreamId, near: &Local, far: &Remote, met: bool, place: &Place) -> bool {
+        near.stream == stream
+            && self.candidates.stands(near)
+            && !(met && self.pairs.find(near.base, far.candidate.address).is_some())
+            && self.is_of_use(near, far, place)
     }
 
     /// Whether a remote candidate is a relay's, or looks like one that was not signalled.
@@ -243,70 +261,85 @@ impl ChecklistSet {
 
     /// Makes a pair, of which there is none yet, and puts it into its checklist. `None` if the two do not go together, or
     /// if the limit leaves no place for it.
-    pub(crate) fn insert_pair(&mut self, local: LocalId, remote: RemoteId, base: BaseId) -> Option<PairId> {
-        let near = self.candidates.local(local)?;
-        let place = self.place_in(near.stream, near.candidate.component)?;
-        let near = self.candidates.locals.binary_search_by_key(&local, |near| near.id).ok()?;
-        let far = self.candidates.remotes.binary_search_by_key(&remote, |far| far.id).ok()?;
-        self.join(near, far, base, place)
+    pub(crate) fn insert_pair(&mut self, local: LocalId, remote: RemoteId) -> Option<PairId> {
+        let (near, far) = (self.candidates.local_place(local)?, self.candidates.remote_place(remote)?);
+        let local = self.candidates.locals.get(near)?;
+        let place = self.place_in(local.stream, local.candidate.component)?;
+        self.join(near, far, &place)
     }
 
     fn place_in(&self, stream: StreamId, component: ComponentId) -> Option<Place> {
         let checklist = self.checklist(stream)?;
-        let late = checklist.component(component).is_some_and(|component| component.concluded);
-        Some(Place { order: checklist.order, freed: checklist.freed, late })
+        Some(Place {
+            order: checklist.order,
+            freed: checklist.freed,
+            late: checklist.component(component).is_some_and(|component| component.concluded),
+            limit: self.limit_of(self.config.pair_limit),
+            role: self.standing.role,
+            ranks: self.config.policy.ranks,
+            unexplained: false,
+        })
     }
 
     /// The pair of the candidates at these indexes joins its checklist.
-    fn join(&mut self, near: usize, far: usize, base: BaseId, place: Place) -> Option<PairId> {
-        let (near, far) = (self.candidates.locals.get(near)?, self.candidates.remotes.get(far)?);
-        let to = far.candidate.address;
-        // Its candidates outlive a base where pairs stand on them, and nothing can be sent from there.
-        let admitted = self.bases.is_admitted(base, to.ip())?;
-        if !near.candidate.transport.sends_checks()
-            || !can_pair(&near.candidate, &far.candidate)
-            // The peer may have signalled the address under another type before, which the policy denies.
-            || self.candidates.is_denied(far.stream, far.candidate.component, to)
-            || self.spent.contains(&(base, to))
-        {
-            return None;
-        }
-        let Place { order, freed, late } = place;
-        let ranks = self.config.policy.ranks;
-        let mut pair = Pair::new(self.pairs.next_id(), near, far, base, self.standing.role, ranks);
-        pair.relayed |= far.learned && self.candidates.is_unexplained(far.id);
-        (pair.order, pair.admitted, pair.late, pair.beside) = (order, admitted, late, late);
-        if !self.make_room(order, pair.priority) {
-            self.events.push(Event::LimitReached { limit: Limit::Pairs, stream: pair.stream, remote: to });
+    fn join(&mut self, near: usize, far: usize, place: &Place) -> Option<PairId> {
+        let (local, remote) = (self.candidates.locals.get(near)?, self.candidates.remotes.get(far)?);
+        let (stream, base, to) = (local.stream, local.base, remote.candidate.address);
+        let mut admitted = self.goes_with(local, remote)?;
+        let priority = PairPriority::new(place.role, local.candidate.priority, remote.candidate.priority);
+        if !self.make_room(place, priority) {
+            self.events.push(Event::LimitReached { limit: Limit::Pairs, stream, remote: to });
             return None;
         }
         // What no pair needed was given back when the candidates were freed: the base may be open for the peer no more.
-        if freed && !self.is_peer_listed(base, to.ip()) {
+        if place.freed && !self.is_peer_listed(base, to.ip()) {
             self.bases.forget_peer(base, to.ip());
-            pair.admitted = self.bases.is_admitted(base, to.ip())?;
+            admitted = self.bases.is_admitted(base, to)?;
         }
-        let id = pair.id;
-        if self.started && freeze::joins_waiting(self.pairs.as_slice(), &pair) {
-            pair.step(PairEvent::Unfreeze);
-        }
-        self.pairs.push(pair);
+        let (near, far) = (self.candidates.locals.get(near)?, self.candidates.remotes.get(far)?);
+        let place = Place { unexplained: self.is_unexplained(far), ..*place };
+        let id = self.pairs.next();
+        self.pairs.extend(&[Fit { near, admitted }], far, &place, self.started);
+        self.linger_for(place.late);
+        Some(id)
+    }
+
+    /// Whether two candidates go together, and then whether the base is open for the peer.
+    #[inline]
+    fn goes_with(&self, near: &Local, far: &Remote) -> Option<bool> {
+        let (base, to) = (near.base, far.candidate.address);
+        // Its candidates outlive a base where pairs stand on them, and nothing can be sent from there.
+        let admitted = self.bases.is_admitted(base, to)?;
+        let fits = near.candidate.transport.sends_checks()
+            && can_pair(&near.candidate, &far.candidate)
+            // The peer may have signalled the address under another type before, which the policy denies.
+            && !self.candidates.is_denied(far.stream, far.candidate.component, to)
+            && !self.spent.iter().any(|(spent, peer)| *spent == base && *peer == to);
+        fits.then_some(admitted)
+    }
+
+    /// Whether what was learned from a check is not explained by what the peer has signalled: it may be a relay's.
+    fn is_unexplained(&self, far: &Remote) -> bool {
+        far.learned && self.candidates.is_unexplained(far.id)
+    }
+
+    /// What was freed is freed anew some time after a pair has joined that comes late.
+    fn linger_for(&mut self, late: bool) {
         if late {
             let linger = self.now.after(self.config.linger);
             self.free_at.get_or_insert(linger);
         }
-        Some(id)
     }
 
-    /// Whether the pair of the candidates at these indexes could be used. Of those that come after nomination any may be
-    /// moved to or kept with renomination; without it, one that is better is a reason to suggest a restart.
-    fn is_of_use(&self, near: usize, far: usize, place: Place) -> bool {
+    /// Whether the pair of these candidates could be used. Of those that come after nomination any may be moved to or kept
+    /// with renomination; without it, one that is better is a reason to suggest a restart.
+    #[inline]
+    fn is_of_use(&self, near: &Local, far: &Remote, place: &Place) -> bool {
         !place.late || self.is_renominating() || self.is_better(near, far)
     }
 
-    /// Whether the pair of the candidates at these indexes would be better than the selected one.
-    fn is_better(&self, near: usize, far: usize) -> bool {
-        let (near, far) = (self.candidates.locals.get(near), self.candidates.remotes.get(far));
-        let (Some(near), Some(far)) = (near, far) else { return false };
+    /// Whether the pair of these candidates would be better than the selected one.
+    fn is_better(&self, near: &Local, far: &Remote) -> bool {
         let of = self.component(near.stream, near.candidate.component).filter(|of| of.concluded);
         let selected = of.and_then(|of| of.selected);
         let Some(selected) = selected.and_then(|id| self.pairs.get(id)) else { return true };
@@ -320,13 +353,14 @@ impl ChecklistSet {
     /// one that was [left](Self::left_pairs), the peer's latest request over which is the oldest; else the lowest of the
     /// longest checklist. False if that would be the new pair.
     #[inline]
-    fn make_room(&mut self, order: u16, priority: PairPriority) -> bool {
-        let limit = self.limit_of(self.config.pair_limit);
+    fn make_room(&mut self, place: &Place, priority: PairPriority) -> bool {
+        let Place { order, limit, .. } = *place;
         self.pairs.as_slice().len() < limit
             || self.pairs.count_listed() < limit
             || self.take_place(order, priority)
     }
 
+    #[cold]
     fn take_place(&mut self, order: u16, priority: PairPriority) -> bool {
         let failed = self
             .pairs

@@ -6,8 +6,16 @@ use alloc::vec::Vec;
 /// one local and one remote candidate, in one stream of one component.
 #[inline]
 pub(crate) fn push_lean<T>(list: &mut Vec<T>, entry: T) {
-    if list.is_empty() {
-        list.reserve_exact(1);
-    }
+    reserve_lean(list, 1);
     list.push(entry);
+}
+
+/// Makes room for so many more: the first one gets the memory of one.
+#[inline]
+pub(crate) fn reserve_lean<T>(list: &mut Vec<T>, more: usize) {
+    if more == 1 && list.is_empty() {
+        list.reserve_exact(1);
+    } else {
+        list.reserve(more);
+    }
 }

@@ -36,6 +36,7 @@ impl Traits {
     /// What decides, with its priority, where a pair stands among the others of its component.
     const STANDING: Self = Self(Self::VALID.0 | Self::OPEN.0 | Self::LISTED.0);
 
+    #[inline]
     fn of(pair: &Pair) -> Self {
         let always = Self::VALID.when(pair.valid.is_some()).and(Self::LISTED.when(pair.listed));
         let open = Self::OPEN.and(Self::PROMISED.when(pair.peer_nominated));
@@ -138,10 +139,17 @@ pub(crate) struct Mark {
 pub(crate) const NEVER: Instant = Instant::from_nanos(u64::MAX);
 
 impl Mark {
+    #[inline]
     pub(crate) fn of(pair: &Pair) -> Self {
         let (traits, due) = look_at(pair);
         let (route, order, priority) = (route(pair.base, pair.to), pair.order, pair.priority);
         Self { route, traits, order, due, priority }
+    }
+
+    /// The mark of another pair that is as this one's, but for route and priority.
+    #[inline]
+    pub(crate) fn of_like(&self, pair: &Pair) -> Self {
+        Self { route: route(pair.base, pair.to), priority: pair.priority, ..*self }
     }
 
     /// Brings it up to date; what it was is returned. Route and checklist of a pair never change.
@@ -168,7 +176,50 @@ impl Mark {
     }
 }
 
+/// What follows from pairs that are changed at once. Most of them change alike, and those in a row are counted together.
+pub(crate) struct Renewal<'a> {
+    counts: &'a mut Counts,
+    /// The latest change, and how many pairs in a row it was that of.
+    before: Traits,
+    after: Traits,
+    alike: u32,
+    /// Some timer has changed.
+    timed: bool,
+}
+
+impl<'a> Renewal<'a> {
+    pub(crate) fn new(counts: &'a mut Counts) -> Self {
+        Self { counts, before: Traits::NONE, after: Traits::NONE, alike: 0, timed: false }
+    }
+
+    /// Brings the mark of a pair that has changed up to date; one that is stale will be with the others.
+    #[inline]
+    pub(crate) fn renew(&mut self, mark: &mut Mark, pair: &Pair) {
+        if mark.is_stale() {
+            return;
+        }
+        let Mark { traits, due, .. } = mark.renew(pair);
+        self.timed |= due != mark.due;
+        if (self.before, self.after) != (traits, mark.traits) {
+            self.count_alike();
+            (self.before, self.after) = (traits, mark.traits);
+        }
+        self.alike = self.alike.saturating_add(1);
+    }
+
+    fn count_alike(&mut self) {
+        self.counts.change(core::mem::take(&mut self.alike), self.before, self.after);
+    }
+
+    /// After the last one; whether some timer has changed.
+    pub(crate) fn finish(mut self) -> bool {
+        self.count_alike();
+        self.timed
+    }
+}
+
 /// Equal for equal routes, and seldom for others.
+#[inline]
 pub(crate) fn route(base: BaseId, to: TransportAddress) -> u32 {
     to.low_bits() ^ u32::from(to.port()).rotate_left(16) ^ base.0.rotate_left(8)
 }

@@ -231,7 +231,10 @@ impl ChecklistSet {
             return;
         }
         let several = self.follows_rfc5245();
-        for pair in self.pairs.change(|pair| pair.is_of(stream, component)) {
+        self.pairs.change_many(|pair| {
+            if !pair.is_of(stream, component) {
+                return false;
+            }
             // RFC 8445 §8.1.1: a peer that nominates several pairs may send on any of them: there are agents that take
             // the one that was nominated last. What it then keeps is seen when the rest is freed.
             let nominated = several && pair.valid.as_ref().is_some_and(|valid| valid.nominated);
@@ -245,7 +248,8 @@ impl ChecklistSet {
                 (pair.queued, pair.nominating, pair.peer_nominated, pair.fresh_at) =
                     (false, false, false, None);
             }
-        }
+            true
+        });
         // The check that is repeated where the selected pair has to be nominated again is that of its producer.
         self.keep_producers();
         let pairs = &self.pairs;

@@ -167,45 +167,68 @@ pub(crate) struct Pair {
     pub requests_received: u32,
 }
 
+/// What new pairs of a remote candidate have from elsewhere than from the two candidates.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    /// Place of their checklist in the set.
+    pub order: u16,
+    /// That checklist was freed.
+    pub freed: bool,
+    /// Their component has, or has had, a selected pair.
+    pub late: bool,
+    /// Nothing that the peer has signalled explains the remote candidate, which may be a relay's.
+    pub unexplained: bool,
+    pub role: Role,
+    pub ranks: TypeRanks,
+    /// Pairs that the set may have.
+    pub limit: usize,
+}
+
+/// A local candidate that goes with a remote one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fit<'a> {
+    pub near: &'a Local,
+    /// Its base is open for the peer.
+    pub admitted: bool,
+}
+
 impl Pair {
-    /// A Frozen pair of two candidates of one component, in no checklist's order yet and not admitted.
-    #[inline]
-    pub(crate) fn new(
-        id: PairId,
-        near: &Local,
-        far: &Remote,
-        base: BaseId,
-        role: Role,
-        ranks: TypeRanks,
-    ) -> Self {
+    /// The Frozen pair of two candidates that go together.
+    #[inline(always)]
+    #[allow(
+        clippy::inline_always,
+        reason = "one place makes pairs, many at once, and each where it is to stand"
+    )]
+    pub(crate) fn new(id: PairId, fit: &Fit<'_>, far: &Remote, place: &Place) -> Self {
+        let near = fit.near;
         let (local_priority, remote_priority) = (near.candidate.priority, far.candidate.priority);
         Self {
             id,
             state: PairState::Frozen,
             listed: true,
             queued: false,
-            admitted: false,
+            admitted: fit.admitted,
             heard: false,
             started_heard: false,
             nominating: false,
             nomination_failed: false,
             peer_nominated: false,
-            relayed: is_relayed(&near.candidate) || is_relayed(&far.candidate),
-            late: false,
+            relayed: place.unexplained || is_relayed(&near.candidate) || is_relayed(&far.candidate),
+            late: place.late,
             slow: false,
-            beside: false,
+            beside: place.late,
             standby: false,
             left: false,
             asked: false,
             revoked: false,
             fresh_used: 0,
-            order: 0,
+            order: place.order,
             stream: near.stream,
             component: near.candidate.component,
-            base,
+            base: near.base,
             to: far.candidate.address,
             foundation: FoundationKey { remote: far.foundation, local: near.foundation },
-            priority: PairPriority::new(role, local_priority, remote_priority),
+            priority: PairPriority::new(place.role, local_priority, remote_priority),
             local: near.id,
             remote: far.id,
             local_priority,
@@ -219,7 +242,7 @@ impl Pair {
             valid: None,
             failure: None,
             wish: Wish::default(),
-            type_rank: ranks.of_pair(near.candidate.kind, far.candidate.kind),
+            type_rank: place.ranks.of_pair(near.candidate.kind, far.candidate.kind),
             last_request: None,
             requests_sent: 0,
             responses_received: 0,

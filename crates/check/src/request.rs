@@ -433,7 +433,7 @@ impl ChecklistSet {
         }
         let (local, transport) = self.transport_of(base)?;
         let remote = self.remote_seen(stream, component, transport, source, priority)?;
-        self.insert_pair(local, remote, base)
+        self.insert_pair(local, remote)
     }
 
     /// RFC 8445 §7.3.1.4, one arm per bullet.

@@ -8,7 +8,7 @@ use floe_stun::{Instant, Random, Transaction};
 
 use crate::ChecklistSet;
 use crate::checklist::{Checklist, Component};
-use crate::freeze::{self, Freezable};
+use crate::freeze::Freezable;
 use crate::limits::{FRESH_LIMIT, TRANSACTION_LIMIT, transaction_limit};
 use crate::outbox::Outgoing;
 use crate::pairs::{Failure, Pair, PairId, Traits};
@@ -52,7 +52,7 @@ impl ChecklistSet {
         }
         if !self.started && !self.pairs.as_slice().is_empty() {
             self.started = true;
-            freeze::initial(self.pairs.as_mut_slice());
+            self.pairs.thaw_initial();
         }
         let insisted = self.insisted;
         let choice = self

@@ -6,12 +6,12 @@ use core::cmp::Reverse;
 use floe_pair::{BaseId, ComponentId, StreamId, TransportAddress};
 use floe_stun::Instant;
 
-use crate::candidates::FoundationKey;
+use crate::candidates::{FoundationKey, Remote};
 use crate::freeze::{self, Freezable};
-use crate::lean::push_lean;
-use crate::marks::{Counts, Mark, Marked, NEVER, Traits, route};
-use crate::pairs::{Pair, PairId, Valid};
-use crate::state::PairState;
+use crate::lean::reserve_lean;
+use crate::marks::{Counts, Mark, Marked, NEVER, Renewal, Traits, route};
+use crate::pairs::{Fit, Pair, PairId, Place, Valid};
+use crate::state::{PairEvent, PairState};
 
 /// All pairs of a set, in the order in which they were made.
 ///
@@ -53,12 +53,6 @@ impl Default for PairTable {
 }
 
 impl PairTable {
-    pub(crate) fn next_id(&mut self) -> PairId {
-        let id = PairId(self.next);
-        self.next = self.next.wrapping_add(1);
-        id
-    }
-
     /// The id of the next pair.
     pub(crate) fn next(&self) -> PairId {
         PairId(self.next)
@@ -69,22 +63,47 @@ impl PairTable {
         self.next = self.next.max(from.0);
     }
 
-    /// Makes room for so many more.
-    pub(crate) fn reserve(&mut self, more: usize) {
+    /// Makes room for so many more, up to `limit` in all.
+    pub(crate) fn reserve(&mut self, more: usize, limit: usize) {
+        let more = more.min(limit.saturating_sub(self.list.len()));
         if more > 1 {
             self.marks.reserve(more);
             self.list.reserve(more);
         }
     }
 
-    #[inline]
-    pub(crate) fn push(&mut self, pair: Pair) {
-        let mark = Mark::of(&pair);
-        self.earliest = self.earliest.min(mark.due);
-        self.counts.add(mark.traits);
+    /// Appends the pairs of a remote candidate. `started`: by RFC 8838 §12 some may be Waiting from the beginning.
+    pub(crate) fn extend(&mut self, fits: &[Fit<'_>], far: &Remote, place: &Place, started: bool) {
+        reserve_lean(&mut self.marks, fits.len());
+        reserve_lean(&mut self.list, fits.len());
+        let from = self.list.len();
+        let (next, list) = (&mut self.next, &mut self.list);
+        list.extend(fits.iter().map(|fit| {
+            let id = PairId(*next);
+            *next = next.wrapping_add(1);
+            Pair::new(id, fit, far, place)
+        }));
+        let new = list.get(from..).unwrap_or_default();
+        let Some(first) = new.first().map(Mark::of) else { return };
+        // New pairs are alike in all that marks tell, but for route and priority.
+        self.marks.extend(new.iter().map(|pair| first.of_like(pair)));
+        self.counts.change(u32::try_from(new.len()).unwrap_or(u32::MAX), Traits::NONE, first.traits);
+        self.earliest = self.earliest.min(first.due);
         self.reorder();
-        push_lean(&mut self.marks, mark);
-        push_lean(&mut self.list, pair);
+        for index in from..if started { self.list.len() } else { from } {
+            self.join_late(index);
+        }
+    }
+
+    /// RFC 8838 §12: a pair that has joined those before it may be Waiting from the beginning.
+    fn join_late(&mut self, index: usize) {
+        let before = self.list.split_at_checked(index);
+        let Some((others, [new, ..])) = before else { return };
+        if freeze::joins_waiting(others, new)
+            && let Some(pair) = self.get_mut(new.id)
+        {
+            pair.step(PairEvent::Unfreeze);
+        }
     }
 
     pub(crate) fn get(&self, id: PairId) -> Option<&Pair> {
@@ -108,6 +127,20 @@ impl PairTable {
             mark.make_stale(stale);
             pair
         })
+    }
+
+    /// Changes many pairs at once: the marks of those that `change` says to have changed are brought up to date with it.
+    pub(crate) fn change_many(&mut self, mut change: impl FnMut(&mut Pair) -> bool) {
+        self.reorder();
+        let mut renewal = Renewal::new(&mut self.counts);
+        for (pair, mark) in self.list.iter_mut().zip(&mut self.marks) {
+            if change(pair) {
+                renewal.renew(mark, pair);
+            }
+        }
+        if renewal.finish() {
+            self.earliest = Instant::ORIGIN;
+        }
     }
 
     /// Counts a request that was sent, which changes nothing else.
@@ -269,6 +302,20 @@ impl PairTable {
             self.earliest = timed.fold(NEVER, |earliest, (mark, _)| earliest.min(mark.due));
         }
         Some(self.earliest).filter(|due| *due < NEVER)
+    }
+
+    /// RFC 8445 §6.1.2.6, when the first check is about to begin.
+    pub(crate) fn thaw_initial(&mut self) {
+        self.reorder();
+        let mut renewal = Renewal::new(&mut self.counts);
+        freeze::initial(&mut self.list, |index, pair| {
+            if let Some(mark) = self.marks.get_mut(index) {
+                renewal.renew(mark, pair);
+            }
+        });
+        if renewal.finish() {
+            self.earliest = Instant::ORIGIN;
+        }
     }
 
     /// RFC 8445 §7.2.5.3.3, where there is anything to thaw.

@@ -40,6 +40,7 @@ impl core::error::Error for Unpairable {}
 ///
 /// # Errors
 /// The first rule that stands against it.
+#[inline]
 pub fn pairing(local: &Candidate, remote: &Candidate) -> Result<(), Unpairable> {
     let (here, there) = (local.address, remote.address);
     if local.component != remote.component {
@@ -53,8 +54,8 @@ pub fn pairing(local: &Candidate, remote: &Candidate) -> Result<(), Unpairable> 
     }
     // RFC 8445 §6.1.2.2: IPv6 link-local only with link-local. What was signalled has no scope (RFC 4007 §6), and is on the
     // link of whoever sends to it; where both sides have one it has to be the same.
-    let other_link = here.scope() != 0 && there.scope() != 0 && here.scope() != there.scope();
-    if here.is_link_local() != there.is_link_local() || other_link {
+    let other_link = || here.scope() != 0 && there.scope() != 0 && here.scope() != there.scope();
+    if here.is_ipv6() && (here.is_link_local() != there.is_link_local() || other_link()) {
         return Err(Unpairable::LinkLocal);
     }
     // 0.0.0.0 reaches this host itself on some systems, past every rule for loopback addresses. The port of an active
@@ -67,6 +68,7 @@ pub fn pairing(local: &Candidate, remote: &Candidate) -> Result<(), Unpairable> 
 }
 
 /// Whether a local and a remote candidate of one data stream make a pair; [`pairing`] says why not.
+#[inline]
 pub fn can_pair(local: &Candidate, remote: &Candidate) -> bool {
     pairing(local, remote).is_ok()
 }

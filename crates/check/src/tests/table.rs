@@ -8,13 +8,14 @@ use floe_stun::{Instant, Random};
 use super::world::*;
 use crate::candidates::{FoundationKey, Local, LocalId, Remote, RemoteId};
 use crate::freeze::{self, Freezable};
-use crate::pairs::{Pair, PairId, PairTable, Traits};
+use crate::pairs::{Fit, Pair, PairId, PairTable, Place, Traits};
 use crate::policy::TypeRanks;
 use crate::state::PairState;
 
 const STATES: [PairState; 5] = PairState::ALL;
 
-fn pair(id: PairId, rng: &mut Random) -> Pair {
+/// Adds pairs in the checklist at this place, all of one remote candidate.
+fn join(table: &mut PairTable, order: u16, count: usize, started: bool, rng: &mut Random) {
     let candidate = |rng: &mut Random| {
         let ip = core::net::Ipv4Addr::from(rng.u32());
         let mut candidate: Candidate = host(ComponentId::RTP, 0, TransportAddress::new(ip.into(), 9));
@@ -22,11 +23,17 @@ fn pair(id: PairId, rng: &mut Random) -> Pair {
         candidate.priority = Priority::new(1 + u32::try_from(rng.below(8)).unwrap()).unwrap();
         candidate
     };
-    let (near, far) = (candidate(rng), candidate(rng));
-    let base = BaseId(rng.u32());
-    let near = Local { id: LocalId(0), stream: STREAM, candidate: near, base, foundation: 0 };
-    let far = Remote { id: RemoteId(1), stream: STREAM, candidate: far, foundation: 0, learned: false };
-    Pair::new(id, &near, &far, base, Role::Controlling, TypeRanks::default())
+    let near = |rng: &mut Random| {
+        let (candidate, base) = (candidate(rng), BaseId(rng.u32()));
+        Local { id: LocalId(0), stream: STREAM, candidate, base, foundation: rng.u32() & 1 }
+    };
+    let near: Vec<Local> = (0..count).map(|_| near(rng)).collect();
+    let fits: Vec<_> = near.iter().map(|near| Fit { near, admitted: rng.below(2) == 0 }).collect();
+    let candidate = candidate(rng);
+    let far = Remote { id: RemoteId(1), stream: STREAM, candidate, foundation: 0, learned: false };
+    let (role, ranks) = (Role::Controlling, TypeRanks::default());
+    let place = Place { order, freed: false, late: false, unexplained: false, role, ranks, limit: 100 };
+    table.extend(&fits, &far, &place, started);
 }
 
 /// Anything, whether or not it could come about.
@@ -76,16 +83,22 @@ fn what_is_counted_is_what_one_look_at_all_pairs_finds() {
         let some = usize::try_from(rng.below(1 + ids.len() as u64)).unwrap();
         match rng.below(16) {
             0..5 if ids.len() < 40 => {
-                let id = table.next_id();
-                let mut new = pair(id, &mut rng);
-                disturb(&mut new, &mut rng);
-                new.order = u16::try_from(rng.below(2)).unwrap();
-                table.push(new);
+                let (order, count) =
+                    (u16::try_from(rng.below(2)).unwrap(), usize::try_from(rng.below(4)).unwrap());
+                join(&mut table, order, count, rng.below(2) == 0, &mut rng);
             }
             5 => ids.get(some).into_iter().for_each(|id| table.remove(*id)),
             6 => table.retain(|pair| pair.id.0 % 5 != 0),
             7 => table.change(|pair| pair.id.0 % 3 == 0).for_each(|pair| disturb(pair, &mut rng)),
-            8 => table.as_mut_slice().iter_mut().for_each(|pair| disturb(pair, &mut rng)),
+            8 => table.change_many(|pair| {
+                let chosen = pair.id.0 % 3 == 1;
+                if chosen {
+                    disturb(pair, &mut rng);
+                }
+                chosen
+            }),
+            9 => table.thaw_initial(),
+            10 => table.as_mut_slice().iter_mut().for_each(|pair| disturb(pair, &mut rng)),
             _ => ids.get(some).and_then(|id| table.get_mut(*id)).into_iter().for_each(|pair| {
                 disturb(pair, &mut rng);
             }),
@@ -104,10 +117,10 @@ fn the_earliest_timer_is_found_when_the_one_before_is_gone() {
     let mut rng = Random::from_seed([8; 32]);
     let mut table = PairTable::default();
     for at in [30, 10, 20] {
-        let id = table.next_id();
-        let mut new = pair(id, &mut rng);
+        let id = table.next();
+        join(&mut table, 0, 1, false, &mut rng);
+        let new = table.get_mut(id).unwrap();
         (new.state, new.fresh_at) = (PairState::InProgress, Some(Instant::from_nanos(at)));
-        table.push(new);
     }
     let at = |table: &mut PairTable| table.next_due().map(Instant::as_nanos);
     assert_eq!(at(&mut table), Some(10));
