@@ -197,7 +197,7 @@ impl Model for Freezing {
                 let mut pairs = all.clone();
                 pairs[0].open = open;
                 let late = if late { pairs.pop() } else { None };
-                freeze::initial(&mut pairs, |_, _| {});
+                freeze::initial(&mut pairs);
                 sets.push(Set { pairs, late, requests: u8::from(self.lively) });
             }
         }

@@ -75,11 +75,22 @@ pub(crate) struct Bases {
 impl Bases {
     #[inline]
     fn get(&self, id: BaseId) -> Option<&Base> {
-        self.list.iter().find(|base| base.id == id)
+        self.position(id).and_then(|index| self.list.get(index))
     }
 
     fn get_mut(&mut self, id: BaseId) -> Option<&mut Base> {
-        self.list.iter_mut().find(|base| base.id == id)
+        self.position(id).and_then(|index| self.list.get_mut(index))
+    }
+
+    #[inline]
+    fn position(&self, id: BaseId) -> Option<usize> {
+        // An owner that numbers its bases one after the other finds each where its number says, as long as none has gone.
+        let first = self.list.first()?.id;
+        let index = usize::try_from(id.0.wrapping_sub(first.0)).ok()?;
+        if self.list.get(index).is_some_and(|base| base.id == id) {
+            return Some(index);
+        }
+        self.list.iter().position(|base| base.id == id)
     }
 
     pub(crate) fn contains(&self, id: BaseId) -> bool {

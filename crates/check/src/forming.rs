@@ -143,6 +143,9 @@ impl ChecklistSet {
         if let Some((stream, component)) = self.bases.owner(base) {
             self.candidates.unpack(stream, component, None);
         }
+        if self.candidates.remotes.is_empty() {
+            return;
+        }
         let Some(near) = self.candidates.local_place(local) else { return };
         let component = self.candidates.locals.get(near).map(|near| near.candidate.component);
         let Some(place) = component.and_then(|component| self.place_in(stream, component)) else { return };
@@ -200,8 +203,9 @@ impl ChecklistSet {
         for some in self.candidates.locals.chunks(BATCH) {
             let Some(first) = some.first() else { return };
             let (mut fits, mut count) = ([Fit { near: first, admitted: false }; BATCH], 0_usize);
-            for near in some.iter().filter(|near| self.may_join(stream, near, far, met, &place)) {
-                if let Some(admitted) = self.goes_with(near, far)
+            for near in some {
+                if self.may_join(stream, near, far, met, &place)
+                    && let Some(admitted) = self.goes_with(near, far)
                     && let Some(fit) = fits.get_mut(count)
                 {
                     *fit = Fit { near, admitted };
@@ -308,14 +312,13 @@ impl ChecklistSet {
     #[inline]
     fn goes_with(&self, near: &Local, far: &Remote) -> Option<bool> {
         let (base, to) = (near.base, far.candidate.address);
-        // Its candidates outlive a base where pairs stand on them, and nothing can be sent from there.
-        let admitted = self.bases.is_admitted(base, to)?;
         let fits = near.candidate.transport.sends_checks()
             && can_pair(&near.candidate, &far.candidate)
             // The peer may have signalled the address under another type before, which the policy denies.
             && !self.candidates.is_denied(far.stream, far.candidate.component, to)
             && !self.spent.iter().any(|(spent, peer)| *spent == base && *peer == to);
-        fits.then_some(admitted)
+        // Its candidates outlive a base where pairs stand on them, and nothing can be sent from there.
+        if fits { self.bases.is_admitted(base, to) } else { None }
     }
 
     /// Whether what was learned from a check is not explained by what the peer has signalled: it may be a relay's.

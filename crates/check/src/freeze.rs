@@ -37,19 +37,12 @@ pub(crate) trait Freezable {
 }
 
 /// RFC 8445 §6.1.2.6: of each foundation the pair that comes first (checklist, component, priority) becomes Waiting,
-/// all others stay Frozen. Done once, when the first check is about to begin. `thawed` is told each that becomes Waiting.
-pub(crate) fn initial<P: Freezable>(pairs: &mut [P], mut thawed: impl FnMut(usize, &P)) {
-    let mut thaw = |index, pair: &mut P| {
-        // A pair that was triggered before stands for its foundation already.
-        if pair.state() == PairState::Frozen {
-            pair.step(PairEvent::Unfreeze);
-            thawed(index, pair);
-        }
-    };
+/// all others stay Frozen. Done once, when the first check is about to begin.
+pub(crate) fn initial<P: Freezable>(pairs: &mut [P]) {
     if pairs.is_sorted_by(|one, next| one.foundation() < next.foundation()) {
         // What is usual, without a search: each pair is the only one of its foundation.
-        for (index, pair) in pairs.iter_mut().enumerate().filter(|(_, pair)| pair.is_listed()) {
-            thaw(index, pair);
+        for pair in pairs.iter_mut().filter(|pair| pair.is_listed() && pair.state() == PairState::Frozen) {
+            pair.step(PairEvent::Unfreeze);
         }
         return;
     }
@@ -63,8 +56,10 @@ pub(crate) fn initial<P: Freezable>(pairs: &mut [P], mut thawed: impl FnMut(usiz
             [(_, only)] => Some(*only),
             _ => same.iter().map(|(_, index)| *index).min_by_key(|index| pairs.get(*index).map(P::rank)),
         };
-        if let Some((index, pair)) = first.and_then(|index| Some((index, pairs.get_mut(index)?))) {
-            thaw(index, pair);
+        // A pair that was triggered before stands for its foundation already.
+        let pair = first.and_then(|index| pairs.get_mut(index));
+        if let Some(pair) = pair.filter(|pair| pair.state() == PairState::Frozen) {
+            pair.step(PairEvent::Unfreeze);
         }
     }
 }

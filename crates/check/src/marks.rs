@@ -42,10 +42,9 @@ impl Traits {
         let open = Self::OPEN.and(Self::PROMISED.when(pair.peer_nominated));
         let by_state = match pair.state {
             PairState::Frozen => open.and(Self::FROZEN),
-            PairState::Waiting => {
-                let ready = pair.is_ordinary() && pair.is_ready();
-                open.and(Self::READY.when(ready)).and(Self::SHUT.when(!pair.admitted))
-            }
+            PairState::Waiting if !pair.admitted => open.and(Self::SHUT),
+            PairState::Waiting if pair.is_ordinary() && pair.is_ready() => open.and(Self::READY),
+            PairState::Waiting => open,
             PairState::InProgress => open,
             PairState::Succeeded | PairState::Failed => Self::NONE,
         };
@@ -193,7 +192,8 @@ impl<'a> Renewal<'a> {
     }
 
     /// Brings the mark of a pair that has changed up to date; one that is stale will be with the others.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "the loops over all pairs consist of it")]
     pub(crate) fn renew(&mut self, mark: &mut Mark, pair: &Pair) {
         if mark.is_stale() {
             return;

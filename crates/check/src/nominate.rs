@@ -327,8 +327,10 @@ impl ChecklistSet {
             void = true;
         }
         // What the peer nominated before its role was settled is void, and so is what it has renominated since.
-        for pair in self.pairs.change(|pair| void && pair.is_of(stream, component)) {
-            if core::mem::take(&mut pair.peer_nominated) && pair.id != id {
+        let is_void = |pair: &Pair| void && pair.peer_nominated && pair.is_of(stream, component);
+        for pair in self.pairs.change(is_void) {
+            pair.peer_nominated = false;
+            if pair.id != id {
                 pair.leave();
             }
         }

@@ -53,6 +53,9 @@ impl Candidates {
         component: ComponentId,
         only: Option<TransportAddress>,
     ) {
+        if self.packed.is_empty() {
+            return;
+        }
         let wanted = |packed: &mut Packed| {
             packed.is_of(stream, component) && only.is_none_or(|address| packed.address == address)
         };

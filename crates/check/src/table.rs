@@ -306,13 +306,14 @@ impl PairTable {
 
     /// RFC 8445 §6.1.2.6, when the first check is about to begin.
     pub(crate) fn thaw_initial(&mut self) {
+        freeze::initial(&mut self.list);
         self.reorder();
         let mut renewal = Renewal::new(&mut self.counts);
-        freeze::initial(&mut self.list, |index, pair| {
-            if let Some(mark) = self.marks.get_mut(index) {
+        for (mark, pair) in self.marks.iter_mut().zip(&self.list) {
+            if mark.traits.meets(Traits::FROZEN) && pair.state != PairState::Frozen {
                 renewal.renew(mark, pair);
             }
-        });
+        }
         if renewal.finish() {
             self.earliest = Instant::ORIGIN;
         }
