@@ -8,7 +8,7 @@ use floe_pair::{
     TransportAddress,
 };
 
-use crate::lean::push_lean;
+use crate::lean::{place_of, push_lean};
 use crate::packed::Packed;
 
 /// Name of a local candidate within a set.
@@ -55,7 +55,7 @@ pub(crate) struct Denied {
     pub address: TransportAddress,
 }
 
-/// Both tables. Ids rise, so that look-ups by id are binary searches.
+/// Both tables, in each of which ids rise.
 #[derive(Debug, Default)]
 pub(crate) struct Candidates {
     pub locals: Vec<Local>,
@@ -79,12 +79,12 @@ impl Candidates {
 
     /// Where a local candidate stands among all.
     pub(crate) fn local_place(&self, id: LocalId) -> Option<usize> {
-        self.locals.binary_search_by_key(&id, |local| local.id).ok()
+        place_of(&self.locals, id.0, |local| local.id.0)
     }
 
     /// Where a remote candidate stands among all.
     pub(crate) fn remote_place(&self, id: RemoteId) -> Option<usize> {
-        self.remotes.binary_search_by_key(&id, |remote| remote.id).ok()
+        place_of(&self.remotes, id.0, |remote| remote.id.0)
     }
 
     pub(crate) fn local(&self, id: LocalId) -> Option<&Local> {

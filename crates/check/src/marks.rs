@@ -44,8 +44,7 @@ impl Traits {
             PairState::Frozen => open.and(Self::FROZEN),
             PairState::Waiting if !pair.admitted => open.and(Self::SHUT),
             PairState::Waiting if pair.is_ordinary() && pair.is_ready() => open.and(Self::READY),
-            PairState::Waiting => open,
-            PairState::InProgress => open,
+            PairState::Waiting | PairState::InProgress => open,
             PairState::Succeeded | PairState::Failed => Self::NONE,
         };
         always.and(by_state)

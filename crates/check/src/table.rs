@@ -8,7 +8,7 @@ use floe_stun::Instant;
 
 use crate::candidates::{FoundationKey, Remote};
 use crate::freeze::{self, Freezable};
-use crate::lean::reserve_lean;
+use crate::lean::{place_of, reserve_lean};
 use crate::marks::{Counts, Mark, Marked, NEVER, Renewal, Traits, route};
 use crate::pairs::{Fit, Pair, PairId, Place, Valid};
 use crate::state::{PairEvent, PairState};
@@ -167,13 +167,7 @@ impl PairTable {
     }
 
     fn position(&self, id: PairId) -> Option<usize> {
-        // Ids rise by one; where a pair has gone, those after it stand further to the front.
-        let first = self.list.first()?.id;
-        let index = usize::try_from(id.0.wrapping_sub(first.0)).ok()?;
-        if self.list.get(index).is_some_and(|pair| pair.id == id) {
-            return Some(index);
-        }
-        self.list.binary_search_by_key(&id, |pair| pair.id).ok()
+        place_of(&self.list, id.0, |pair| pair.id.0)
     }
 
     /// The pair of this base and remote address. A base serves one component, so that there is at most one.
