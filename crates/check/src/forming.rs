@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 
 use floe_pair::{
-    BaseId, Candidate, CandidateType, ComponentId, PairPriority, StreamId, TransportAddress, can_pair,
+    BaseId, Candidate, CandidateType, ComponentId, PairPriority, StreamId, TransportAddress, is_destination,
+    meeting,
 };
 use floe_stun::Instant;
 
@@ -197,7 +198,8 @@ impl ChecklistSet {
 
     /// All pairs of a remote candidate join their checklist: for none of them another has to go.
     fn join_all(&mut self, stream: StreamId, far: usize, met: bool, place: &Place) {
-        let Some(far) = self.candidates.remotes.get(far) else { return };
+        let far = self.candidates.remotes.get(far).filter(|far| self.is_eligible(far));
+        let Some(far) = far else { return };
         let place = Place { unexplained: self.is_unexplained(far), ..*place };
         let mut any = false;
         for some in self.candidates.locals.chunks(BATCH) {
@@ -289,7 +291,7 @@ impl ChecklistSet {
     fn join(&mut self, near: usize, far: usize, place: &Place) -> Option<PairId> {
         let (local, remote) = (self.candidates.locals.get(near)?, self.candidates.remotes.get(far)?);
         let (stream, base, to) = (local.stream, local.base, remote.candidate.address);
-        let mut admitted = self.goes_with(local, remote)?;
+        let mut admitted = self.goes_with(local, remote).filter(|_| self.is_eligible(remote))?;
         let priority = PairPriority::new(place.role, local.candidate.priority, remote.candidate.priority);
         if !self.make_room(place, priority) {
             self.events.push(Event::LimitReached { limit: Limit::Pairs, stream, remote: to });
@@ -308,14 +310,19 @@ impl ChecklistSet {
         Some(id)
     }
 
-    /// Whether two candidates go together, and then whether the base is open for the peer.
+    /// Whether a remote candidate can be in a pair at all.
+    fn is_eligible(&self, far: &Remote) -> bool {
+        let (component, to) = (far.candidate.component, far.candidate.address);
+        // The peer may have signalled the address under another type before, which the policy denies.
+        is_destination(&far.candidate) && !self.candidates.is_denied(far.stream, component, to)
+    }
+
+    /// Whether two candidates go together of which the remote one is eligible, and then whether the base is open for the peer.
     #[inline]
     fn goes_with(&self, near: &Local, far: &Remote) -> Option<bool> {
         let (base, to) = (near.base, far.candidate.address);
         let fits = near.candidate.transport.sends_checks()
-            && can_pair(&near.candidate, &far.candidate)
-            // The peer may have signalled the address under another type before, which the policy denies.
-            && !self.candidates.is_denied(far.stream, far.candidate.component, to)
+            && meeting(&near.candidate, &far.candidate).is_ok()
             && !self.spent.iter().any(|(spent, peer)| *spent == base && *peer == to);
         // Its candidates outlive a base where pairs stand on them, and nothing can be sent from there.
         if fits { self.bases.is_admitted(base, to) } else { None }

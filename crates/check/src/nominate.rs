@@ -231,7 +231,7 @@ impl ChecklistSet {
             return;
         }
         let several = self.follows_rfc5245();
-        self.pairs.change_many(|pair| {
+        self.pairs.change_many(move |pair| {
             if !pair.is_of(stream, component) {
                 return false;
             }

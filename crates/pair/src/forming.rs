@@ -40,8 +40,17 @@ impl core::error::Error for Unpairable {}
 ///
 /// # Errors
 /// The first rule that stands against it.
-#[inline]
 pub fn pairing(local: &Candidate, remote: &Candidate) -> Result<(), Unpairable> {
+    meeting(local, remote)?;
+    if is_destination(remote) { Ok(()) } else { Err(Unpairable::Destination) }
+}
+
+/// What [`pairing`] says but for the one rule that is about the remote candidate alone, [`is_destination`].
+///
+/// # Errors
+/// The first rule that stands against it.
+#[inline]
+pub fn meeting(local: &Candidate, remote: &Candidate) -> Result<(), Unpairable> {
     let (here, there) = (local.address, remote.address);
     if local.component != remote.component {
         return Err(Unpairable::Component);
@@ -58,17 +67,18 @@ pub fn pairing(local: &Candidate, remote: &Candidate) -> Result<(), Unpairable> 
     if here.is_ipv6() && (here.is_link_local() != there.is_link_local() || other_link()) {
         return Err(Unpairable::LinkLocal);
     }
-    // 0.0.0.0 reaches this host itself on some systems, past every rule for loopback addresses. The port of an active
-    // candidate is never connected to.
-    let port_needed = remote.transport != Transport::Tcp(TcpType::Active);
-    if !there.is_unicast() || (port_needed && there.port() == 0) {
-        return Err(Unpairable::Destination);
-    }
     Ok(())
 }
 
+/// Whether the address of a remote candidate is a place to send to. One of which it is not makes no pair.
+pub fn is_destination(remote: &Candidate) -> bool {
+    // 0.0.0.0 reaches this host itself on some systems, past every rule for loopback addresses. The port of an active
+    // candidate is never connected to.
+    let port_needed = remote.transport != Transport::Tcp(TcpType::Active);
+    remote.address.is_unicast() && (remote.address.port() != 0 || !port_needed)
+}
+
 /// Whether a local and a remote candidate of one data stream make a pair; [`pairing`] says why not.
-#[inline]
 pub fn can_pair(local: &Candidate, remote: &Candidate) -> bool {
     pairing(local, remote).is_ok()
 }

@@ -55,7 +55,7 @@ pub use credential::{CredentialError, Pwd, Ufrag};
 pub use error::{CandidateError, Field};
 #[doc(hidden)]
 pub use few::Few;
-pub use forming::{Unpairable, can_pair, pairing};
+pub use forming::{Unpairable, can_pair, is_destination, meeting, pairing};
 pub use foundation::{Foundation, FoundationError, Foundations};
 pub use id::{BaseId, ComponentId, OutOfRange, Place, SocketId, StreamId};
 pub use kind::{CandidateType, TypePreference};
