@@ -147,10 +147,9 @@ impl ChecklistSet {
         }
     }
 
-    /// The valid pair that a nomination of `id` is about: the one that its checks have proved, or itself where the checks
-    /// of another pair have proved it.
+    /// The valid pair that a nomination of `id` is about.
     pub(crate) fn nominee(&self, id: PairId) -> Option<&Pair> {
-        self.pairs.proved_by(id).or_else(|| self.pairs.get(id).filter(|pair| pair.valid.is_some()))
+        self.pairs.entry_of(id)
     }
 
     /// RFC 8445 §7.2.5.3.4, §7.3.1.5: the nominated flag of the valid pair that a nomination of `id` is about is set.
@@ -158,7 +157,7 @@ impl ChecklistSet {
     pub(crate) fn set_nominated(&mut self, id: PairId, ours: bool) {
         let Some(target) = self.nominee(id).map(|pair| pair.id) else {
             if ours {
-                // What it was to prove has been proved by another check meanwhile: that one is repeated instead.
+                // Nothing is valid by its check: another one is repeated instead.
                 self.nomination_failed(id);
             }
             return;

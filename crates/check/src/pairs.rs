@@ -56,6 +56,8 @@ pub(crate) struct Valid {
     pub priority: PairPriority,
     /// The pair whose check proved this one; nominations repeat that check.
     pub producer: PairId,
+    /// The check of yet another pair has shown it as well.
+    pub shown: bool,
     pub nominated: bool,
     /// Answers in a row that came much faster than those of the selected pair.
     pub faster: u8,
@@ -81,6 +83,7 @@ impl Valid {
             local_priority,
             priority,
             producer,
+            shown: false,
             nominated: false,
             faster: 0,
             doubt: 0,

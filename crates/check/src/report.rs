@@ -209,13 +209,16 @@ impl ChecklistSet {
         self.component(stream, component).is_some_and(|found| found.consent_lost)
     }
 
-    /// Whether data from this source on this base is accepted: there is a valid pair, selected or not.
+    /// Whether data from this source on this base is accepted: there is a valid pair, selected or not. RFC 8445 §7.2.5.3.2:
+    /// where the check of the pair has shown that the peer sees the address of another base, what it sends there comes in
+    /// here, as the answer did.
     pub fn is_valid(&self, base: BaseId, source: TransportAddress) -> Option<(StreamId, ComponentId)> {
         let pair = self.pairs.find(base, source.with_scope(0))?;
         // A lite agent does not check: what the peer has checked it may use, and data may come before it nominates. A peer
         // that is lite as well checks nothing, and may have chosen another pair than we have (RFC 8445 §8.2, §12.2).
         let used = || pair.heard || self.are_both_lite();
         let valid = pair.valid.is_some() || (self.local.lite && !pair.revoked && used());
+        let valid = valid || self.pairs.entry_of(pair.id).is_some();
         valid.then_some((pair.stream, pair.component))
     }
 

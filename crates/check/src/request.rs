@@ -16,7 +16,7 @@ use crate::pairs::{Failure, Pair, PairId};
 use crate::renominate::Nominates;
 use crate::role::RoleVerdict;
 use crate::set::Early;
-use crate::state::PairState;
+use crate::state::{PairEvent, PairState};
 
 /// Why a request is not answered with success.
 struct Refusal {
@@ -443,7 +443,14 @@ impl ChecklistSet {
             return;
         }
         match pair.state {
-            PairState::Succeeded => {}
+            PairState::Succeeded if self.retired || self.nominee(id).is_some() => {}
+            // What its check has proved was another pair, and that is valid no more: the way itself has answered.
+            PairState::Succeeded => {
+                if let Some(pair) = self.pairs.get_mut(id) {
+                    pair.step(PairEvent::Discard);
+                }
+                self.enqueue(id);
+            }
             // The peer's request shows that the way is open now: our check may have met a closed door. One that began
             // with the door known to be open has its fresh successor set already, and repeated requests do not make
             // it come sooner: two agents would drive each other.

@@ -223,6 +223,7 @@ impl ChecklistSet {
             pair.fresh_at = None;
         }
         if let Some(valid) = &mut pair.valid {
+            valid.shown |= producer != target && producer != valid.producer;
             // RFC 7675 §5.1: any authenticated answer from the address extends consent.
             if let Some(consent) = &mut valid.consent {
                 consent.renew(now);

@@ -12,8 +12,9 @@ use crate::state::PairEvent;
 
 impl ChecklistSet {
     /// Another generation takes this one's place: what is left is one pair for each component, the selected one, else the
-    /// best valid one. Data goes on over it, so that consent on it is kept as before, and requests with the credentials
-    /// of this generation are still answered. No check begins any more, nothing is nominated, and of all events only
+    /// best valid one; with it those over which its data comes in. Data goes on over it, so that consent on it is kept as
+    /// before, and requests with the credentials of this generation are still answered. No check begins any more, nothing
+    /// is nominated, and of all events only
     /// [`Event::ConsentLost`](crate::Event::ConsentLost) is left. There is no way back.
     pub fn retire(&mut self, now: Instant) {
         let now = self.advance(now);
@@ -22,7 +23,11 @@ impl ChecklistSet {
         }
         self.retired = true;
         (self.patient_until, self.free_at, self.free_later) = (None, None, false);
-        let kept = self.pairs_carrying_data();
+        let mut kept = self.pairs_carrying_data();
+        let stays = |pair: &&Pair| self.pairs.entry_of(pair.id).is_some_and(|entry| kept.contains(&entry.id));
+        // What is valid itself stays for its own sake only.
+        let producers = self.pairs.iter().filter(|pair| pair.valid.is_none()).filter(stays);
+        kept.extend(producers.map(|pair| pair.id).collect::<Vec<_>>());
         self.pairs.retain(|pair| kept.contains(&pair.id));
         for pair in self.pairs.change(|_| true) {
             // RFC 8445 §9: the state of the checks is flushed. The pair itself is proved, whatever was under way on it.
@@ -39,7 +44,7 @@ impl ChecklistSet {
                 (component.nomination, component.hold) = (None, None);
                 component.makeshift = !component.concluded;
                 // Whether nominated or not: data stays on it, and its loss is told.
-                let own = |pair: &&Pair| pair.is_of(checklist.stream, component.id);
+                let own = |pair: &&Pair| pair.valid.is_some() && pair.is_of(checklist.stream, component.id);
                 component.selected = self.pairs.iter().find(own).map(|pair| pair.id);
                 component.concluded = component.selected.is_some();
                 component.overruled = Vec::new();

@@ -166,13 +166,17 @@ impl ChecklistSet {
         found.extend(own().filter(|pair| goes(pair) && !proves(pair)).map(|pair| pair.id));
     }
 
-    /// Pairs whose checks have proved others that stay: nominations of those repeat them.
+    /// Pairs whose checks have proved others that stay: nominations of those repeat them, and their data comes in there.
     pub(crate) fn keep_producers(&mut self) {
         for index in 0..self.pairs.as_slice().len() {
-            let Some(pair) = self.pairs.as_slice().get(index).filter(|pair| pair.listed) else { continue };
-            let producer = pair.valid.as_ref().map(|valid| valid.producer).filter(|id| *id != pair.id);
-            if let Some(producer) = producer.and_then(|id| self.pairs.get_mut(id)) {
-                producer.listed = true;
+            let Some(pair) = self.pairs.as_slice().get(index) else { continue };
+            let kept = match &pair.valid {
+                Some(valid) => Some(valid.producer).filter(|id| pair.listed && *id != pair.id),
+                None if pair.listed || pair.state != PairState::Succeeded => None,
+                None => self.pairs.entry_of(pair.id).filter(|entry| entry.listed).map(|_| pair.id),
+            };
+            if let Some(kept) = kept.and_then(|id| self.pairs.get_mut(id)) {
+                kept.listed = true;
             }
         }
     }

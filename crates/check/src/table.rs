@@ -405,6 +405,18 @@ impl PairTable {
         })
     }
 
+    /// The entry of the valid list that a pair stands for: the one that its checks have proved, its own where the checks of
+    /// another pair have proved that, or the one that they have shown when it was valid already.
+    pub(crate) fn entry_of(&self, id: PairId) -> Option<&Pair> {
+        let pair = || self.get(id);
+        let shown = || {
+            let pair = pair().filter(|pair| pair.state == PairState::Succeeded)?;
+            let mut valid = self.valid(pair.stream, pair.component);
+            valid.find(|(other, valid)| valid.shown && other.to == pair.to).map(|(other, _)| other)
+        };
+        self.proved_by(id).or_else(|| pair().filter(|pair| pair.valid.is_some())).or_else(shown)
+    }
+
     /// Whether the check that proved a valid pair can be repeated with USE-CANDIDATE now (RFC 8445 §8.1.1).
     pub(crate) fn can_nominate(&self, pair: &Pair) -> bool {
         self.may_nominate(pair, |state| matches!(state, PairState::Succeeded | PairState::Waiting))

@@ -9,7 +9,7 @@ use floe_stun::binding::Claim;
 use super::renominate::new_draft;
 use super::script::*;
 use super::world::*;
-use crate::{Admission, Config, Event, Outcome, State};
+use crate::{Admission, Config, Event, Outcome, PairState, State};
 
 const SECOND: BaseId = BaseId(8);
 const OTHER: &str = "10.0.1.2:1000";
@@ -128,7 +128,7 @@ fn oth_05_after_a_move_that_failed_a_pair_that_another_check_has_proved_is_told_
     assert_selected(&script);
 }
 
-/// What the repeated check shows is a pair that its own check has proved: that one is nominated by its own.
+/// RFC 8445 §7.2.5.3.4: what the repeated check shows is nominated, also where that is a pair that its own check has proved.
 #[test]
 fn a_nomination_that_proves_what_is_proved_already_ends_with_its_answer() {
     let (third, third_at) = (BaseId(9), address("10.0.0.3:1000"));
@@ -155,9 +155,6 @@ fn a_nomination_that_proves_what_is_proved_already_ends_with_its_answer() {
     }
     assert_eq!((nomination.from, script.selected()), (BASE, None));
     script.succeed_with(&nomination, third_at);
-    let next = script.slot().expect("the nomination of the third");
-    assert_eq!((next.from, next.nominates()), (third, true));
-    script.succeed_with(&next, third_at);
     assert_eq!(script.set.selected(STREAM, RTP).map(|pair| pair.base), Some(third));
     assert!(nominations(&mut script).is_empty());
 }
@@ -185,4 +182,85 @@ fn p39_a_nomination_that_was_sent_is_not_taken_back_where_another_check_proves_t
     assert_eq!((again.from, again.to, again.nominates()), (BASE, remote(), true));
     script.succeed(&nomination);
     assert_eq!(script.set.selected(STREAM, RTP).map(|pair| (pair.base, pair.remote)), Some((BASE, remote())));
+}
+
+/// Whether data of the peer is taken that arrives on the first base, and on the second.
+fn takes_data(script: &Script) -> [bool; 2] {
+    [BASE, SECOND].map(|base| script.set.is_valid(base, remote()) == Some((STREAM, RTP)))
+}
+
+/// So many tenths of a second, in which the peer answers all consent requests.
+fn live(script: &mut Script, tenths: u32) {
+    for _ in 0..tenths {
+        for sent in script.wait(100) {
+            script.succeed_with(&sent, second());
+        }
+    }
+}
+
+/// RFC 8445 §12.2: what the peer sends to the address that it has seen arrives where the answer has arrived.
+#[test]
+fn s14_data_is_taken_where_the_answer_came_in_that_has_proved_the_pair() {
+    let mut script = proved(Role::Controlled, new_draft());
+    assert_eq!(takes_data(&script), [true; 2]);
+    assert!(ask_second(&mut script, &Ask::renominating(1)));
+    assert_selected(&script);
+    live(&mut script, 600);
+    assert_eq!(takes_data(&script), [true; 2], "what is not needed was freed");
+    script.set.retire(script.now);
+    live(&mut script, 100);
+    assert_eq!(takes_data(&script), [true; 2], "RFC 8445 §9: data goes on");
+    assert_selected(&script);
+    while script.set.best_valid(STREAM, RTP).is_some() {
+        script.wait(100);
+    }
+    assert_eq!(takes_data(&script), [false; 2]);
+}
+
+/// As [`proved`], after the check of the second pair itself.
+fn shown(ours: &[&str]) -> Script {
+    let (ours, theirs) = (with_options("left", ours), with_options("right", ours));
+    let mut script = Script::between(Role::Controlled, Config::default(), ours, theirs);
+    script.set.add_base(SECOND, Admission::Open);
+    script.set.add_local_candidate(ms(0), STREAM, host(RTP, 1, second()), SECOND);
+    script.add_remote(remote(), 0);
+    let [first, own] = [script.slot().expect("a check"), script.slot().expect("a check")];
+    assert_eq!((first.from, own.from), (BASE, SECOND));
+    for check in [&own, &first] {
+        script.succeed_with(check, second());
+    }
+    script
+}
+
+/// RFC 8445 §7.3.1.5: the pair that the check has shown is nominated, though its own check had proved it before.
+#[test]
+fn ice_31_the_peer_nominates_a_pair_that_two_checks_have_proved_by_either() {
+    for options in [&["ice2"][..], &["ice2", "renomination2"]] {
+        let mut script = shown(options);
+        assert_eq!(takes_data(&script), [true; 2]);
+        script.ask_well(remote(), &Ask::renominating(1));
+        assert_selected(&script);
+        assert!(ask_second(&mut script, &Ask::renominating(2)));
+        script.ask_well(remote(), &Ask::renominating(3));
+        live(&mut script, 600);
+        assert_selected(&script);
+        assert_eq!(takes_data(&script), [true; 2], "what is not needed was freed");
+    }
+}
+
+/// RFC 8445 §7.3.1.4: what has come true is checked no more for as long as something is valid by it.
+#[test]
+fn ice_30_a_pair_whose_check_has_proved_another_is_tried_again_when_that_one_is_lost() {
+    for mut script in [proved(Role::Controlled, plain()), shown(&["ice2"])] {
+        script.ask_well(remote(), &Ask::controlling());
+        assert!(script.slot().is_none_or(|check| check.from == SECOND));
+        script.set.remove_base(script.now, SECOND);
+        assert_eq!(takes_data(&script), [false; 2]);
+        script.ask_well(remote(), &Ask::nominating());
+        let check = script.slot().expect("the triggered check");
+        assert_eq!(check.from, BASE);
+        script.succeed_with(&check, second());
+        assert_eq!(script.set.selected(STREAM, RTP).map(|pair| pair.base), Some(BASE));
+        assert_eq!((script.pair(remote()).state, takes_data(&script)), (PairState::Succeeded, [true, false]));
+    }
 }
