@@ -37,6 +37,13 @@ pub(crate) struct Local {
     pub foundation: u32,
 }
 
+impl Local {
+    /// Known from an answer only: peer-reflexive.
+    pub(crate) fn is_learned(&self) -> bool {
+        self.candidate.kind == CandidateType::PeerReflexive
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Remote {
     pub id: RemoteId,

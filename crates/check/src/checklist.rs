@@ -416,7 +416,8 @@ impl ChecklistSet {
     }
 
     /// What completed checklists need no more. The peer's candidates stay for the life of the generation: a new base of
-    /// ours is paired with them. So do ours for a component that joined in vain, which the peer may yet add.
+    /// ours is paired with them. So do ours, with renomination, but for those that were learned, which stand for nothing; and
+    /// ours for a component that joined in vain, which the peer may yet add.
     fn free_memory(&mut self) {
         let streams = &self.streams;
         let completed =
@@ -435,7 +436,7 @@ impl ChecklistSet {
         });
         self.candidates.locals.retain(|local| {
             !completed(local.stream)
-                || (renominates && bases.contains(local.base))
+                || (renominates && bases.contains(local.base) && !local.is_learned())
                 || waits(local)
                 || pairs.iter().any(|pair| pair.stands_on(local.id))
         });

@@ -11,7 +11,6 @@ use floe_stun::Instant;
 use crate::ChecklistSet;
 use crate::candidates::{Local, LocalId, Remote, RemoteId};
 use crate::event::{Event, Limit, RemoteOutcome};
-use crate::limits::LOCAL_CANDIDATE_LIMIT;
 use crate::pairs::{Fit, Pair, PairId, Place};
 use crate::state::PairState;
 
@@ -34,11 +33,7 @@ impl ChecklistSet {
         let Some(found) = self.component(stream, component) else { return };
         // After nomination only what stands on a new base is of use: that is another way to the peer.
         let open = !found.concluded || (!self.local.lite && self.bases.owner(base).is_none());
-        if !open
-            || self.retired
-            || !self.bases.contains(base)
-            || self.candidates.locals.len() >= self.limit_of(LOCAL_CANDIDATE_LIMIT)
-        {
+        if !open || self.retired || !self.bases.contains(base) || !self.make_room_for_local() {
             return;
         }
         self.bases.set_owner(base, (stream, component));

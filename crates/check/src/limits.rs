@@ -3,7 +3,7 @@
 /// Data streams of one set. Sessions have a handful; each costs a checklist.
 pub const STREAM_LIMIT: usize = 256;
 /// Local candidates of one set of up to [`LIMITED_COMPONENTS`], in proportion of more. They come from our own gathering:
-/// far above what any host has.
+/// far above what any host has. So do those that answers show; when full, the oldest of them goes that no pair stands on.
 pub const LOCAL_CANDIDATE_LIMIT: usize = 1024;
 /// Remote peer-reflexive candidates of one set of up to eight components. Each costs a pair and a check; a component
 /// behind ordinary NATs learns one to three. When full, one without a pair goes, else a failed one, else the lowest; the

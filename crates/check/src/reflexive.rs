@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use floe_pair::{BaseId, Candidate, ComponentId, Priority, StreamId, Transport, TransportAddress};
 
 use crate::ChecklistSet;
-use crate::candidates::{LocalId, Remote, RemoteId};
+use crate::candidates::{Local, LocalId, Remote, RemoteId};
 use crate::event::{Event, Limit};
 use crate::forming::is_relayed;
 use crate::limits::{LOCAL_CANDIDATE_LIMIT, peer_reflexive_limit};
@@ -62,12 +62,24 @@ impl ChecklistSet {
         if let Some(known) = self.candidates.local_at(stream, component, base, mapped) {
             return Some(known.id);
         }
-        if self.candidates.locals.len() >= self.limit_of(LOCAL_CANDIDATE_LIMIT) {
+        if !self.make_room_for_local() {
             return Some(local);
         }
         let id = self.candidates.learn_local(stream, component, base, transport, mapped, priority);
         self.events.push(Event::LocalLearned { stream, component, address: mapped });
         Some(id)
+    }
+
+    /// Makes place for another local candidate, where there is none, by the oldest that was learned and that no pair stands
+    /// on: a NAT may show another address with each answer. False if there is no such one.
+    pub(crate) fn make_room_for_local(&mut self) -> bool {
+        if self.candidates.locals.len() < self.limit_of(LOCAL_CANDIDATE_LIMIT) {
+            return true;
+        }
+        let idle =
+            |local: &Local| local.is_learned() && !self.pairs.iter().any(|pair| pair.stands_on(local.id));
+        let oldest = self.candidates.locals.iter().position(idle);
+        oldest.map(|index| self.candidates.locals.remove(index)).is_some()
     }
 
     /// A learned candidate is signalled: it gets its type, foundation and priority. Pairs there are go on as they

@@ -413,3 +413,27 @@ fn p39_pairs_that_have_failed_are_none_of_those_that_are_kept() {
     let mut keep = |number| script.set.keep(script.now, script.pair(at(number)).id, true).is_ok();
     assert_eq!(numbers.filter(|number| keep(*number)).count(), KEPT_LIMIT, "they are told anew");
 }
+
+/// RFC 8445 §7.2.5.3.1: behind a NAT that maps each destination anew, each answer shows another candidate of ours. RFC 8838
+/// §10: those take no place from one that comes with a new base.
+#[test]
+fn p06_a_new_base_is_paired_however_many_mapped_addresses_were_learned() {
+    let most = u32::try_from(crate::LOCAL_CANDIDATE_LIMIT).expect("few");
+    for (count, tenths_each) in [(most + 10, 5), (200, 70)] {
+        let mut script = selected(Role::Controlled, Config::default(), RENOMINATION);
+        for value in 2..count {
+            let to = address(&std::format!("10.1.{}.{}:5000", value / 256, value % 256));
+            script.ask_well(to, &Ask::renominating(value));
+            let check = script.slot().expect("a triggered check");
+            script.succeed_with(&check, address(&std::format!("203.0.113.9:{}", 2_000 + value)));
+            assert_eq!(script.selected(), Some(to), "{value}");
+            tenths(&mut script, tenths_each, &[to]);
+        }
+        let kept = script.set.candidates.locals.len();
+        assert!(kept < 50 || count > most, "what no pair stands on is given up with the rest: {kept}");
+        script.set.add_base(SECOND, Admission::Open);
+        script.set.add_local_candidate(script.now, STREAM, host(RTP, 1, second()), SECOND);
+        let pairs = script.set.pairs().filter(|pair| pair.base == SECOND).count();
+        assert_eq!(pairs, 2, "with each that was signalled");
+    }
+}
