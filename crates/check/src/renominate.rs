@@ -9,6 +9,7 @@ use floe_stun::Instant;
 use crate::ChecklistSet;
 use crate::event::{MoveReason, RestartReason};
 use crate::pairs::{Pair, PairId, Worth};
+use crate::standby::kept_for;
 
 /// How often a component may move to a better pair of its own accord: where several come true one after another, the
 /// best of them is moved to once.
@@ -16,7 +17,8 @@ const MOVE_INTERVAL: Duration = Duration::from_millis(500);
 /// Answers that make a pair count as faster, or as alive again: at one each 5 s a quarter of a minute.
 const STEADY_ANSWERS: u8 = 3;
 /// For how long the selected pair may leave requests unanswered before it is left for a pair that does answer: three
-/// requests at the usual interval. That is early enough to be before the liveness time and the end of consent.
+/// requests at the usual interval. That is early enough to be before the liveness time and the end of consent. At longer
+/// intervals it is as long as two of them take: one lost request is no silence.
 const SILENT: Duration = Duration::from_secs(15);
 /// How much faster than half the time of the selected pair.
 const FASTER_BY: Duration = Duration::from_millis(20);
@@ -214,6 +216,12 @@ impl ChecklistSet {
         }
     }
 
+    /// Whether a pair has left consent requests unanswered for so long that another one is better.
+    fn is_silent(&self, now: Instant, pair: &Pair) -> bool {
+        let consent = pair.valid.as_ref().and_then(|valid| valid.consent.as_ref());
+        consent.is_some_and(|consent| consent.is_silent(now, SILENT.max(kept_for(self.config.consent))))
+    }
+
     /// The valid pair that a component would be better off with, as the pair whose check is repeated, and why.
     fn better_pair(
         &self,
@@ -228,10 +236,7 @@ impl ChecklistSet {
             let (pinned, rank, direct, priority) = worth;
             (!pair.wish.vetoed, commanded(pair), pinned, rank, direct, !pair.slow, priority)
         };
-        let silent = |pair: &Pair| {
-            let consent = pair.valid.as_ref().and_then(|valid| valid.consent.as_ref());
-            consent.is_some_and(|consent| consent.is_silent(now, SILENT))
-        };
+        let silent = |pair: &Pair| self.is_silent(now, pair);
         // Where nothing is selected, one that is silent is better than none: its consent lasts yet.
         let bereft = of.selected.is_none();
         let fit = |pair: &Pair| {

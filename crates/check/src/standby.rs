@@ -18,7 +18,7 @@ use crate::state::PairState;
 
 /// A controlling peer that keeps a pair checks it as often as we would, and one such check may be lost. Not to be longer
 /// than that: what the peer has left is kept in vain.
-fn kept_for(config: Option<ConsentConfig>) -> Duration {
+pub(crate) fn kept_for(config: Option<ConsentConfig>) -> Duration {
     let longest = longest(config.unwrap_or_default());
     longest.saturating_mul(2).saturating_add(Duration::from_secs(1)).min(ConsentConfig::EXPIRY)
 }

@@ -3,6 +3,7 @@
 use std::vec::Vec;
 
 use floe_pair::{BaseId, CandidateType, Parameters, Role, TransportAddress};
+use floe_stun::{Class, Message};
 
 use super::renominate::{Stream, both, moves, new_draft};
 use super::script::*;
@@ -344,4 +345,37 @@ fn what_the_controlling_peer_keeps_stays_however_seldom_it_asks() {
 fn id_to(world: &World, side: usize, to: &str) -> crate::PairId {
     let found = world.sides[side].set.pairs().find(|pair| pair.valid && pair.remote.address == address(to));
     found.expect("a valid pair").id
+}
+
+/// RFC 7675 §5.1: above half of what the peer may be silent, two answers are further apart than three requests at 5 s.
+#[test]
+fn p06_one_lost_consent_request_moves_nothing_at_any_interval() {
+    for seconds in [5, 6, 8, 10, 12] {
+        let consent =
+            crate::ConsentConfig { interval: millis(seconds * 1_000), ..crate::ConsentConfig::default() };
+        let config = Config { consent: Some(consent), ..Config::default() };
+        let roles = [Role::Controlling, Role::Controlled];
+        let mut world = World::between(roles, new_draft(), millis(50), 5, config);
+        for (index, side) in world.sides.iter_mut().enumerate() {
+            side.add_host(STREAM, RTP, 0, &std::format!("10.0.{index}.1:1000"));
+            side.add_host(STREAM, RTP, 1, &std::format!("10.7.{index}.1:1000"));
+        }
+        let network = |at: TransportAddress| std::format!("{at}").starts_with("10.7.");
+        let mut next = ms(60_000);
+        world.passes = std::boxed::Box::new(move |now, from, to, bytes| {
+            let request = || Message::parse(bytes).is_ok_and(|message| message.class() == Class::Request);
+            // One of the selected pair each minute.
+            let lost = now >= next && from == address("10.0.0.1:1000") && request();
+            if lost {
+                next = now.after(millis(60_000));
+            }
+            network(from) == network(to) && !lost
+        });
+        world.signal();
+        world.complete_gathering();
+        assert!(world.run_to_selection(ms(1_000)));
+        world.run(ms(1_800_000));
+        assert!(moves(&world, 0).is_empty(), "{seconds} s: {:?}", moves(&world, 0));
+        world.assert_agreed(STREAM, RTP);
+    }
 }
