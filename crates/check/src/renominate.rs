@@ -10,6 +10,7 @@ use crate::ChecklistSet;
 use crate::event::{MoveReason, RestartReason};
 use crate::pairs::{Pair, PairId, Worth};
 use crate::standby::kept_for;
+use crate::state::PairEvent;
 
 /// How often a component may move to a better pair of its own accord: where several come true one after another, the
 /// best of them is moved to once.
@@ -187,11 +188,45 @@ impl ChecklistSet {
                 else {
                     break;
                 };
-                if component.concluded && component.nomination.is_none() {
-                    self.decide_move(now, stream, component.id);
+                let (id, under_way) = (component.id, component.nomination);
+                if component.concluded && under_way.is_none_or(|nomination| self.gives_up(now, nomination)) {
+                    self.decide_move(now, stream, id);
                 }
             }
         }
+    }
+
+    /// Renomination draft §3.3: a nomination may be overtaken by one of a greater value at any time. So it is where the pair to
+    /// be moved to is silent by now, as the selected one is, and another answers. True if it was taken back.
+    fn gives_up(&mut self, now: Instant, nomination: PairId) -> bool {
+        let Some(nominee) = self.nominee(nomination).filter(|nominee| self.is_silent(now, nominee)) else {
+            return false;
+        };
+        let (id, stream, component) = (nominee.id, nominee.stream, nominee.component);
+        let selected = self.component(stream, component).and_then(|of| self.pairs.get(of.selected?));
+        let answers = |(pair, _): (&Pair, _)| {
+            pair.listed && !pair.wish.vetoed && !self.is_silent(now, pair) && self.pairs.can_nominate(pair)
+        };
+        if selected.is_some_and(|selected| !self.is_silent(now, selected))
+            || !self.pairs.valid(stream, component).any(answers)
+        {
+            return false;
+        }
+        self.take_back_nomination(stream, component);
+        if let Some(of) = self.component_mut(stream, component) {
+            // What was sent may be answered yet, and the peer have moved.
+            of.confirmed = false;
+        }
+        self.transactions.cancel(nomination);
+        self.dequeue(nomination);
+        if let Some(pair) = self.pairs.get_mut(nomination) {
+            pair.step(PairEvent::Succeed);
+            pair.fresh_at = None;
+        }
+        if let Some(valid) = self.pairs.get_mut(id).and_then(|pair| pair.valid.as_mut()) {
+            valid.doubt = STEADY_ANSWERS;
+        }
+        true
     }
 
     fn decide_move(&mut self, now: Instant, stream: StreamId, component: ComponentId) {

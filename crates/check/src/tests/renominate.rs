@@ -505,3 +505,49 @@ fn oth_05_conflicts_of_role_end_on_one_pair_whatever_values_were_used() {
         }
     }
 }
+
+/// Renomination draft §3.3: a greater value overtakes at any time. Two paths die one after the other, and the first move is
+/// to the one that is dead by then: it does not hold up the next.
+#[test]
+fn oth_05_a_move_to_a_pair_that_has_died_as_well_is_overtaken_by_one_that_answers() {
+    let mut in_vain = 0;
+    for seed in 0..20 {
+        let roles = [Role::Controlling, Role::Controlled];
+        let mut world = World::between(roles, new_draft(), millis(50), seed, Config::default());
+        for (index, side) in world.sides.iter_mut().enumerate() {
+            for (host, network) in (0..).zip([0, 7, 9]) {
+                side.add_host(STREAM, RTP, host, &std::format!("10.{network}.{index}.1:1000"));
+            }
+            let relay = &mut side.candidates[2].1;
+            *relay = candidate(CandidateType::Relayed, RTP, 2, relay.address);
+        }
+        let network = |at: TransportAddress| std::format!("{at}").as_bytes().get(3).copied();
+        world.passes = std::boxed::Box::new(move |now, from, to, _| {
+            let until = [(b'0', ms(60_000)), (b'7', ms(65_000))];
+            let dead = until.iter().any(|(dead, at)| network(from) == Some(*dead) && now >= *at);
+            network(from) == network(to) && !dead
+        });
+        world.signal();
+        world.complete_gathering();
+        assert!(world.run_to_selection(ms(1_000)));
+        let is_on = |world: &World, wanted: u8| {
+            let route = world.sides[0].set.selected(STREAM, RTP).map(|pair| pair.remote);
+            route.is_some_and(|to| network(to) == Some(wanted))
+        };
+        world.run(ms(59_999));
+        assert!(is_on(&world, b'0'));
+        // The last answer of the second path came before 65.1 s, and it is silent 15 s later.
+        let moved = world.run_until(ms(84_000), |world| is_on(world, b'9'));
+        assert!(moved, "{seed}");
+        let sent = |(_, kind, to): &&(_, crate::TransmitKind, TransportAddress)| {
+            *kind == crate::TransmitKind::Check && network(*to) == Some(b'7')
+        };
+        let tried = world.sides[0].sent.iter().filter(|sent| sent.0 > ms(60_000)).any(|one| sent(&one));
+        in_vain += u32::from(tried);
+        world.run(ms(150_000));
+        world.assert_agreed(STREAM, RTP);
+        assert_eq!(moves(&world, 0), [MoveReason::Lost], "{seed}");
+        assert!(world.sides.iter().all(|side| side.set.state() == State::Completed), "{seed}");
+    }
+    assert!(in_vain > 3, "what this is about has happened: {in_vain}");
+}
