@@ -56,6 +56,8 @@ struct Peer {
 struct Base {
     id: BaseId,
     admission: Admission,
+    /// Pairs with addresses that were learned were freed on it, or would have been.
+    freed: bool,
     owner: Option<(StreamId, ComponentId)>,
     peers: Vec<Peer>,
 }
@@ -105,7 +107,7 @@ impl Bases {
     pub(crate) fn add(&mut self, id: BaseId, admission: Admission) {
         if !self.contains(id) {
             self.gated |= admission == Admission::PerPeer;
-            push_lean(&mut self.list, Base { id, admission, owner: None, peers: Vec::new() });
+            push_lean(&mut self.list, Base { id, admission, freed: false, owner: None, peers: Vec::new() });
         }
     }
 
@@ -130,6 +132,25 @@ impl Bases {
         if let Some(base) = self.get_mut(id) {
             base.owner.get_or_insert(owner);
         }
+    }
+
+    /// What a data stream does not need is freed for the first time.
+    pub(crate) fn free(&mut self, stream: StreamId) {
+        for base in self.list.iter_mut().filter(|base| base.owner.is_some_and(|(of, _)| of == stream)) {
+            base.freed = true;
+        }
+    }
+
+    /// A pair of the base with an address that was learned is freed.
+    pub(crate) fn free_one(&mut self, id: BaseId) {
+        if let Some(base) = self.get_mut(id) {
+            base.freed = true;
+        }
+    }
+
+    /// Whether what was learned may have had a pair on this base that was freed.
+    pub(crate) fn is_freed(&self, id: BaseId) -> bool {
+        self.get(id).is_some_and(|base| base.freed)
     }
 
     /// Whether a base is open for the peer at an address; `None` if there is no such base.

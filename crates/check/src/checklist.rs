@@ -363,10 +363,12 @@ impl ChecklistSet {
             self.trim(now, stream, component);
         }
         for checklist in self.streams.iter_mut().filter(|checklist| checklist.completed) {
-            checklist.freed = true;
+            if !core::mem::replace(&mut checklist.freed, true) {
+                self.bases.free(checklist.stream);
+            }
             self.events.push(Event::CandidatesFree { stream: checklist.stream });
         }
-        let (streams, bases) = (&self.streams, &self.bases);
+        let (streams, bases, candidates) = (&self.streams, &mut self.bases, &self.candidates);
         let transactions = &mut self.transactions;
         let completed =
             |stream| streams.iter().any(|checklist| checklist.stream == stream && checklist.completed);
@@ -375,12 +377,16 @@ impl ChecklistSet {
         }
         let transactions = &self.transactions;
         self.pairs.retain(|pair| {
-            pair.listed
+            let stays = pair.listed
                 || !completed(pair.stream)
                 // RFC 7675 §5.1: a pair whose consent was lost is remembered for as long as its base lives.
                 || (pair.revoked && bases.contains(pair.base))
                 // RFC 8445 §8.1.2: answers to cancelled transactions are awaited for as long as they may come.
-                || transactions.concerns(pair.id)
+                || transactions.concerns(pair.id);
+            if !stays && candidates.remote(pair.remote).is_some_and(|remote| remote.learned) {
+                bases.free_one(pair.base);
+            }
+            stays
         });
         let waiting = transactions.iter().filter_map(|check| check.transaction.poll_timeout()).max();
         let checking = self.is_still_checking();

@@ -2,7 +2,9 @@
 
 use alloc::vec::Vec;
 
-use floe_pair::{BaseId, ComponentId, Priority, Role, StreamId, TieBreaker, TransportAddress, Ufrag};
+use floe_pair::{
+    BaseId, CandidateType, ComponentId, Priority, Role, StreamId, TieBreaker, TransportAddress, Ufrag,
+};
 use floe_stun::attribute::ErrorCode;
 use floe_stun::binding::{BindingRequest, Claim};
 use floe_stun::{Algorithm, AttributeType, Class, Instant, IntegrityKey, Message, Method};
@@ -340,7 +342,7 @@ impl ChecklistSet {
         let id = match known {
             Some(id) => id,
             // RFC 8445 §11: after ICE has concluded a check is answered and leads to nothing.
-            None if (closed || self.is_stale(stream, component, source)) && acceptable.is_none() => {
+            None if (closed || self.is_stale(base, stream, component, source)) && acceptable.is_none() => {
                 return nominate.is_none();
             }
             None => match self.pair_for(base, source, stream, component, priority) {
@@ -405,12 +407,22 @@ impl ChecklistSet {
 
     /// After what was not selected has been freed: whether this address of the peer was known before. If there is no pair
     /// with it any more, it was not worth keeping, and each agent would keep it only because the other does.
-    fn is_stale(&self, stream: StreamId, component: ComponentId, source: TransportAddress) -> bool {
+    fn is_stale(
+        &self,
+        base: BaseId,
+        stream: StreamId,
+        component: ComponentId,
+        source: TransportAddress,
+    ) -> bool {
         // Until then a pair that is not there was never there: it is the first check from that address on this base.
         self.is_freed(stream)
             && self.component(stream, component).is_none_or(|found| found.concluded)
             && !self.is_bereft(stream, component)
-            && self.candidates.kind_at(stream, component, source).is_some()
+            && match self.candidates.kind_at(stream, component, source) {
+                // RFC 8445 §7.3.1.3: what was learned is paired with a base that is new by its check alone.
+                Some(CandidateType::PeerReflexive) => self.bases.is_freed(base),
+                known => known.is_some(),
+            }
     }
 
     /// Whether the application vetoes the pair, and it is not the selected one.

@@ -511,3 +511,49 @@ fn a_component_that_was_rescued_and_is_lost_again_suggests_a_restart_again() {
         assert_eq!(script.selected(), Some(at));
     }
 }
+
+/// A request that arrives on the second base.
+fn ask_second(script: &mut Script, source: TransportAddress) {
+    let id = script.new_id();
+    let asked =
+        hand_in(&mut script.set, script.now, SECOND, source, &Ask::default().bytes(id), &mut script.rng);
+    assert_eq!((asked, script.drain().len()), (crate::Outcome::Taken, 1));
+}
+
+/// RFC 8445 §7.3.1.4: the first check of the peer on a base that is new. What was learned is not paired with that before
+/// (§7.3.1.3).
+#[test]
+fn p06_a_base_that_comes_when_all_else_was_freed_is_found_from_an_address_that_was_learned() {
+    let [ours, theirs] = new_draft();
+    let mut script = Script::between(Role::Controlling, Config::default(), ours, theirs);
+    script.add_remote(address("10.9.9.9:1000"), 0);
+    let check = script.slot().expect("a check");
+    assert_eq!(script.refuse(&check, ErrorCode::BAD_REQUEST), crate::Outcome::Taken);
+    script.ask_well(remote(), &Ask::default());
+    for nominates in [false, true] {
+        let check = script.slot().expect("a check");
+        assert_eq!((check.to, check.nominates()), (remote(), nominates));
+        script.succeed(&check);
+    }
+    script.set.local_gathering_complete(script.now, STREAM);
+    tenths(&mut script, 200, &[remote()]);
+    assert!(script.set.is_freed(STREAM) && script.find(address("10.9.9.9:1000")).is_none());
+    script.set.add_base(SECOND, Admission::Open);
+    script.set.add_local_candidate(script.now, STREAM, host(RTP, 1, second()), SECOND);
+    let check = script.slot().expect("a check of what was signalled");
+    assert_eq!((check.from, check.to), (SECOND, address("10.9.9.9:1000")));
+    let refused = reply(check.id(), Reply::Error(400), Some(THEIR_PASSWORD), floe_stun::Algorithm::Sha1);
+    assert_eq!(script.answer_from(SECOND, check.to, &refused), crate::Outcome::Taken);
+    // The peer hears of it by signalling, which takes its time.
+    tenths(&mut script, 100, &[remote()]);
+    assert_eq!(script.set.pairs().count(), 1);
+    ask_second(&mut script, remote());
+    let check = script.slot().expect("the triggered check");
+    assert_eq!((check.from, check.to), (SECOND, remote()));
+    let refused = reply(check.id(), Reply::Error(400), Some(THEIR_PASSWORD), floe_stun::Algorithm::Sha1);
+    assert_eq!(script.answer_from(SECOND, check.to, &refused), crate::Outcome::Taken);
+    // It was not worth keeping: from now on it is as on the others.
+    tenths(&mut script, 100, &[remote()]);
+    ask_second(&mut script, remote());
+    assert!(script.set.pairs().count() == 1 && script.slot().is_none());
+}
