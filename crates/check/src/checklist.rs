@@ -12,6 +12,7 @@ use crate::ChecklistSet;
 use crate::candidates::Local;
 use crate::config::ConsentConfig;
 use crate::event::{Event, RestartReason, State};
+use crate::limits::ROLE_SWITCH_LIMIT;
 use crate::pairs::{Pair, PairId, PairTable, Traits, Valid};
 use crate::renominate::Moves;
 
@@ -84,6 +85,14 @@ impl Component {
             reported_selected: None,
             reported_once: false,
             reported_lost: false,
+        }
+    }
+
+    /// Another nomination counts from now on: of the peer with this tiebreaker, or of ours. The one before is remembered.
+    pub(crate) fn overrule(&mut self, nominator: Option<TieBreaker>) {
+        let before = core::mem::replace(&mut self.nominator, nominator);
+        if self.overruled.len() < usize::from(ROLE_SWITCH_LIMIT) {
+            self.overruled.extend(before);
         }
     }
 }

@@ -179,7 +179,8 @@ impl ChecklistSet {
         if let Some(component) = self.component_mut(stream, component) {
             component.confirmed |= ours;
             if ours {
-                component.nominator = None;
+                // RFC 8445 §8.1.1: what we have nominated since is the one nomination there is.
+                component.overrule(None);
             }
         }
     }
@@ -319,10 +320,7 @@ impl ChecklistSet {
         if let Some(found) = self.component_mut(stream, component)
             && found.nominator != Some(nominator)
         {
-            let before = found.nominator.replace(nominator);
-            if found.overruled.len() < usize::from(ROLE_SWITCH_LIMIT) {
-                found.overruled.extend(before);
-            }
+            found.overrule(Some(nominator));
             void = true;
         }
         // What the peer nominated before its role was settled is void, and so is what it has renominated since.

@@ -6,6 +6,7 @@ use floe_stun::binding::Claim;
 
 use super::script::*;
 use super::world::*;
+use crate::limits::ROLE_SWITCH_LIMIT;
 use crate::{Config, RoleVerdict, judge_role};
 
 #[test]
@@ -78,5 +79,40 @@ fn p11_equal_roles_settle_whatever_the_tiebreakers_and_losses() {
         let end = world.now.after(millis(20_000));
         world.run(end);
         world.assert_agreed(STREAM, RTP);
+    }
+}
+
+/// RFC 8445 §8.1.1: one nomination. A peer that gives us the role and takes it back, with one tiebreaker or with another each
+/// time, moves the pair no more often than conflicts of role may.
+#[test]
+fn t14_a_peer_that_plays_with_roles_does_not_move_the_selected_pair_at_will() {
+    let other = address("10.0.1.2:1000");
+    for (anew, most) in [(false, 0), (true, usize::from(ROLE_SWITCH_LIMIT))] {
+        let mut script = Script::new(Role::Controlled);
+        script.add_remote(remote(), 0);
+        script.add_remote(other, 1);
+        for check in [script.slot().expect("a check"), script.slot().expect("a check")] {
+            script.succeed(&check);
+        }
+        let claims = |claim| Ask { claim: Some(claim), ..Ask::default() };
+        script.ask_well(remote(), &Ask::nominating());
+        let mut moved = 0;
+        for round in 0..100 {
+            let held = script.selected().expect("selected");
+            script.ask_well(held, &claims(Claim::Controlled(0)));
+            assert_eq!(script.set.role(), Role::Controlling);
+            let again = script.slot().expect("the selected pair is nominated again");
+            assert_eq!((again.to, again.nominates()), (held, true));
+            script.succeed(&again);
+            script.ask_well(held, &claims(Claim::Controlling(u64::MAX)));
+            assert_eq!(script.set.role(), Role::Controlled);
+            let to = if held == other { remote() } else { other };
+            let by = if anew { 2 + round } else { 1 };
+            let (_, answer) = script.ask(to, &Ask { use_candidate: true, ..claims(Claim::Controlling(by)) });
+            let success = answer.expect("an answer").success;
+            assert_eq!(script.selected(), Some(if success { to } else { held }), "{round}");
+            moved += usize::from(success);
+        }
+        assert!(moved <= most, "{moved} times");
     }
 }
