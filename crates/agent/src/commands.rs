@@ -151,7 +151,12 @@ impl Agent {
         let belongs = self.belongs(ufrag.as_ref());
         let candidate = match self.judge(stream, line, belongs) {
             Ok(candidate) => candidate,
-            Err(reason) => return Ok(Added::Ignored(self.ledger.on_ignored(reason))),
+            Err(reason) => {
+                if let Some(checks) = self.checks_of(belongs) {
+                    checks.note_remote_component(stream, line.component());
+                }
+                return Ok(Added::Ignored(self.ledger.on_ignored(reason)));
+            }
         };
         if let (Belongs::Unknown, Some(ufrag)) = (belongs, ufrag) {
             self.generations.hold(ufrag, Early::Candidate(stream, candidate));

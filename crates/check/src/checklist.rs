@@ -119,7 +119,7 @@ pub(crate) struct Checklist {
     pub triggered: VecDeque<PairId>,
     pub local_complete: bool,
     pub remote_complete: bool,
-    /// The highest component the peer has a candidate for, known when it has told them all.
+    /// The highest component the peer has told a candidate for, of use or not; of account when it has told them all.
     pub remote_components: Option<ComponentId>,
     /// RFC 8445 §8.1.2: Completed, a nominated pair for each component.
     pub completed: bool,

@@ -98,6 +98,7 @@ impl ChecklistSet {
         }
         let open = !checklist.component(component).is_some_and(|component| component.concluded)
             || (self.is_renominating() && !self.local.lite);
+        self.note_remote_component(stream, component);
         if self.candidates.is_denied(stream, component, candidate.address)
             || !self.config.policy.allows(candidate.address, candidate.kind)
         {

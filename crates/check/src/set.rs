@@ -265,6 +265,15 @@ impl ChecklistSet {
         self.unsettled = true;
     }
 
+    /// The peer has told a candidate of this component, which may be of no use and not be given to the set: the component is
+    /// part of the stream all the same (RFC 8445 §6.1.2.2). Known of those that are given.
+    pub fn note_remote_component(&mut self, stream: StreamId, component: ComponentId) {
+        let open = |list: &&mut Checklist| !list.remote_complete && list.component(component).is_some();
+        if let Some(checklist) = self.checklist_mut(stream).filter(open) {
+            checklist.remote_components = checklist.remote_components.max(Some(component));
+        }
+    }
+
     /// The peer has no more candidates for this stream (RFC 8838 §14): any that come later are ignored.
     pub fn remote_gathering_complete(&mut self, now: Instant, stream: StreamId) {
         self.advance(now);
@@ -274,7 +283,7 @@ impl ChecklistSet {
         };
         checklist.remote_complete = true;
         // RFC 8445 §6.1.2.2: a stream has no more components than either side has candidates for.
-        checklist.remote_components = candidates.highest_component(stream);
+        checklist.remote_components = checklist.remote_components.max(candidates.highest_component(stream));
         self.unsettled = true;
     }
 

@@ -388,3 +388,34 @@ fn what_is_not_there_cannot_be_removed_and_one_component_stays() {
         assert_eq!(agent.remove_stream(now, SECOND), Err(ApiError::Closed));
     });
 }
+
+/// RFC 8445 §6.1.2.2: a component is left out where the peer has no candidate for it. One that cannot be used is one all the
+/// same, and without a pair the component fails (§7.2.5.4).
+#[test]
+fn rfc8445_6_1_2_2_a_component_whose_candidates_are_ignored_is_none_that_the_peer_lacks() {
+    let lines = [
+        "candidate:9 2 udp 1 printer.local 9 typ host",
+        "candidate:9 2 tcp 1 198.51.100.2 9 typ host tcptype active",
+        "candidate:9 2 udp 1 224.0.0.1 9 typ host",
+    ];
+    for line in core::iter::once(None).chain(lines.map(Some)) {
+        let mut world = World::new(2);
+        let a = world.add(0, two_components(World::config(Role::Controlling, 1)));
+        let b = world.add(1, World::config(Role::Controlled, 2));
+        world.tell_parameters(b, a);
+        world.tell_parameters(a, b);
+        if let Some(line) = line {
+            let line: CandidateLine = line.parse().unwrap();
+            let added =
+                world.command(a, |now, agent| agent.add_remote_candidate(now, STREAM, &line).unwrap());
+            assert!(matches!(added, Added::Ignored(_)), "{added:?}");
+        }
+        world.join([a, b]);
+        world.run_for(ms(5_000));
+        assert_eq!(carries(&mut world, [a, b], STREAM, COMPONENT), [true, true]);
+        assert_eq!(world.is_completed(&[a]), line.is_none(), "{line:?}");
+        world.run_for(ms(60_000));
+        let state = world.agent(a).component_state(STREAM, ComponentId::RTCP);
+        assert_eq!(state == Some(ComponentState::Failed), line.is_some(), "{line:?}");
+    }
+}

@@ -4,7 +4,9 @@ use floe_pair::{Candidate, CandidateType, Priority, Role};
 
 use super::script::*;
 use super::world::*;
-use crate::{Config, Failure, Outcome, PairState, State};
+use crate::{
+    AddressPrefix, Config, Failure, Outcome, PairPolicy, PairState, RemoteOutcome, RemoteRule, State,
+};
 
 #[test]
 fn trk_09_candidates_after_the_end_are_ignored() {
@@ -223,4 +225,42 @@ fn a_check_of_the_peer_brings_a_failed_set_back() {
     assert_eq!(script.set.state(), State::Failed);
     script.ask_well(remote(), &Ask::controlling());
     assert_eq!((script.set.state(), script.pair(remote()).state), (State::Checking, PairState::Waiting));
+}
+
+/// RFC 8445 §6.1.2.2: a component is left out where the peer has provided no candidate for it. One that may not be used is
+/// one all the same, and the component without a pair fails its stream (§7.2.5.4).
+#[test]
+fn rfc8445_6_1_2_2_a_component_whose_candidates_are_of_no_use_is_none_that_the_peer_lacks() {
+    let rtcp = floe_pair::ComponentId::RTCP;
+    let outcomes = [None, Some(RemoteOutcome::Denied), Some(RemoteOutcome::Full)];
+    for expected in outcomes {
+        let denied = AddressPrefix::new("10.9.0.0".parse().expect("an address"), 16);
+        let policy = PairPolicy { remotes: std::vec![RemoteRule::deny(denied)], ..PairPolicy::default() };
+        let mut script =
+            Script::with(Role::Controlling, Config { policy, remote_limit: 1, ..Config::default() });
+        script.set.add_component(script.now, STREAM, rtcp);
+        script.add_remote(remote(), 0);
+        if let Some(expected) = expected {
+            let at = if expected == RemoteOutcome::Denied { "10.9.1.1:1001" } else { "10.0.1.1:1001" };
+            let told = script.set.add_remote_candidate(script.now, STREAM, host(rtcp, 0, address(at)));
+            assert_eq!(told, expected);
+        }
+        script.set.remote_gathering_complete(script.now, STREAM);
+        script.set.local_gathering_complete(script.now, STREAM);
+        assert_eq!(script.set.is_absent(STREAM, rtcp), expected.is_none());
+        for _ in 0..2 {
+            let check = script.slot().expect("a check, and the nomination");
+            script.succeed(&check);
+        }
+        assert_eq!(script.selected(), Some(remote()));
+        let state = if expected.is_none() { State::Completed } else { State::Checking };
+        assert_eq!(script.set.state(), state, "{expected:?}");
+        script.wait(40_000);
+        let state = if expected.is_none() { State::Disconnected } else { State::Failed };
+        assert_eq!(script.set.state(), state, "{expected:?}");
+        // What is told from now on is told anew.
+        script.set.add_component(script.now, STREAM, floe_pair::ComponentId::new(3).expect("in range"));
+        script.set.remote_gathering_complete(script.now, STREAM);
+        assert!(script.set.is_absent(STREAM, rtcp));
+    }
 }
