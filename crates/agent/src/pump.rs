@@ -260,23 +260,16 @@ impl Agent {
     }
 
     fn on_selected(&mut self, now: Instant, generation: u32, stream: StreamId, component: ComponentId) {
-        let Some(checks) = self.checks_in(generation) else { return };
-        let Some(pair) = checks.selected(stream, component) else {
-            // RFC 8445 §12.1.1: a lite agent may not use it yet, as another component has none. It is told all the same.
-            let told =
-                |pair: &PairReport| pair.selected && (pair.stream, pair.component) == (stream, component);
-            let pair = if checks.local_parameters().lite { checks.pairs().find(told) } else { None };
-            if let Some(PairReport { local, remote, .. }) = pair {
-                self.emit(Event::Selected { stream, component, local, remote });
-            }
-            return;
-        };
-        if let Some(relay) = self.gatherer.relay_mut(pair.base) {
+        // RFC 8445 §12.1.1: a lite agent may not use it yet where another component has none, nor may any agent where another
+        // one has failed. It is told all the same.
+        let pair = self.checks_in(generation).and_then(|checks| checks.selected_pair(stream, component));
+        let Some(PairReport { base, local, remote, .. }) = pair else { return };
+        if let Some(relay) = self.gatherer.relay_mut(base) {
             // RFC 8445 §7.2.1: channels are worth their cost once ICE has chosen, not before.
-            relay.client.bind_channel(now, pair.remote.socket_addr());
+            relay.client.bind_channel(now, remote.address.socket_addr());
         }
         self.forget_channels();
-        self.emit(Event::Selected { stream, component, local: pair.local, remote: pair.remote_candidate });
+        self.emit(Event::Selected { stream, component, local, remote });
     }
 
     /// Makes each component's handle say what is true now.

@@ -156,6 +156,12 @@ impl ChecklistSet {
         self.usable(self.pairs.get(id)?)
     }
 
+    /// The selected pair of a component, whether data may be sent on it yet or not: that depends on the others of its stream,
+    /// too (RFC 8445 §12.1).
+    pub fn selected_pair(&self, stream: StreamId, component: ComponentId) -> Option<PairReport> {
+        self.pair(self.component(stream, component)?.selected?)
+    }
+
     /// The route of the selected pair.
     pub fn selected_route(&self, stream: StreamId, component: ComponentId) -> Option<Route> {
         let id = self.component(stream, component)?.selected?;

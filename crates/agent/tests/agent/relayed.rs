@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-use floe_agent::{Event, Framing, PathError, Policy, SendError, TransmitKind};
-use floe_pair::{CandidateType, Role};
-use floe_stun::{ChannelNumber, Message, Method, channel::ChannelData};
+use floe_agent::{Event, Framing, PathError, Policy, SendError, State, TransmitKind};
+use floe_pair::{CandidateType, ComponentId, Role};
+use floe_stun::{ChannelNumber, Message, Method, attribute::XorPeerAddress, channel::ChannelData};
 
 use crate::world::{COMPONENT, Id, STREAM, World, asking, ms};
 
@@ -218,5 +218,58 @@ fn p02_a_relay_that_a_limit_holds_back_behind_a_dead_server_is_told() {
             _ => None,
         });
         assert_eq!(told.collect::<Vec<_>>(), [Some(CandidateType::Relayed), None]);
+    }
+}
+
+/// RFC 8445 §8.1.1: a component has its selected pair, whatever the others of its stream have. It is told, and its channel is
+/// bound (§7.2.1), also while another of a stream that had failed has not come back yet.
+#[test]
+fn a_component_that_is_selected_while_its_stream_has_failed_is_told_and_has_its_channel() {
+    let mut world = World::new(2);
+    let [a, b] = [(0, Role::Controlling), (1, Role::Controlled)].map(|(node, role)| {
+        let mut config = World::config(role, 1 + u32::try_from(node).unwrap());
+        config.gathering.policy = Policy::RelayOnly;
+        config.streams = vec![(STREAM, vec![ComponentId::RTP, ComponentId::RTCP])];
+        world.add(node, asking("turn", config))
+    });
+    let peer_of = |bytes: &[u8]| {
+        let message = Message::parse(bytes).ok().filter(|message| message.method() == Method::SEND)?;
+        message.get::<XorPeerAddress>().unwrap().map(|peer| peer.0)
+    };
+    // The peer is late: what is sent to it is lost.
+    world.lost = Box::new(move |_, _, bytes| peer_of(bytes).is_some());
+    world.tell_parameters(b, a);
+    world.join([a, b]);
+    world.run_for(ms(100_000));
+    assert_eq!(world.agent(a).state(), State::Failed);
+    let rtcp: Vec<_> = [a, b]
+        .iter()
+        .flat_map(|(node, key)| world.nodes[*node].events_of(*key))
+        .filter_map(|event| match event {
+            Event::LocalCandidate { candidate, .. } => Some(candidate),
+            _ => None,
+        })
+        .filter(|candidate| candidate.component == ComponentId::RTCP)
+        .map(|candidate| candidate.address.socket_addr())
+        .collect();
+    assert_eq!(rtcp.len(), 2);
+    world.lost = Box::new(move |_, _, bytes| peer_of(bytes).is_some_and(|peer| rtcp.contains(&peer)));
+    world.tell_parameters(a, b);
+    let selected = |world: &World, wanted: ComponentId| {
+        let of = world.nodes[a.0].events_of(a.1);
+        of.filter(|event| matches!(event, Event::Selected { component, .. } if *component == wanted)).count()
+    };
+    world.run_for(ms(2_000));
+    assert_eq!(world.agent(a).state(), State::Failed, "the other component has not come back");
+    assert_eq!([ComponentId::RTP, ComponentId::RTCP].map(|of| selected(&world, of)), [1, 0]);
+    world.lost = Box::new(|_, _, _| false);
+    world.connect(&[a, b], ms(10_000));
+    world.run_for(ms(1_000));
+    for component in [ComponentId::RTP, ComponentId::RTCP] {
+        assert_eq!(selected(&world, component), 1, "{component:?}");
+        for id in [a, b] {
+            let path = world.agent(id).path(STREAM, component).unwrap();
+            assert!(matches!(path.path().framing, Framing::Channel(_)), "{component:?}");
+        }
     }
 }
