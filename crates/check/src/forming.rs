@@ -14,7 +14,7 @@ use crate::event::{Event, Limit, RemoteOutcome};
 use crate::pairs::{Fit, Pair, PairId, Place};
 use crate::state::PairState;
 
-/// Pairs of one remote candidate that are made at once.
+/// Pairs of one remote candidate that are made at once: what fits is noted without memory of its own.
 const BATCH: usize = 16;
 
 impl ChecklistSet {

@@ -52,6 +52,49 @@ fn ice_13_the_lowest_pair_goes_and_an_event_names_it() {
 }
 
 #[test]
+fn ice_13_pairs_that_are_made_together_are_those_that_are_made_one_by_one() {
+    let pairs = |limit, together: bool| {
+        let config = Config { pair_limit: limit, ..Config::default() };
+        let mut script = Script::with(Role::Controlling, config);
+        let remotes = |script: &mut Script| {
+            for number in 0..3 {
+                // The second can be sent nothing, the third is of another family.
+                let mut remote = remote_with(1_000_000 - number, number);
+                match number {
+                    1 => remote.address = address("224.0.0.1:9"),
+                    2 => remote.address = address("[2001:db8::9]:9"),
+                    _ => {}
+                }
+                script.set.add_remote_candidate(ms(0), STREAM, remote);
+            }
+        };
+        if !together {
+            remotes(&mut script);
+        }
+        for index in 1..60_u16 {
+            let base = BaseId(100 + u32::from(index));
+            let admission = if index % 3 == 0 { Admission::PerPeer } else { Admission::Open };
+            script.set.add_base(base, admission);
+            let ip = if index % 2 == 0 { "10.0.0.1" } else { "2001:db8::1" };
+            let at = TransportAddress::new(ip.parse().expect("an address"), 1_000 + index);
+            script.set.add_local_candidate(ms(0), STREAM, host(RTP, index, at), base);
+        }
+        if together {
+            remotes(&mut script);
+        }
+        let told = script.set.pairs.iter().map(|pair| (pair.base, pair.to, pair.priority, pair.admitted));
+        let mut told: std::vec::Vec<_> = told.collect();
+        told.sort_unstable();
+        assert_consistent(&script.set);
+        told
+    };
+    assert_eq!(pairs(100, true).len(), 60);
+    assert_eq!(pairs(100, true), pairs(100, false));
+    assert_eq!(pairs(40, true).len(), 40);
+    assert_eq!(pairs(40, true), pairs(40, false));
+}
+
+#[test]
 fn ice_13_the_cut_is_even_over_the_checklists() {
     let config = Config { pair_limit: 10, ..Config::default() };
     let mut script = Script::with(Role::Controlling, config);
