@@ -10,7 +10,7 @@ use crate::ChecklistSet;
 use crate::event::{MoveReason, RestartReason};
 use crate::pairs::{Pair, PairId, Worth};
 use crate::standby::kept_for;
-use crate::state::PairEvent;
+use crate::state::{PairEvent, PairState};
 
 /// How often a component may move to a better pair of its own accord: where several come true one after another, the
 /// best of them is moved to once.
@@ -21,6 +21,9 @@ const STEADY_ANSWERS: u8 = 3;
 /// requests at the usual interval. That is early enough to be before the liveness time and the end of consent. At longer
 /// intervals it is as long as two of them take: one lost request is no silence.
 const SILENT: Duration = Duration::from_secs(15);
+/// Nominations of a silent pair that have to be unanswered before another is nominated: with half of all datagrams lost, three
+/// consent requests in a row are lost more often than ten of these.
+const VAIN_REQUESTS: usize = 10;
 /// How much faster than half the time of the selected pair.
 const FASTER_BY: Duration = Duration::from_millis(20);
 
@@ -197,7 +200,8 @@ impl ChecklistSet {
     }
 
     /// Renomination draft §3.3: a nomination may be overtaken by one of a greater value at any time. So it is where the pair to
-    /// be moved to is silent by now, as the selected one is, and another answers. True if it was taken back.
+    /// be moved to is silent by now, as the selected one is, several requests were in vain, and another pair answers. True if
+    /// it was taken back.
     fn gives_up(&mut self, now: Instant, nomination: PairId) -> bool {
         let Some(nominee) = self.nominee(nomination).filter(|nominee| self.is_silent(now, nominee)) else {
             return false;
@@ -207,7 +211,11 @@ impl ChecklistSet {
         let answers = |(pair, _): (&Pair, _)| {
             pair.listed && !pair.wish.vetoed && !self.is_silent(now, pair) && self.pairs.can_nominate(pair)
         };
-        if selected.is_some_and(|selected| !self.is_silent(now, selected))
+        let sent = self.transactions.iter().filter(|check| check.pair == nomination && check.use_candidate);
+        // One that no fresh one may follow is not answered for long.
+        let is_last = |pair: &Pair| pair.state == PairState::InProgress && pair.fresh_at.is_none();
+        if (sent.count() < VAIN_REQUESTS && !self.pairs.get(nomination).is_some_and(is_last))
+            || selected.is_some_and(|selected| !self.is_silent(now, selected))
             || !self.pairs.valid(stream, component).any(answers)
         {
             return false;
