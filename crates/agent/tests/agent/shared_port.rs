@@ -231,17 +231,17 @@ fn s18_t41_spoofed_datagrams_allocate_nothing() {
 fn p36_an_answer_from_another_address_finds_the_agent_that_asked() {
     let mut world = World::new(3);
     world.share(0);
-    let [caller, callee] = world.pair([0, 1], 1);
-    let is_check = |sent: &Sent| sent.by == caller && sent.kind == TransmitKind::Check;
+    let [offering, answering] = world.pair([0, 1], 1);
+    let is_check = |sent: &Sent| sent.by == offering && sent.kind == TransmitKind::Check;
     assert!(world.run_until(world.now.after(ms(1_000)), |world| world.sent.iter().any(is_check)));
     let check = world.sent.iter().find(|sent| is_check(sent)).unwrap().bytes.clone();
-    let pwd = world.agent(callee).local_parameters().pwd.expose().to_owned();
+    let pwd = world.agent(answering).local_parameters().pwd.expose().to_owned();
     let id = Message::parse(&check).unwrap().transaction_id().0;
     let mut answer = forge::response(&pwd, id);
-    let port = world.host_address(caller).port();
+    let port = world.host_address(offering).port();
     let socket = world.socket(0, port).unwrap();
     let elsewhere = SocketAddr::new(ip(2), 9_999);
     world.deliver(0, socket, elsewhere, &mut answer);
-    let failures: Vec<_> = world.agent(caller).pairs().filter_map(|pair| pair.failure).collect();
+    let failures: Vec<_> = world.agent(offering).pairs().filter_map(|pair| pair.failure).collect();
     assert_eq!(failures, [PairFailure::NotSymmetric]);
 }
