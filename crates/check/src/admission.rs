@@ -56,7 +56,7 @@ struct Peer {
 struct Base {
     id: BaseId,
     admission: Admission,
-    /// Pairs with addresses that were learned were freed on it, or would have been.
+    /// Pairs with peer-reflexive candidates were freed on it, or would have been.
     freed: bool,
     owner: Option<(StreamId, ComponentId)>,
     peers: Vec<Peer>,
@@ -121,7 +121,7 @@ impl Bases {
     pub(crate) fn disown(&mut self, owner: (StreamId, ComponentId)) -> Vec<BaseId> {
         let mut disowned = Vec::new();
         for base in self.list.iter_mut().filter(|base| base.owner == Some(owner)) {
-            (base.owner, base.peers) = (None, Vec::new());
+            (base.owner, base.peers, base.freed) = (None, Vec::new(), false);
             disowned.push(base.id);
         }
         self.count_wanted();
@@ -141,7 +141,7 @@ impl Bases {
         }
     }
 
-    /// A pair of the base with an address that was learned is freed.
+    /// A pair of the base with a peer-reflexive candidate is freed.
     pub(crate) fn free_one(&mut self, id: BaseId) {
         if let Some(base) = self.get_mut(id) {
             base.freed = true;

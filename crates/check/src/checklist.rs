@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::time::Duration;
 
-use floe_pair::{ComponentId, StreamId, TieBreaker};
+use floe_pair::{CandidateType, ComponentId, StreamId, TieBreaker};
 use floe_stun::Instant;
 
 use crate::ChecklistSet;
@@ -392,7 +392,8 @@ impl ChecklistSet {
                 || (pair.revoked && bases.contains(pair.base))
                 // RFC 8445 §8.1.2: answers to cancelled transactions are awaited for as long as they may come.
                 || transactions.concerns(pair.id);
-            if !stays && candidates.remote(pair.remote).is_some_and(|remote| remote.learned) {
+            let kind = || candidates.remote(pair.remote).map(|remote| remote.candidate.kind);
+            if !stays && kind() == Some(CandidateType::PeerReflexive) {
                 bases.free_one(pair.base);
             }
             stays

@@ -401,7 +401,9 @@ impl ChecklistSet {
         let Some(selected) = self.component(stream, component).and_then(|of| of.selected) else {
             return false;
         };
-        let beside = |pair: &Pair| pair.listed && pair.id != selected;
+        // One that is there because its checks have proved the selected pair is no other way.
+        let may_do = |pair: &Pair| pair.valid.is_some() || !pair.state.is_settled();
+        let beside = |pair: &Pair| pair.listed && pair.id != selected && may_do(pair);
         !self.pairs.iter().any(|pair| pair.is_of(stream, component) && beside(pair))
     }
 
@@ -425,10 +427,11 @@ impl ChecklistSet {
             }
     }
 
-    /// Whether the application vetoes the pair, and it is not the selected one.
+    /// Whether the application vetoes the pair that a nomination of this one is about, and it is not the selected one.
     fn is_vetoed(&self, stream: StreamId, component: ComponentId, pair: Option<PairId>) -> bool {
         let selected = self.component(stream, component).and_then(|component| component.selected);
-        pair.is_some_and(|id| selected != Some(id) && self.pairs.get(id).is_some_and(|pair| pair.wish.vetoed))
+        let about = pair.and_then(|id| self.nominee(id).or_else(|| self.pairs.get(id)));
+        about.is_some_and(|pair| selected != Some(pair.id) && pair.wish.vetoed)
     }
 
     /// The pair of a base and a source that have none yet (RFC 8445 §7.3.1.3, §7.3.1.4).

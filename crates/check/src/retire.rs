@@ -8,7 +8,7 @@ use floe_stun::Instant;
 
 use crate::ChecklistSet;
 use crate::pairs::{Pair, PairId};
-use crate::state::PairEvent;
+use crate::state::{PairEvent, PairState};
 
 impl ChecklistSet {
     /// Another generation takes this one's place: what is left is one pair for each component, the selected one, else the
@@ -25,8 +25,9 @@ impl ChecklistSet {
         (self.patient_until, self.free_at, self.free_later) = (None, None, false);
         let mut kept = self.pairs_carrying_data();
         let stays = |pair: &&Pair| self.pairs.entry_of(pair.id).is_some_and(|entry| kept.contains(&entry.id));
-        // What is valid itself stays for its own sake only.
-        let producers = self.pairs.iter().filter(|pair| pair.valid.is_none()).filter(stays);
+        // What is valid itself stays for its own sake only, and what has failed since for nobody's.
+        let proves = |pair: &&Pair| pair.valid.is_none() && pair.state != PairState::Failed;
+        let producers = self.pairs.iter().filter(proves).filter(stays);
         kept.extend(producers.map(|pair| pair.id).collect::<Vec<_>>());
         self.pairs.retain(|pair| kept.contains(&pair.id));
         for pair in self.pairs.change(|_| true) {

@@ -264,3 +264,30 @@ fn ice_30_a_pair_whose_check_has_proved_another_is_tried_again_when_that_one_is_
         assert_eq!((script.pair(remote()).state, takes_data(&script)), (PairState::Succeeded, [true, false]));
     }
 }
+
+/// A pair that the application has ruled out is nominated over no way that leads to it.
+#[test]
+fn oth_05_a_vetoed_pair_is_nominated_over_neither_base() {
+    let mut script = shown(&["ice2"]);
+    let vetoed = script.set.pairs().find(|pair| pair.base == SECOND).unwrap().id;
+    assert!(script.set.veto(script.now, vetoed, true));
+    let (_, answer) = script.ask(remote(), &Ask::nominating());
+    assert_eq!(answer.unwrap().code, Some(400));
+    assert!(!ask_second(&mut script, &Ask::nominating()));
+    assert!(script.set.selected(STREAM, RTP).is_none());
+    assert!(script.set.veto(script.now, vetoed, false));
+    script.ask_well(remote(), &Ask::nominating());
+    assert_selected(&script);
+}
+
+/// RFC 8445 §9: of what a generation leaves behind only what works stays.
+#[test]
+fn p17_a_way_that_has_failed_is_not_kept_with_what_its_check_has_proved() {
+    let mut script = proved(Role::Controlled, plain());
+    script.ask_well(remote(), &Ask::nominating());
+    assert_selected(&script);
+    script.set.remove_base(script.now, BASE);
+    script.set.retire(script.now);
+    let kept: Vec<_> = script.set.pairs().map(|pair| (pair.base, pair.state)).collect();
+    assert_eq!(kept, [(SECOND, PairState::Succeeded)]);
+}
