@@ -152,9 +152,7 @@ impl Agent {
         let candidate = match self.judge(stream, line, belongs) {
             Ok(candidate) => candidate,
             Err(reason) => {
-                if let Some(checks) = self.checks_of(belongs) {
-                    checks.note_remote_component(stream, line.component());
-                }
+                self.note_component(belongs, ufrag, stream, line.component());
                 return Ok(Added::Ignored(self.ledger.on_ignored(reason)));
             }
         };
@@ -167,6 +165,28 @@ impl Agent {
         Ok(added)
     }
 
+    /// A candidate of no use tells all the same that the peer has its component (RFC 8445 §6.1.2.2).
+    fn note_component(
+        &mut self,
+        belongs: Belongs,
+        ufrag: Option<Ufrag>,
+        stream: StreamId,
+        component: ComponentId,
+    ) {
+        if let (Belongs::Unknown, Some(ufrag)) = (belongs, ufrag) {
+            if self.component(stream, component).is_some() {
+                self.generations.hold(ufrag, Early::Component(stream, component));
+            }
+            return;
+        }
+        if let Some(checks) = self.checks_beside(belongs) {
+            checks.note_remote_component(stream, component);
+        }
+        if let Some(checks) = self.checks_of(belongs) {
+            checks.note_remote_component(stream, component);
+        }
+    }
+
     /// Gives a candidate of use to the checks of its generation.
     pub(crate) fn take_candidate(
         &mut self,
@@ -176,6 +196,9 @@ impl Agent {
         candidate: Candidate,
     ) -> Added {
         let (kind, address) = (candidate.kind, candidate.address);
+        if let Some(checks) = self.checks_beside(belongs) {
+            let _ = checks.add_remote_candidate(now, stream, candidate.clone());
+        }
         let checks = self.checks_of(belongs);
         let outcome = checks.map(|checks| checks.add_remote_candidate(now, stream, candidate));
         let reason = match outcome {

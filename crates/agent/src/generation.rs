@@ -81,6 +81,8 @@ struct Held {
 pub(crate) enum Early {
     /// A candidate.
     Candidate(StreamId, Candidate),
+    /// A candidate of no use, of this component.
+    Component(StreamId, ComponentId),
     /// The end of candidates, of one data stream or of all.
     End(Option<StreamId>),
 }
@@ -90,6 +92,8 @@ pub(crate) enum Early {
 pub(crate) enum Belongs {
     /// The one in force.
     InForce,
+    /// The one in force or the one before an unanswered restart: neither has a peer yet.
+    Either,
     /// The one before an unanswered restart.
     Standing,
     /// One of the past (RFC 8838 §9).
@@ -197,6 +201,7 @@ impl Generations {
     pub(crate) fn forget(&mut self, stream: StreamId, component: ComponentId) {
         self.held.retain(|held| match &held.what {
             Early::Candidate(of, candidate) => *of != stream || candidate.component != component,
+            Early::Component(of, noted) => *of != stream || *noted != component,
             Early::End(_) => true,
         });
     }
@@ -359,10 +364,10 @@ impl Agent {
         let has_peer = |checks: &ChecklistSet| checks.remote_parameters().is_some();
         let standing = self.generations.standing().map(|earlier| &earlier.checks);
         match ufrag {
-            // Of a peer that has told nothing yet, what comes is for the offer that it will answer.
-            None if self.checks.remote_parameters().is_none() && standing.is_some_and(has_peer) => {
-                Belongs::Standing
-            }
+            None if !has_peer(&self.checks) && standing.is_some_and(has_peer) => Belongs::Standing,
+            // Of a peer that has told nothing yet, what comes is for the offer that it will answer: this one, or the one
+            // before where the restart is taken back.
+            None if !has_peer(&self.checks) && standing.is_some() => Belongs::Either,
             None => Belongs::InForce,
             Some(of) if is(&self.checks, of) => Belongs::InForce,
             Some(of) if standing.is_some_and(|checks| is(checks, of)) => Belongs::Standing,
@@ -371,10 +376,16 @@ impl Agent {
         }
     }
 
+    /// The checks that what is signalled may be for as well.
+    pub(crate) fn checks_beside(&mut self, belongs: Belongs) -> Option<&mut ChecklistSet> {
+        let standing = self.generations.standing_mut().filter(|_| belongs == Belongs::Either)?;
+        Some(&mut standing.checks)
+    }
+
     /// The checks that a signalled candidate goes to.
     pub(crate) fn checks_of(&mut self, belongs: Belongs) -> Option<&mut ChecklistSet> {
         match belongs {
-            Belongs::InForce => Some(&mut self.checks),
+            Belongs::InForce | Belongs::Either => Some(&mut self.checks),
             Belongs::Standing => self.generations.standing_mut().map(|earlier| &mut earlier.checks),
             Belongs::Past | Belongs::Unknown => None,
         }

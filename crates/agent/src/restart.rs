@@ -151,6 +151,7 @@ impl Agent {
                 Early::Candidate(stream, candidate) => {
                     self.take_candidate(now, Belongs::InForce, stream, candidate);
                 }
+                Early::Component(stream, component) => self.checks.note_remote_component(stream, component),
                 Early::End(stream) => self.end_of_candidates(now, Belongs::InForce, stream),
             }
         }

@@ -80,6 +80,9 @@ impl Agent {
     pub(crate) fn end_of_candidates(&mut self, now: Instant, of: Belongs, stream: Option<StreamId>) {
         let mut next = stream.or_else(|| self.stream_after(None));
         while let Some(ended) = next {
+            if let Some(checks) = self.checks_beside(of) {
+                checks.remote_gathering_complete(now, ended);
+            }
             let Some(checks) = self.checks_of(of) else { return };
             checks.remote_gathering_complete(now, ended);
             next = if stream.is_some() { None } else { self.stream_after(Some(ended)) };

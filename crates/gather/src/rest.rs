@@ -91,8 +91,10 @@ impl Gatherer {
         let rest = match error {
             AllocateError::QuotaReached | AllocateError::InsufficientCapacity => REST_AFTER_REFUSAL,
             AllocateError::Mismatch if ports >= MAX_NEW_PORTS => REST_AFTER_PORTS,
-            AllocateError::UnusableAddress(_)
-            | AllocateError::Request(RequestError::Refused { code: FAMILY_NOT_SUPPORTED }) => {
+            AllocateError::Request(RequestError::Refused { code: FAMILY_NOT_SUPPORTED }) => {
+                return self.leave_family(key, at, error);
+            }
+            AllocateError::UnusableAddress(told) if told.is_ipv4() != at.is_ipv4() => {
                 return self.leave_family(key, at, error);
             }
             _ => return,

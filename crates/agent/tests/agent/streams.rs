@@ -398,17 +398,28 @@ fn rfc8445_6_1_2_2_a_component_whose_candidates_are_ignored_is_none_that_the_pee
         "candidate:9 2 tcp 1 198.51.100.2 9 typ host tcptype active",
         "candidate:9 2 udp 1 224.0.0.1 9 typ host",
     ];
-    for line in core::iter::once(None).chain(lines.map(Some)) {
+    let tables = core::iter::once(None).chain(lines.map(Some)).flat_map(|line| [(line, false), (line, true)]);
+    for (line, overtakes) in tables {
         let mut world = World::new(2);
         let a = world.add(0, two_components(World::config(Role::Controlling, 1)));
         let b = world.add(1, World::config(Role::Controlled, 2));
+        let ufrag = world.agent(b).local_parameters().ufrag.clone();
+        let told = line.map(|line| {
+            let line: CandidateLine = line.parse().unwrap();
+            line.with_extension("ufrag", ufrag.as_str()).unwrap()
+        });
+        let tell = |world: &mut World| {
+            let Some(line) = &told else { return };
+            let added = world.command(a, |now, agent| agent.add_remote_candidate(now, STREAM, line).unwrap());
+            assert!(matches!(added, Added::Ignored(_)), "{added:?}");
+        };
+        if overtakes {
+            tell(&mut world);
+        }
         world.tell_parameters(b, a);
         world.tell_parameters(a, b);
-        if let Some(line) = line {
-            let line: CandidateLine = line.parse().unwrap();
-            let added =
-                world.command(a, |now, agent| agent.add_remote_candidate(now, STREAM, &line).unwrap());
-            assert!(matches!(added, Added::Ignored(_)), "{added:?}");
+        if !overtakes {
+            tell(&mut world);
         }
         world.join([a, b]);
         world.run_for(ms(5_000));

@@ -187,10 +187,16 @@ fn p17_an_address_that_a_late_list_leaves_to_nobody_is_given_back() {
 }
 
 /// RFC 8838 §8, RFC 8445 §9: what the peer tells before its first answer, without a user fragment, is for the offer that
-/// it answers, also where that one has taken the place of another.
+/// it answers, also where that one has taken the place of another, or another has been taken back.
 #[test]
 fn p03_p17_candidates_that_overtake_the_first_answer_count_after_a_restart() {
-    for [restarts, lines] in [[false, true], [true, true], [true, false]] {
+    for (restarts, taken_back, lines) in [
+        (false, false, true),
+        (true, false, true),
+        (true, false, false),
+        (true, true, true),
+        (true, true, false),
+    ] {
         let mut world = World::new(2);
         let calling = world.add(0, World::config(Role::Controlling, 1));
         let answering = world.add(1, World::config(Role::Controlled, 2));
@@ -213,12 +219,16 @@ fn p03_p17_candidates_that_overtake_the_first_answer_count_after_a_restart() {
         if lines {
             tell(&mut world);
         }
+        if taken_back {
+            assert_eq!(world.command(calling, |now, agent| agent.rollback(now)), Ok(()));
+        }
         world.tell_parameters(calling, answering);
         world.tell_parameters(answering, calling);
         if !lines {
             tell(&mut world);
         }
         let valid = |world: &World| world.agent(calling).pairs().any(|pair| pair.valid);
-        assert!(world.run_until(world.now.after(ms(5_000)), valid), "restarts {restarts}, first {lines}");
+        let found = world.run_until(world.now.after(ms(5_000)), valid);
+        assert!(found, "restarts {restarts}, taken back {taken_back}, lines first {lines}");
     }
 }
