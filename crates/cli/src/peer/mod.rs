@@ -2,7 +2,12 @@
 
 mod protocol;
 
-use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    sync::Arc,
+    time::Duration,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use floe::{
@@ -11,13 +16,13 @@ use floe::{
     turn::uri::{Transport, Uri},
 };
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, BufReader},
     sync::mpsc,
 };
 
 use self::protocol::{Command, Event, Policy, RemoteCandidate, RemoteParameters, Role, Start};
 
-/// Lines that wait to be written; whoever reads slowly slows the agent's tasks down, not the agent.
+/// Lines that wait to be written. Whoever stops reading standard output stops the agent.
 const QUEUE: usize = 1024;
 /// Ta of a peer that proposed none (RFC 8445 §14.2).
 const DEFAULT_PACING_MS: u64 = 50;
@@ -37,18 +42,18 @@ pub(crate) async fn run() -> Result<(), String> {
                 Ok(Some(line)) => match protocol::parse(&line) {
                     Ok(Command::Close) => break,
                     Ok(command) => peer.execute(command).await?,
-                    Err(message) => write(&Event::Error { message }).await?,
+                    Err(message) => write(&Event::Error { message })?,
                 },
                 Ok(None) => break,
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                    write(&Event::Error { message: "the line is no UTF-8".to_owned() }).await?;
+                    write(&Event::Error { message: "the line is no UTF-8".to_owned() })?;
                 }
                 Err(error) => {
                     eprintln!("floe peer: standard input: {error}");
                     break;
                 }
             },
-            Some(event) = lines.recv() => write(&event).await?,
+            Some(event) = lines.recv() => write(&event)?,
         }
     }
     peer.close(&mut lines).await
@@ -70,7 +75,7 @@ impl Peer {
     /// Carries one command out. Only a closed standard output is an error.
     async fn execute(&mut self, command: Command) -> Result<(), String> {
         let result = match command {
-            Command::Start(start) => self.start(&start).await,
+            Command::Start(start) => self.start(&start),
             Command::RemoteParameters(parameters) => self.remote_parameters(&parameters),
             Command::RemoteCandidate(candidate) => self.remote_candidate(&candidate),
             Command::RemoteGatheringComplete { ufrag } => self.remote_gathering_complete(ufrag.as_deref()),
@@ -79,23 +84,23 @@ impl Peer {
             Command::Reconcile { stream, component, local, remote } => {
                 self.reconcile(stream, component, [&local, &remote])
             }
-            Command::Stats => self.stats().await,
+            Command::Stats => self.stats(),
             Command::Close => Ok(()),
         };
         match result {
             Ok(()) => Ok(()),
-            Err(message) => write(&Event::Error { message }).await,
+            Err(message) => write(&Event::Error { message }),
         }
     }
 
-    async fn start(&mut self, start: &Start) -> Result<(), String> {
+    fn start(&mut self, start: &Start) -> Result<(), String> {
         if self.session.is_some() {
             return Err("start: the agent was started before".to_owned());
         }
         let config = config(start)?;
         let agent = self.endpoint.agent(config).map_err(|error| format!("start: {error}"))?;
         let agent = Arc::new(agent);
-        write(&local_parameters(&agent.local_parameters())).await?;
+        write(&local_parameters(&agent.local_parameters()))?;
         let mut connections = BTreeMap::new();
         for (stream, component) in components(start)? {
             let connection = agent.connection_of(stream, component).ok_or("start: a component is missing")?;
@@ -203,7 +208,7 @@ impl Peer {
         connection.send(&payload).await.map_err(|error| format!("send: {error}"))
     }
 
-    async fn stats(&self) -> Result<(), String> {
+    fn stats(&self) -> Result<(), String> {
         let session = self.session()?;
         let mut stats = BTreeMap::new();
         for ((stream, component), connection) in &session.connections {
@@ -223,7 +228,7 @@ impl Peer {
             .map(|verdict| serde_json::json!({ "code": verdict.code(), "text": verdict.to_string() }))
             .collect();
         stats.insert("verdicts".to_owned(), verdicts);
-        write(&Event::Stats { stats }).await
+        write(&Event::Stats { stats })
     }
 
     async fn close(self, lines: &mut mpsc::Receiver<Event>) -> Result<(), String> {
@@ -235,16 +240,16 @@ impl Peer {
             loop {
                 tokio::select! {
                     biased;
-                    Some(event) = lines.recv() => write(&event).await?,
+                    Some(event) = lines.recv() => write(&event)?,
                     _ = &mut session.events => break,
                 }
             }
             while let Ok(event) = lines.try_recv() {
-                write(&event).await?;
+                write(&event)?;
             }
         }
         drop(endpoint);
-        write(&Event::Closed).await
+        write(&Event::Closed)
     }
 }
 
@@ -440,14 +445,14 @@ fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// One line, at once. Where nobody reads it, commands and events wait, and the agent does not.
-async fn write(event: &Event) -> Result<(), String> {
+/// One line, at once.
+fn write(event: &Event) -> Result<(), String> {
     let mut line = serde_json::to_string(event).map_err(|error| error.to_string())?;
     line.push('\n');
-    let fail = |error: io::Error| format!("standard output: {error}");
-    let mut out = tokio::io::stdout();
-    out.write_all(line.as_bytes()).await.map_err(fail)?;
-    out.flush().await.map_err(fail)
+    let mut out = io::stdout().lock();
+    out.write_all(line.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| format!("standard output: {error}"))
 }
 
 #[cfg(test)]
