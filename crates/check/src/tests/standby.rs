@@ -11,14 +11,19 @@ use super::world::*;
 use crate::{Config, Event, MoveReason, RestartReason, State, TransmitKind};
 
 /// Two addresses on each side, on networks of their own.
-fn two_networks(standby: u8) -> World {
-    let config = Config { standby, ..Config::default() };
+fn with_two_hosts(config: Config) -> World {
     let roles = [Role::Controlling, Role::Controlled];
     let mut world = World::between(roles, new_draft(), millis(50), 5, config);
     for (index, side) in world.sides.iter_mut().enumerate() {
         side.add_host(STREAM, RTP, 0, &std::format!("10.0.{index}.1:1000"));
         side.add_host(STREAM, RTP, 1, &std::format!("10.7.{index}.1:1000"));
     }
+    world
+}
+
+/// The same, where one of the networks is there for a minute.
+fn two_networks(standby: u8) -> World {
+    let mut world = with_two_hosts(Config { standby, ..Config::default() });
     let network = |at: TransportAddress| std::format!("{at}").starts_with("10.7.");
     world.passes = std::boxed::Box::new(move |now, from, to, _| {
         network(from) == network(to) && (network(from) || now < ms(60_000))
@@ -353,13 +358,7 @@ fn p06_one_lost_consent_request_moves_nothing_at_any_interval() {
     for seconds in [5, 6, 8, 10, 12] {
         let consent =
             crate::ConsentConfig { interval: millis(seconds * 1_000), ..crate::ConsentConfig::default() };
-        let config = Config { consent: Some(consent), ..Config::default() };
-        let roles = [Role::Controlling, Role::Controlled];
-        let mut world = World::between(roles, new_draft(), millis(50), 5, config);
-        for (index, side) in world.sides.iter_mut().enumerate() {
-            side.add_host(STREAM, RTP, 0, &std::format!("10.0.{index}.1:1000"));
-            side.add_host(STREAM, RTP, 1, &std::format!("10.7.{index}.1:1000"));
-        }
+        let mut world = with_two_hosts(Config { consent: Some(consent), ..Config::default() });
         let network = |at: TransportAddress| std::format!("{at}").starts_with("10.7.");
         let mut next = ms(60_000);
         world.passes = std::boxed::Box::new(move |now, from, to, bytes| {
