@@ -485,13 +485,14 @@ impl Agent {
         })
     }
 
-    /// Whether somebody who knows a password of this agent is at `source`, and for which component.
-    pub(crate) fn authenticated(
+    /// Whether data from `source` may come to be accepted on `base`, and for which component: somebody who knows a password of
+    /// this agent is there, or it is lite, as its peer is, and asks nobody for one.
+    pub(crate) fn may_become_valid(
         &self,
         base: BaseId,
         source: TransportAddress,
     ) -> Option<(StreamId, ComponentId)> {
-        self.all_checks().find_map(|checks| checks.is_authenticated(base, source))
+        self.all_checks().find_map(|checks| checks.may_become_valid(base, source))
     }
 }
 

@@ -208,8 +208,9 @@ impl Agent {
         source: TransportAddress,
         payload: &'a mut [u8],
     ) -> Handled<'a> {
-        // Who has shown the password may send before our own check is answered; nobody else may (T37).
-        let Some((stream, component)) = self.authenticated(base, source) else {
+        // Who has shown the password may send before our own check is answered; nobody else may (T37). Between two lite
+        // agents there is no check, and it is the candidate that is waited for.
+        let Some((stream, component)) = self.may_become_valid(base, source) else {
             return Handled::Dropped(DropReason::NoValidPair);
         };
         let part = self.component_mut(stream, component);
@@ -226,7 +227,7 @@ impl Agent {
 
     /// Whether data from `source` at this place would be held until its pair is valid.
     pub(crate) fn holds_data(&self, place: Place, source: TransportAddress) -> bool {
-        self.gatherer.base_at(place).is_some_and(|base| self.authenticated(base, source).is_some())
+        self.gatherer.base_at(place).is_some_and(|base| self.may_become_valid(base, source).is_some())
     }
 
     /// Starts one transaction if one is wanted, Ta has passed and the process has a free slot.

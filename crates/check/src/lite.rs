@@ -23,6 +23,11 @@ impl ChecklistSet {
         self.local.lite && self.peer.as_ref().is_some_and(|peer| peer.parameters.lite)
     }
 
+    /// Whether [`are_both_lite`](Self::are_both_lite) holds, or can turn out to.
+    pub(crate) fn may_both_be_lite(&self) -> bool {
+        self.local.lite && !self.retired && self.peer.as_ref().is_none_or(|peer| peer.parameters.lite)
+    }
+
     /// RFC 8445 §6.1.1: of a full and a lite agent the full one controls, whoever began, and no conflict changes that.
     /// Between equals the roles stay as they were given.
     pub(crate) fn determine_role(&mut self) {

@@ -228,9 +228,10 @@ impl ChecklistSet {
         valid.then_some((pair.stream, pair.component))
     }
 
-    /// Whether something authenticated came from this source on this base in this generation, so that data from it
-    /// may be held until the pair is valid.
-    pub fn is_authenticated(
+    /// Whether data from this source on this base may be held until their pair is valid, and for which component: something
+    /// authenticated came from there in this generation; or both agents are lite, as far as is known, so that nothing will,
+    /// and the peer has candidates to tell yet (RFC 8445 §8.2).
+    pub fn may_become_valid(
         &self,
         base: BaseId,
         source: TransportAddress,
@@ -239,8 +240,10 @@ impl ChecklistSet {
         if let Some(pair) = self.pairs.find(base, source) {
             return (pair.heard && !pair.revoked).then_some((pair.stream, pair.component));
         }
-        let known = self.early.iter().any(|early| early.base == base && early.source == source);
-        if known { self.bases.owner(base) } else { None }
+        let owner = self.bases.owner(base)?;
+        let known = || self.early.iter().any(|early| early.base == base && early.source == source);
+        let untold = || self.checklist(owner.0).is_some_and(|checklist| !checklist.remote_complete);
+        (known() || (self.may_both_be_lite() && untold())).then_some(owner)
     }
 
     fn route_of(&self, pair: &Pair) -> Option<Route> {

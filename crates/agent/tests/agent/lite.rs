@@ -1,6 +1,6 @@
 //! Lite agents (RFC 8445 §2.5).
 
-use floe_agent::{AgentConfig, Event, State, TransmitKind};
+use floe_agent::{AgentConfig, DropReason, Event, State, TransmitKind};
 use floe_pair::{CandidateType, Role};
 
 use crate::world::{Id, STREAM, World, asking, ms};
@@ -98,4 +98,57 @@ fn ice_10_a_lite_agent_tells_one_host_candidate_and_asks_no_server() {
         .collect();
     assert_eq!(kinds, [CandidateType::Host]);
     assert!(world.sent.is_empty());
+}
+
+/// RFC 8445 §8.2: who knows the other's candidates sends at once. What overtakes its own candidate waits for that, in its
+/// order, whether the parameters have come or not.
+#[test]
+fn ice_10_data_between_two_lite_agents_that_comes_before_its_candidate_is_held() {
+    for knows_parameters in [true, false] {
+        let mut world = World::new(2);
+        let [a, b] = [world.add(0, lite(Role::Controlling, 1)), world.add(1, lite(Role::Controlled, 2))];
+        world.tell_parameters(b, a);
+        if knows_parameters {
+            world.tell_parameters(a, b);
+        }
+        world.peers.insert(b, a);
+        world.gather(a);
+        world.gather(b);
+        world.run_for(ms(50));
+        let said = ["\u{80} one", "\u{80} two"].map(|said| said.as_bytes().to_vec());
+        for payload in &said {
+            assert!(world.send(a, payload));
+        }
+        world.run_for(ms(50));
+        assert_eq!((&world.nodes[1].data, &world.nodes[1].dropped), (&vec![], &vec![]));
+        if !knows_parameters {
+            world.tell_parameters(a, b);
+        }
+        world.join_again([a, b]);
+        world.run_for(ms(50));
+        assert_eq!(world.nodes[1].data, said.map(|said| (b.1, said)));
+        assert_eq!(world.carries_data([a, b]), [true, true]);
+    }
+}
+
+/// The same source is a stranger where the peer is full, and checks before it sends; and where it has told all it has.
+#[test]
+fn t37_a_lite_agent_holds_nothing_for_strangers() {
+    let stranger = "203.0.113.5:40001".parse().unwrap();
+    let full = World::config(Role::Controlling, 1);
+    for (peer, has_ended) in [(full, false), (lite(Role::Controlling, 1), true)] {
+        let mut world = World::new(2);
+        let ids @ [a, b] = [world.add(0, peer), world.add(1, lite(Role::Controlled, 2))];
+        if has_ended {
+            world.introduce(ids);
+        } else {
+            world.tell_parameters(a, b);
+            world.gather(b);
+        }
+        world.run_for(ms(50));
+        let target = world.host_address(b).port();
+        let target = world.socket(1, target).unwrap();
+        world.deliver(1, target, stranger, &mut [0x80; 12]);
+        assert_eq!(world.nodes[1].dropped, [DropReason::NoValidPair]);
+    }
 }

@@ -91,7 +91,7 @@ pub(crate) struct World {
     /// Further addresses of nodes.
     aliases: BTreeMap<IpAddr, usize>,
     /// By agent, whom to tell about its candidates.
-    peers: BTreeMap<Id, Id>,
+    pub(crate) peers: BTreeMap<Id, Id>,
     signals: VecDeque<(Instant, Id, Signal)>,
     /// How long signalling takes, one way.
     pub(crate) signalling: Duration,

@@ -12,7 +12,7 @@ fn ice_25_an_early_check_is_answered_at_once_and_checked_later() {
     let (_, answer) = script.ask(remote(), &Ask::controlling());
     let answer = answer.expect("an answer");
     assert_eq!((answer.success, answer.mapped), (true, Some(remote())));
-    assert_eq!(script.set.is_authenticated(BASE, remote()), Some((STREAM, RTP)));
+    assert_eq!(script.set.may_become_valid(BASE, remote()), Some((STREAM, RTP)));
     assert_eq!(script.set.is_valid(BASE, remote()), None);
     assert!(script.slot().is_none());
     script.wait(600_000);

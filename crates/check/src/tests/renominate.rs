@@ -60,7 +60,7 @@ impl Stream {
                     let base = world.sides[*to].bases.iter().find(|(_, own)| own == address);
                     let base = base.expect("a base").0;
                     let set = &world.sides[*to].set;
-                    let taken = set.is_valid(base, *source).or(set.is_authenticated(base, *source));
+                    let taken = set.is_valid(base, *source).or(set.may_become_valid(base, *source));
                     assert!(taken.is_some(), "data lost at {:?}: {source} to {address}", world.now);
                 }
             }
