@@ -1,8 +1,19 @@
 //! floe against other agents and servers, each in a process of its own, on loopback.
 
-use std::{env, net::UdpSocket, time::Duration};
+use std::{
+    env, fs,
+    io::{BufRead as _, BufReader, Write as _},
+    net::UdpSocket,
+    process::{Child, Stdio},
+    time::Duration,
+};
 
-use serde_json::json;
+use floe::pair::CandidateLine;
+use floe_stun::{
+    Class, MessageWriter, Method, Sha1Key, TransactionId,
+    attribute::{IceControlling, Priority, Username},
+};
+use serde_json::{Value, json};
 use spec_tests::{
     coturn::Coturn,
     interop::{Plan, Session, Side},
@@ -21,6 +32,16 @@ const RUNS: &str = "FLOE_PEER_RUNS";
 const DEFAULT_RUNS: usize = 3;
 /// The components of RTP and RTCP.
 const RTP_AND_RTCP: u64 = 2;
+
+/// A process that ends with the test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 /// Lets two agents meet as often as asked for; a meeting ends with `then`.
 fn meet(
@@ -144,6 +165,59 @@ fn floe_says_what_is_wrong_and_goes_on() {
     talk.expect("local-parameters");
     talk.peer.end_commands();
     talk.expect_end();
+}
+
+/// Whoever reads slowly slows down what is told, and not the agent (RFC 7675 §5.1: it would lose its peer's consent).
+#[test]
+fn floe_answers_its_peer_while_nobody_reads_what_it_says() {
+    /// Of the 64 KiB of a pipe the last page may stay unused in part.
+    const FULL: u64 = 60_000;
+    let mut child = Implementation::Floe.command().expect("floe is built");
+    let mut child =
+        child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map(Ended).expect("floe starts");
+    let mut commands = child.0.stdin.take().expect("a pipe");
+    let mut lines = BufReader::new(child.0.stdout.take().expect("a pipe")).lines();
+    writeln!(commands, r#"{{"cmd": "start", "role": "controlled", "options": {{"loopback": true}}}}"#)
+        .unwrap();
+    let mut next = |name: &str| -> Value {
+        let mut events = lines.by_ref().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+        events.find(|event| event["event"] == name).expect("an event")
+    };
+    let parameters = next("local-parameters");
+    let candidate: CandidateLine = next("local-candidate")["candidate"].as_str().unwrap().parse().unwrap();
+    let to = candidate.candidate().expect("a usable candidate").address.socket_addr();
+    let _ = next("gathering-complete");
+    let [ufrag, pwd] = ["ufrag", "pwd"].map(|field| parameters[field].as_str().unwrap());
+    let socket = UdpSocket::bind((to.ip(), 0)).expect("a socket");
+    socket.set_read_timeout(Some(RELEASE_WAIT)).expect("a time");
+    let mut number = 0_u64;
+    let mut ask = || {
+        number += 1;
+        let mut buffer = [0; 256];
+        let mut id = TransactionId([0; 12]);
+        id.0[4..].copy_from_slice(&number.to_be_bytes());
+        let mut writer = MessageWriter::new(&mut buffer, Class::Request, Method::BINDING, id).unwrap();
+        writer.put(&Username::new(format!("{ufrag}:peer").as_bytes()).unwrap()).unwrap();
+        writer.put(&Priority(1_845_501_695)).unwrap();
+        writer.put(&IceControlling(1)).unwrap();
+        let len = writer.sign_sha1(&Sha1Key::new(pwd.as_bytes())).unwrap().fingerprint().unwrap();
+        socket.send_to(&buffer[..len], to).expect("sent");
+        socket.recv_from(&mut buffer).expect("an answer while nobody reads");
+    };
+    ask();
+    // As many as fit into the pipe of the commands; what they say does not fit into the other one.
+    for _ in 0..3_000 {
+        writeln!(commands, r#"{{"cmd":"stats"}}"#).unwrap();
+    }
+    let written = |child: &Ended| -> u64 {
+        let counts = fs::read_to_string(format!("/proc/{}/io", child.0.id())).expect("its counts");
+        let count = counts.lines().find_map(|line| line.strip_prefix("wchar: "));
+        count.and_then(|count| count.parse().ok()).expect("bytes written")
+    };
+    while written(&child) < FULL {
+        ask();
+    }
+    (0..100).for_each(|_| ask());
 }
 
 #[test]

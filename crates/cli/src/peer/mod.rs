@@ -2,12 +2,7 @@
 
 mod protocol;
 
-use std::{
-    collections::BTreeMap,
-    io::{self, Write},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use floe::{
@@ -16,13 +11,13 @@ use floe::{
     turn::uri::{Transport, Uri},
 };
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     sync::mpsc,
 };
 
 use self::protocol::{Command, Event, Policy, RemoteCandidate, RemoteParameters, Role, Start};
 
-/// Lines that wait to be written. Whoever stops reading standard output stops the agent.
+/// Lines that wait to be written; whoever reads slowly slows the agent's tasks down, not the agent.
 const QUEUE: usize = 1024;
 /// Ta of a peer that proposed none (RFC 8445 §14.2).
 const DEFAULT_PACING_MS: u64 = 50;
@@ -42,18 +37,18 @@ pub(crate) async fn run() -> Result<(), String> {
                 Ok(Some(line)) => match protocol::parse(&line) {
                     Ok(Command::Close) => break,
                     Ok(command) => peer.execute(command).await?,
-                    Err(message) => write(&Event::Error { message })?,
+                    Err(message) => write(&Event::Error { message }).await?,
                 },
                 Ok(None) => break,
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                    write(&Event::Error { message: "the line is no UTF-8".to_owned() })?;
+                    write(&Event::Error { message: "the line is no UTF-8".to_owned() }).await?;
                 }
                 Err(error) => {
                     eprintln!("floe peer: standard input: {error}");
                     break;
                 }
             },
-            Some(event) = lines.recv() => write(&event)?,
+            Some(event) = lines.recv() => write(&event).await?,
         }
     }
     peer.close(&mut lines).await
@@ -75,7 +70,7 @@ impl Peer {
     /// Carries one command out. Only a closed standard output is an error.
     async fn execute(&mut self, command: Command) -> Result<(), String> {
         let result = match command {
-            Command::Start(start) => self.start(&start),
+            Command::Start(start) => self.start(&start).await,
             Command::RemoteParameters(parameters) => self.remote_parameters(&parameters),
             Command::RemoteCandidate(candidate) => self.remote_candidate(&candidate),
             Command::RemoteGatheringComplete { ufrag } => self.remote_gathering_complete(ufrag.as_deref()),
@@ -84,23 +79,23 @@ impl Peer {
             Command::Reconcile { stream, component, local, remote } => {
                 self.reconcile(stream, component, [&local, &remote])
             }
-            Command::Stats => self.stats(),
+            Command::Stats => self.stats().await,
             Command::Close => Ok(()),
         };
         match result {
             Ok(()) => Ok(()),
-            Err(message) => write(&Event::Error { message }),
+            Err(message) => write(&Event::Error { message }).await,
         }
     }
 
-    fn start(&mut self, start: &Start) -> Result<(), String> {
+    async fn start(&mut self, start: &Start) -> Result<(), String> {
         if self.session.is_some() {
             return Err("start: the agent was started before".to_owned());
         }
         let config = config(start)?;
         let agent = self.endpoint.agent(config).map_err(|error| format!("start: {error}"))?;
         let agent = Arc::new(agent);
-        write(&local_parameters(&agent.local_parameters()))?;
+        write(&local_parameters(&agent.local_parameters())).await?;
         let mut connections = BTreeMap::new();
         for (stream, component) in components(start)? {
             let connection = agent.connection_of(stream, component).ok_or("start: a component is missing")?;
@@ -208,7 +203,7 @@ impl Peer {
         connection.send(&payload).await.map_err(|error| format!("send: {error}"))
     }
 
-    fn stats(&self) -> Result<(), String> {
+    async fn stats(&self) -> Result<(), String> {
         let session = self.session()?;
         let mut stats = BTreeMap::new();
         for ((stream, component), connection) in &session.connections {
@@ -228,7 +223,7 @@ impl Peer {
             .map(|verdict| serde_json::json!({ "code": verdict.code(), "text": verdict.to_string() }))
             .collect();
         stats.insert("verdicts".to_owned(), verdicts);
-        write(&Event::Stats { stats })
+        write(&Event::Stats { stats }).await
     }
 
     async fn close(self, lines: &mut mpsc::Receiver<Event>) -> Result<(), String> {
@@ -240,16 +235,16 @@ impl Peer {
             loop {
                 tokio::select! {
                     biased;
-                    Some(event) = lines.recv() => write(&event)?,
+                    Some(event) = lines.recv() => write(&event).await?,
                     _ = &mut session.events => break,
                 }
             }
             while let Ok(event) = lines.try_recv() {
-                write(&event)?;
+                write(&event).await?;
             }
         }
         drop(endpoint);
-        write(&Event::Closed)
+        write(&Event::Closed).await
     }
 }
 
@@ -445,14 +440,14 @@ fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// One line, at once.
-fn write(event: &Event) -> Result<(), String> {
+/// One line, at once. Where nobody reads it, commands and events wait, and the agent does not.
+async fn write(event: &Event) -> Result<(), String> {
     let mut line = serde_json::to_string(event).map_err(|error| error.to_string())?;
     line.push('\n');
-    let mut out = io::stdout().lock();
-    out.write_all(line.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|error| format!("standard output: {error}"))
+    let fail = |error: io::Error| format!("standard output: {error}");
+    let mut out = tokio::io::stdout();
+    out.write_all(line.as_bytes()).await.map_err(fail)?;
+    out.flush().await.map_err(fail)
 }
 
 #[cfg(test)]
