@@ -85,6 +85,8 @@ pub enum ApiError {
     TooManyStreams,
     /// It is the last component, and an agent has at least one.
     LastComponent,
+    /// No TURN server with this number is configured.
+    NoSuchServer(usize),
 }
 
 /// Why a datagram was not sent.
@@ -389,6 +391,7 @@ impl fmt::Display for ApiError {
             Self::Nominate(error) => error.fmt(f),
             Self::TooManyStreams => f.write_str("an agent takes no more data streams"),
             Self::LastComponent => f.write_str("the last component of an agent cannot be removed"),
+            Self::NoSuchServer(server) => write!(f, "no TURN server with the number {server} is configured"),
         }
     }
 }

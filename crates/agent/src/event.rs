@@ -165,8 +165,12 @@ pub enum Event {
         /// The address, without a zone: what it is compared with has none.
         address: TransportAddress,
     },
-    /// The TURN server no longer takes the credentials it had taken.
-    CredentialsWanted,
+    /// A TURN server no longer takes the credentials it had taken: [`Agent::set_credentials`](crate::Agent::set_credentials)
+    /// gives others.
+    CredentialsWanted {
+        /// Its number among the configured ones.
+        server: usize,
+    },
     /// A limit of the checks was met, and the least of what there was went: it has this remote address.
     CheckLimit {
         /// Which limit.

@@ -1,8 +1,11 @@
 //! Commands about single pairs and candidates (design: policy is data). None of them can break a rule of the RFCs.
 
+use alloc::vec::Vec;
+
 use floe_check::{ChecklistSet, KeepError, NominateError, PairId};
 use floe_pair::{ComponentId, StreamId, TransportAddress};
 use floe_stun::Instant;
+use floe_turn::Credentials;
 
 use crate::{
     agent::{Agent, Component},
@@ -103,6 +106,36 @@ impl Agent {
         let agreed = self.checks.reconcile(now, stream, component, local, remote);
         self.pump(now);
         Ok(agreed)
+    }
+
+    /// Takes other credentials for a TURN server, by its number among the configured ones, for all that is asked of it from
+    /// now on: in time before those it has run out, or after [`Event::CredentialsWanted`](crate::Event::CredentialsWanted).
+    ///
+    /// Allocations of the same user go on with them. An allocation belongs to its user (RFC 8656 §5): where that is another
+    /// one now, a further one is asked for beside it, on a socket of its own. Its candidate is told as any other while
+    /// candidates are, and is checked; with renomination data moves there when a pair over it is valid. Without it, and where the
+    /// peer controls and does not move in time, [`Event::RestartSuggested`](crate::Event::RestartSuggested) says when a restart
+    /// is to do it, which uses the new allocation alone. The old one carries what it carried for as long as its server renews it, and is given back
+    /// when nothing uses it.
+    ///
+    /// # Errors
+    /// [`ApiError::NoSuchServer`], [`ApiError::Closed`].
+    pub fn set_credentials(
+        &mut self,
+        now: Instant,
+        server: usize,
+        credentials: &Credentials,
+    ) -> Result<(), ApiError> {
+        let now = self.open(now)?;
+        self.catch_up();
+        if !self.gatherer.set_credentials(now, server, credentials) {
+            return Err(ApiError::NoSuchServer(server));
+        }
+        for base in self.gatherer.replaced().collect::<Vec<_>>() {
+            self.all_checks_mut().for_each(|checks| checks.replace_base(now, base));
+        }
+        self.pump(now);
+        Ok(())
     }
 
     /// Says something of a pair to the checks, which know whether there is one.

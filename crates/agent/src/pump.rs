@@ -119,7 +119,17 @@ impl Agent {
                 self.on_base_gone(now, base);
                 self.emit(Event::RelayLost { reason });
             }
-            floe_turn::Event::CredentialsWanted => self.emit(Event::CredentialsWanted),
+            // There are others already.
+            floe_turn::Event::CredentialsWanted
+                if self.gatherer.replaced().any(|replaced| replaced == base) =>
+            {
+                self.live_checks_mut().for_each(|checks| checks.base_ends(now, base));
+            }
+            floe_turn::Event::CredentialsWanted => {
+                if let Some(server) = self.gatherer.server_of(base) {
+                    self.emit(Event::CredentialsWanted { server });
+                }
+            }
             // A refused channel leaves Send indications; an ICMP error is not authenticated and proves nothing (T7).
             _ => {}
         }

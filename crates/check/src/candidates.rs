@@ -35,6 +35,8 @@ pub(crate) struct Local {
     pub candidate: Candidate,
     pub base: BaseId,
     pub foundation: u32,
+    /// Its base will end, and another one is to take its place.
+    pub replaced: bool,
 }
 
 impl Local {
@@ -185,8 +187,10 @@ impl Candidates {
         let id = self.next_id();
         let same = self.locals.iter().find(|local| local.candidate.foundation == candidate.foundation);
         let foundation = same.map_or(id, |local| local.foundation);
-        self.shared |= self.locals.iter().any(|local| local.base == base);
-        push_lean(&mut self.locals, Local { id: LocalId(id), stream, candidate, base, foundation });
+        let beside = self.locals.iter().find(|local| local.base == base);
+        self.shared |= beside.is_some();
+        let replaced = beside.is_some_and(|local| local.replaced);
+        push_lean(&mut self.locals, Local { id: LocalId(id), stream, candidate, base, foundation, replaced });
         LocalId(id)
     }
 

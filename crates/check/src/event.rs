@@ -150,7 +150,8 @@ pub enum MoveReason {
     Faster,
     /// The selected pair was lost: its consent ended, or its base went.
     Lost,
-    /// The application ranks, pins, vetoes or nominates pairs.
+    /// The application ranks, pins, vetoes or nominates pairs, or the base of the selected one was
+    /// [replaced](crate::ChecklistSet::replace_base).
     Policy,
     /// The peer, which controls, has nominated another pair.
     Peer,
@@ -166,7 +167,8 @@ pub enum RestartReason {
     Direct,
     /// Consent on the selected pair has ended, or its base is gone, and there is no other.
     Lost,
-    /// The application prefers another pair, or vetoes the selected one.
+    /// The application prefers another pair, vetoes the selected one, or the base of that was
+    /// [replaced](crate::ChecklistSet::replace_base).
     Policy,
 }
 

@@ -129,6 +129,8 @@ pub(crate) struct Pair {
     pub beside: bool,
     /// Kept beside the selected pair.
     pub standby: bool,
+    /// Its base will end, and another one is to take its place.
+    pub replaced: bool,
     /// It was selected, or the peer nominated it, and its component has moved to another.
     pub left: bool,
     /// The peer has sent a request over it; if it was left, since then.
@@ -221,6 +223,7 @@ impl Pair {
             slow: false,
             beside: place.late,
             standby: false,
+            replaced: near.replaced,
             left: false,
             asked: false,
             revoked: false,
@@ -272,9 +275,9 @@ impl Pair {
         (self.wish.pinned, self.preference(), !self.relayed, priority)
     }
 
-    /// What the policy and the application hold of it.
+    /// What the policy and the application hold of it. Of those they hold equal, one that will end is the last.
     pub(crate) fn preference(&self) -> i32 {
-        self.type_rank.saturating_add(self.wish.rank)
+        self.type_rank.saturating_add(self.wish.rank).saturating_sub(self.replaced.into())
     }
 
     pub(crate) fn is_of(&self, stream: StreamId, component: ComponentId) -> bool {

@@ -295,15 +295,46 @@ impl ChecklistSet {
         if !kept_only {
             self.reconsider_nomination(stream, component);
         }
+        self.suggest_preferred(stream, component);
+        self.suggest_where_vetoed(stream, component);
+        self.settle(now);
+        true
+    }
+
+    /// A base will end, as an allocation does whose user has no credentials any more, and another one is to take its place: of
+    /// the pairs that are held equal otherwise, those that stand on it are the last to be nominated, are left for any
+    /// other, and are not kept for standby. Without renomination a restart is suggested once another pair is there.
+    pub fn replace_base(&mut self, now: Instant, base: BaseId) {
+        let now = self.advance(now);
+        let Some((stream, component)) = self.bases.owner(base) else { return };
+        for local in self.candidates.locals.iter_mut().filter(|local| local.base == base) {
+            local.replaced = true;
+        }
+        for pair in self.pairs.change(|pair| pair.base == base) {
+            pair.replaced = true;
+        }
+        self.reconsider_nomination(stream, component);
+        self.suggest_preferred(stream, component);
+        self.settle(now);
+    }
+
+    /// A base that was [replaced](Self::replace_base) is about to end. Where it still carries data, because it is the peer that
+    /// nominates and it has not moved, a restart is suggested.
+    pub fn base_ends(&mut self, now: Instant, base: BaseId) {
+        let now = self.advance(now);
+        let Some((stream, component)) = self.bases.owner(base) else { return };
+        self.suggest_where_replaced(stream, component);
+        self.settle(now);
+    }
+
+    /// What is held of the pairs of a component has changed.
+    fn suggest_preferred(&mut self, stream: StreamId, component: ComponentId) {
         // The pair may be the one that should be left, or the one that should be used.
         let own = |other: &&Pair| other.is_of(stream, component) && other.listed && other.valid.is_some();
         let preferred = self.pairs.iter().filter(own).max_by_key(|other| (!other.wish.vetoed, other.worth()));
         if let Some(preferred) = preferred.map(|pair| pair.id) {
             self.suggest_restart(preferred);
         }
-        self.suggest_where_vetoed(stream, component);
-        self.settle(now);
-        true
     }
 
     /// The id that the next pair will have.

@@ -346,6 +346,15 @@ impl ChecklistSet {
         }
     }
 
+    /// The selected pair is about to end, and the peer, which nominates, cannot know: a restart is what this side can do.
+    pub(crate) fn suggest_where_replaced(&mut self, stream: StreamId, component: ComponentId) {
+        let selected = self.component(stream, component).and_then(|of| self.pairs.get(of.selected?));
+        let replaced = selected.is_some_and(|pair| pair.replaced);
+        if let Some(of) = self.component_mut(stream, component).filter(|_| replaced) {
+            of.moves.suggest(RestartReason::Policy);
+        }
+    }
+
     /// Without renomination a selected pair is not left: where another would be better, a restart is suggested.
     pub(crate) fn suggest_restart(&mut self, id: PairId) {
         if self.is_renominating() || self.is_passive() {

@@ -46,7 +46,7 @@ impl ChecklistSet {
             let fit = |pair: &Pair| {
                 pair.id != selected
                     && pair.listed
-                    && !(pair.wish.vetoed || pair.nomination_failed)
+                    && !(pair.wish.vetoed || pair.nomination_failed || pair.replaced)
                     && accept(pair)
             };
             self.pairs.most_worthy(stream, component, fit).map(|pair| pair.id)

@@ -10,9 +10,9 @@ use crate::{
     error::ServerError,
     event::Event,
     gatherer::{Gatherer, Stage},
-    host::Ask,
+    host::{Ask, JobKey},
     map::SortedMap,
-    relay::Relay,
+    relay::{Phase, Relay},
     server::Addresses,
 };
 
@@ -34,13 +34,24 @@ impl Gatherer {
             job.end();
         }
         self.transactions = SortedMap::new();
-        for job in self.relay_jobs.values_mut().filter(|job| !job.is_done() || job.rests_until().is_some()) {
-            job.end();
+        // What takes the place of an allocation is asked for as long as that may be in use.
+        let succeeding = self.succeeding();
+        let goes = |key: &JobKey| !succeeding.contains(key);
+        for (_, job) in self.relay_jobs.iter_mut().filter(|(key, _)| goes(key)) {
+            if !job.is_done() || job.rests_until().is_some() {
+                job.end();
+            }
         }
-        for base in self.allocating() {
+        let allocating =
+            self.relays.iter().filter(|(_, entry)| entry.phase == Phase::Allocating && goes(&entry.key));
+        for base in allocating.map(|(base, _)| *base).collect::<Vec<_>>() {
             self.release(base);
         }
         for (id, ask) in core::mem::take(&mut self.asked) {
+            if matches!(ask, Ask::Relay { key, .. } if !goes(&key)) {
+                self.asked.insert(id, ask);
+                continue;
+            }
             self.out.withdraw(id);
             match ask {
                 Ask::Host(key) => {
@@ -85,13 +96,15 @@ impl Gatherer {
         self.advance(now);
         for base in self.open_relays() {
             let Some(entry) = self.relays.get(&base).filter(|entry| !keep(&entry.relay)) else { continue };
-            if let Some(job) = self.relay_jobs.get_mut(&entry.key) {
+            let (stream, replaced) = (entry.relay.stream, entry.replaced);
+            if let Some(job) = self.relay_jobs.get_mut(&entry.key).filter(|_| !replaced) {
                 job.end();
             }
-            let stream = entry.relay.stream;
             self.retire(base);
             self.release(base);
-            self.leave_relays_of(stream);
+            if !replaced {
+                self.leave_relays_of(stream);
+            }
         }
         self.settle();
     }
@@ -171,7 +184,7 @@ impl Gatherer {
             );
         }
         for (key, job) in self.relay_jobs.iter_mut() {
-            let entry = self.relays.values().find(|entry| entry.key == *key);
+            let entry = self.relays.values().find(|entry| entry.key == *key && !entry.replaced);
             if job.give_up_waiting(entry.is_some_and(|entry| entry.is_doubtful())) {
                 let address = entry.map(|entry| entry.relay.server);
                 late.push((key.server, Some(job.local.ip()), address, ServerError::NotInTime));

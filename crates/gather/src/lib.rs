@@ -39,6 +39,7 @@ extern crate std;
 
 mod candidates;
 mod config;
+mod credentials;
 mod ending;
 mod error;
 mod event;

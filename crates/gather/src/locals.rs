@@ -132,9 +132,10 @@ impl Gatherer {
     }
 
     /// Addresses that the rules skipped when this generation began are kept for those before: once no generation uses a
-    /// base of one, it goes with all it has.
+    /// base of one, it goes with all it has. So do allocations of users that have no credentials any more.
     pub fn release_left(&mut self, now: Instant, in_use: impl Fn(BaseId) -> bool) {
-        self.release_locals(now, Use::Left, in_use);
+        self.release_locals(now, Use::Left, &in_use);
+        self.release_replaced(in_use);
     }
 
     /// An address that the rules skip by now goes with all it has where no base of it is in use: whoever gathers for long

@@ -11,13 +11,12 @@ use floe_stun::{
 
 use crate::{
     candidates::{Added, Found},
-    config::MAX_SERVERS,
     error::ServerError,
     event::Event,
     gatherer::{GatherTransmit, Gatherer},
     host::JobKey,
     restart::STALE_AFTER,
-    server::{Targets, is_plausible},
+    server::{Targets, is_plausible, source_of},
 };
 
 /// How long one address of a server is waited for before the next one is asked too: the recommended delay
@@ -453,7 +452,6 @@ impl Gatherer {
         alternate: bool,
     ) -> Added {
         let Some(job) = self.reflexive.get(&key) else { return Added::Full };
-        let number = key.server.saturating_add(if alternate { MAX_SERVERS } else { 0 });
         let found = Found {
             stream: key.stream,
             component: key.component,
@@ -463,7 +461,7 @@ impl Gatherer {
             base_ip: job.local.ip(),
             local: job.local,
             server: Some(server),
-            source: u8::try_from(number).unwrap_or(u8::MAX),
+            source: source_of(key.server, alternate),
             related: Some(job.local),
         };
         self.add_candidate(&found)

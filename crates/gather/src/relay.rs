@@ -18,7 +18,7 @@ use crate::{
     request::{Answer, Request, RequestFailure},
     rest::{MAX_NEW_PORTS, MAX_RESTS},
     restart::STALE_AFTER,
-    server::{Targets, can_reach, is_plausible},
+    server::{Targets, can_reach, is_plausible, source_of},
 };
 
 /// How long one address of a server is waited for, after our last word to it, before the next one is asked too.
@@ -43,7 +43,7 @@ pub struct Relay {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(crate) enum Phase {
     Allocating,
     Open,
     /// Of its events only the last one is of interest.
@@ -56,11 +56,15 @@ pub(crate) struct RelayEntry {
     pub(crate) relay: Relay,
     pub(crate) key: JobKey,
     place: Place,
-    phase: Phase,
+    pub(crate) phase: Phase,
     /// New ports used up so far.
     ports: u8,
     /// A generation has begun, and the renewal it led to has not ended: the server may have forgotten the allocation.
     pub(crate) doubtful: bool,
+    /// Its user has no credentials any more; its job goes on for another one.
+    pub(crate) replaced: bool,
+    /// Its candidate is counted by the other one of two numbers: its job has had an allocation before.
+    pub(crate) alternate: bool,
 }
 
 impl RelayEntry {
@@ -273,7 +277,9 @@ impl Gatherer {
         client.allocate(self.now);
         let base = BaseId(self.number());
         let relay = Relay { client, place, server, base, stream: key.stream, component: key.component };
-        let entry = RelayEntry { relay, key, place, phase: Phase::Allocating, ports, doubtful: false };
+        let phase = Phase::Allocating;
+        let (doubtful, replaced, alternate) = (false, false, self.is_alternate(key));
+        let entry = RelayEntry { relay, key, place, phase, ports, doubtful, replaced, alternate };
         self.relays.insert(base, Box::new(entry));
         self.places.insert(place, base);
         self.clients.touch();
@@ -359,7 +365,8 @@ impl Gatherer {
     }
 
     fn on_relay(&mut self, base: BaseId, event: TurnEvent) {
-        let Some((phase, key)) = self.relays.get(&base).map(|entry| (entry.phase, entry.key)) else { return };
+        let Some(entry) = self.relays.get(&base) else { return };
+        let (phase, key, replaced) = (entry.phase, entry.key, entry.replaced);
         match (phase, event) {
             (Phase::Allocating, TurnEvent::Allocated { relayed, mapped, .. }) => {
                 self.allocated(base, relayed.into(), mapped.map(TransportAddress::from));
@@ -370,8 +377,8 @@ impl Gatherer {
                 self.out.turn(base, event);
                 self.retire(base);
                 let forgotten = matches!(lost, LostReason::Mismatch | LostReason::Expired(_));
-                let again = forgotten && self.ask_anew(key);
-                if let Some(job) = self.relay_jobs.get_mut(&key).filter(|_| !again) {
+                let goes_on = replaced || (forgotten && self.ask_anew(key));
+                if let Some(job) = self.relay_jobs.get_mut(&key).filter(|_| !goes_on) {
                     job.progress = Progress::Ended;
                 }
                 self.release(base);
@@ -399,7 +406,7 @@ impl Gatherer {
             |key: JobKey| locals.iter().any(|local| local.id == key.local && local.purpose == Use::Left);
         for entry in self.relays.values_mut().filter(|entry| entry.phase == Phase::Open) {
             entry.relay.client.keep(self.now, self.config.refresh);
-            entry.doubtful = !is_left(entry.key);
+            entry.doubtful = !(is_left(entry.key) || entry.replaced);
         }
         self.clients.touch();
     }
@@ -424,7 +431,7 @@ impl Gatherer {
 
     fn allocated(&mut self, base: BaseId, relayed: TransportAddress, mapped: Option<TransportAddress>) {
         let Some(entry) = self.relays.get(&base) else { return };
-        let (key, server) = (entry.key, entry.relay.server);
+        let (key, server, alternate) = (entry.key, entry.relay.server, entry.alternate);
         let Some(local) = self.relay_jobs.get(&key).filter(|job| !job.is_done()).map(|job| job.local) else {
             // Another address of the server was faster.
             return self.release(base);
@@ -449,7 +456,7 @@ impl Gatherer {
             base_ip: relayed.ip(),
             local,
             server: Some(server),
-            source: u8::try_from(key.server).unwrap_or(u8::MAX),
+            source: source_of(key.server, alternate),
             related: Some(seen.unwrap_or(relayed.concealed())),
         });
         let Some(job) = self.relay_jobs.get_mut(&key) else { return };
@@ -546,11 +553,6 @@ impl Gatherer {
         entry.relay.client.close(self.now);
         self.clients.touch();
         self.jobs.touch();
-    }
-
-    /// Allocations in the making.
-    pub(crate) fn allocating(&self) -> Vec<BaseId> {
-        self.bases_in(Phase::Allocating)
     }
 
     /// Allocations that can be used.

@@ -62,6 +62,7 @@ impl Gatherer {
         self.forget_given_back(|_| true);
         self.begin();
         self.keep_relays();
+        self.withhold_replaced();
         self.leave_all();
         for server in &mut self.servers {
             (server.late, server.reached) = (false, false);
@@ -138,7 +139,7 @@ impl Gatherer {
 
     /// Whether an allocation that is asked for has its turn still to come.
     pub(crate) fn waits_for_slot(&self, key: JobKey) -> bool {
-        self.relays.values().any(|entry| entry.key == key && entry.wants_slot())
+        self.relays.values().any(|entry| entry.key == key && !entry.replaced && entry.wants_slot())
     }
 
     /// Whether it was told to start.

@@ -11,7 +11,7 @@ use floe_turn::{
 };
 
 use crate::{
-    config::{Config, Policy},
+    config::{Config, MAX_SERVERS, Policy},
     error::ServerError,
     interface::is_link_local,
     progress::Times,
@@ -131,6 +131,12 @@ pub(crate) fn known(ips: &[IpAddr], port: u16, loopback: bool) -> (Addresses, Op
     } else {
         (Addresses::Known(usable), None)
     }
+}
+
+/// By what number a candidate is told from others of its type and local address: each server has two, so that one that takes
+/// the place of another differs from it.
+pub(crate) fn source_of(server: usize, alternate: bool) -> u8 {
+    u8::try_from(server.saturating_add(if alternate { MAX_SERVERS } else { 0 })).unwrap_or(u8::MAX)
 }
 
 /// Whether a datagram from `local` can arrive at `server`: same family, and neither loopback nor link-local

@@ -230,11 +230,21 @@ impl Client {
     ///
     /// There is no user, or the password is too long.
     pub fn set_password(&mut self, now: Instant, password: &[u8]) -> Result<(), CredentialsError> {
-        self.tick(now);
         let old = self.config.credentials.as_ref().ok_or(CredentialsError::EmptyUsername)?;
         let credentials = Credentials::new(old.username(), password)?;
-        self.challenge = self.challenge.as_ref().map(|challenge| challenge.with_password(&credentials));
-        self.config.credentials = Some(credentials);
+        self.set_credentials(now, &credentials);
+        Ok(())
+    }
+
+    /// [`set_password`](Self::set_password) with the password of these credentials, if they are of the same user. `false`
+    /// if they are not, and nothing changes.
+    pub fn set_credentials(&mut self, now: Instant, credentials: &Credentials) -> bool {
+        self.tick(now);
+        if self.config.credentials.as_ref().map(Credentials::username) != Some(credentials.username()) {
+            return false;
+        }
+        self.challenge = self.challenge.as_ref().map(|challenge| challenge.with_password(credentials));
+        self.config.credentials = Some(credentials.clone());
         self.doubted = false;
         // What the old password could not renew is tried again at once.
         if let Phase::Open(allocation) = &mut self.phase {
@@ -243,7 +253,7 @@ impl Client {
         self.permissions.retry_at_once(self.clock);
         self.channels.retry_at_once(self.clock);
         self.update_deadline();
-        Ok(())
+        true
     }
 
     /// From here on the allocation is renewed each `interval` if not sooner, as with [`ClientConfig::keep`], and once now: a

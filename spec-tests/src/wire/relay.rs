@@ -45,6 +45,11 @@ impl OnWire {
         self.0.borrow().server.allocations()
     }
 
+    /// The server takes this password of a user from now on, or knows the user no more.
+    pub fn set_user(&self, name: &str, password: Option<&str>) {
+        self.0.borrow_mut().server.set_user(name, password);
+    }
+
     /// An ICMP error comes to the relay about what it sent to this peer.
     pub fn icmp(&self, now: Instant, peer: TransportAddress, kind: u8, code: u8) {
         let mut relays = self.0.borrow_mut();

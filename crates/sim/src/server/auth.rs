@@ -78,18 +78,6 @@ impl core::fmt::Debug for Authenticator {
 impl Authenticator {
     pub(super) fn new(config: &ServerConfig, random: &mut Random) -> Self {
         let realm = shortened(&config.realm).as_bytes().to_vec();
-        let mut accounts = Vec::new();
-        let (mut by_name, mut by_hash) = (BTreeMap::new(), BTreeMap::new());
-        for user in &config.users {
-            let (name, password) = (user.name.as_bytes(), user.password.as_bytes());
-            let id = AccountId(accounts.len());
-            by_name.insert(name.to_vec(), id);
-            by_hash.insert(userhash(name, &realm), id);
-            accounts.push(Account {
-                md5: IntegrityKey::long_term_md5(name, &realm, password),
-                sha256: IntegrityKey::long_term_sha256(name, &realm, password),
-            });
-        }
         let features = SecurityFeatures { password_algorithms: true, username_anonymity: true };
         let cookie = NonceCookie::new(features);
         let (prefix, offer): (&[u8], _) = match config.security {
@@ -97,7 +85,34 @@ impl Authenticator {
             Security::Rfc8489 => (cookie.as_bytes(), Some(PasswordAlgorithms::SHA256_AND_MD5)),
         };
         let nonces = NonceSource::new(prefix, config.lifetimes.nonce, random);
-        Self { realm, accounts, by_name, by_hash, nonces, offer }
+        let (accounts, by_name, by_hash) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+        let mut known = Self { realm, accounts, by_name, by_hash, nonces, offer };
+        for user in &config.users {
+            known.set_user(user.name.as_bytes(), Some(user.password.as_bytes()));
+        }
+        known
+    }
+
+    /// From here on this is the password of a user, known before or not; without one the user is not known any more.
+    pub(super) fn set_user(&mut self, name: &[u8], password: Option<&[u8]>) {
+        let hash = userhash(name, &self.realm);
+        let Some(password) = password else {
+            self.by_name.remove(name);
+            self.by_hash.remove(&hash);
+            return;
+        };
+        let account = Account {
+            md5: IntegrityKey::long_term_md5(name, &self.realm, password),
+            sha256: IntegrityKey::long_term_sha256(name, &self.realm, password),
+        };
+        if let Some(known) = self.by_name.get(name).and_then(|id| self.accounts.get_mut(id.0)) {
+            *known = account;
+            return;
+        }
+        let id = AccountId(self.accounts.len());
+        self.by_name.insert(name.to_vec(), id);
+        self.by_hash.insert(hash, id);
+        self.accounts.push(account);
     }
 
     /// RFC 8489 §9.2.4: the checks in the order of the text. Freshness of the nonce, the last of them, is left to

@@ -284,6 +284,12 @@ impl Server {
         timer.into_iter().chain(delayed).min()
     }
 
+    /// From here on this is the password of a user, known before or not; without one the user is not known any more, and
+    /// what was allocated to it ends with its lifetime.
+    pub fn set_user(&mut self, name: &str, password: Option<&str>) {
+        self.auth.set_user(name.as_bytes(), password.map(str::as_bytes));
+    }
+
     /// Allocations held now.
     pub fn allocations(&self) -> usize {
         self.allocations.len()
