@@ -35,7 +35,7 @@ fn connected(renomination: bool) -> (World, OnWire, Signalling) {
 fn set(world: &mut World, side: usize, name: &str, password: &str) {
     let given = credentials(name, password);
     world.sides[side].now = world.now;
-    world.sides[side].agent.set_credentials(world.now, 0, &given).expect("there is this server");
+    world.sides[side].agent.set_credentials(world.now, 0, &given, None).expect("there is this server");
     world.collect(side);
 }
 
@@ -120,6 +120,39 @@ fn p19_the_first_401_asks_for_credentials_which_come_in_time() {
         assert_eq!(has(&world, side, is_wanted), 1, "once");
         let asked = world.first(side, is_wanted).expect("an event");
         assert!(asked.since(start) < Duration::from_secs(400), "with the first renewal of anything");
+    }
+}
+
+/// Where it is known when they run out, others are asked for a minute before; with nothing to keep alive by them, never.
+#[test]
+fn p19_credentials_are_asked_for_before_they_run_out() {
+    for relays in [true, false] {
+        let until = floe_agent::stun::Instant::ORIGIN.after(Duration::from_secs(500));
+        let (mut world, server) = relay::relayed([true, true], ms(40), |_, config| {
+            config.gathering.servers[0].until = Some(until);
+            config.gathering.policy = if relays { Policy::RelayOnly } else { Policy::All };
+        });
+        if !relays {
+            world.judge = Box::new(|_| Fate::Arrives);
+        }
+        let mut signalling = Signalling::new(&world, ms(60));
+        assert!(signalling.run_to_selection(&mut world, ms(10_000)));
+        signalling.run(&mut world, Duration::from_secs(400));
+        assert_eq!(BOTH.map(|side| has(&world, side, is_wanted)), [0, 0]);
+        signalling.run(&mut world, Duration::from_secs(60));
+        let expected = usize::from(relays);
+        assert_eq!(BOTH.map(|side| has(&world, side, is_wanted)), [expected; 2]);
+        if !relays {
+            continue;
+        }
+        for side in BOTH {
+            assert_eq!(world.first(side, is_wanted), Some(floe_agent::stun::Instant::from_millis(440_000)));
+            let (next, given) = (until.after(LONG), credentials("ada", "correct horse"));
+            world.sides[side].agent.set_credentials(world.now, 0, &given, Some(next)).expect("known");
+        }
+        signalling.run(&mut world, LONG);
+        assert_eq!(BOTH.map(|side| has(&world, side, is_wanted)), [2, 2]);
+        assert_eq!(server.allocations(), 2);
     }
 }
 
@@ -247,10 +280,10 @@ fn p19_there_is_no_such_server() {
     let (mut world, _) = relay::relayed([true, false], ms(40), |_, _| {});
     let given = credentials("ada", "correct horse");
     for (side, server) in [(0, 1), (1, 0), (0, usize::MAX)] {
-        let said = world.sides[side].agent.set_credentials(world.now, server, &given);
+        let said = world.sides[side].agent.set_credentials(world.now, server, &given, None);
         assert_eq!(said, Err(ApiError::NoSuchServer(server)));
     }
     let now = world.now;
     world.sides[0].agent.close(now);
-    assert_eq!(world.sides[0].agent.set_credentials(now, 0, &given), Err(ApiError::Closed));
+    assert_eq!(world.sides[0].agent.set_credentials(now, 0, &given, None), Err(ApiError::Closed));
 }

@@ -165,7 +165,8 @@ pub enum Event {
         /// The address, without a zone: what it is compared with has none.
         address: TransportAddress,
     },
-    /// A TURN server no longer takes the credentials it had taken: [`Agent::set_credentials`](crate::Agent::set_credentials)
+    /// The credentials of a TURN server are about to run out, as [`Server::until`](floe_gather::Server::until) has it, or it no
+    /// longer takes them: [`Agent::set_credentials`](crate::Agent::set_credentials)
     /// gives others.
     CredentialsWanted {
         /// Its number among the configured ones.

@@ -116,7 +116,7 @@ impl Agent {
     /// candidates are, and is checked; with renomination data moves there when a pair over it is valid. Without it, and where the
     /// peer controls and does not move in time, [`Event::RestartSuggested`](crate::Event::RestartSuggested) says when a restart
     /// is to do it, which uses the new allocation alone. The old one carries what it carried for as long as its server renews it, and is given back
-    /// when nothing uses it.
+    /// when nothing uses it. `until`: when the credentials run out, if that is known.
     ///
     /// # Errors
     /// [`ApiError::NoSuchServer`], [`ApiError::Closed`].
@@ -125,10 +125,11 @@ impl Agent {
         now: Instant,
         server: usize,
         credentials: &Credentials,
+        until: Option<Instant>,
     ) -> Result<(), ApiError> {
         let now = self.open(now)?;
         self.catch_up();
-        if !self.gatherer.set_credentials(now, server, credentials) {
+        if !self.gatherer.set_credentials(now, server, credentials, until) {
             return Err(ApiError::NoSuchServer(server));
         }
         for base in self.gatherer.replaced().collect::<Vec<_>>() {

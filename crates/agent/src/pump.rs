@@ -91,6 +91,9 @@ impl Agent {
             }
             floe_gather::Event::LimitReached(limit) => self.emit(Event::GatherLimit(limit)),
             floe_gather::Event::EventsLost(count) => self.emit(Event::EventsLost(count)),
+            floe_gather::Event::CredentialsWanted { server } => {
+                self.emit(Event::CredentialsWanted { server });
+            }
             floe_gather::Event::Turn(base, event) => self.on_turn(now, base, event),
             floe_gather::Event::DeadlinePassed => self.emit(Event::GatheringDeadline),
             floe_gather::Event::Complete => self.end_local(now),

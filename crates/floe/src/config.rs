@@ -73,7 +73,7 @@ impl Config {
         let url: Uri = uri.parse().map_err(ServerConfigError::Uri)?;
         let credentials =
             credentials::prepare(username, password, preparation).map_err(ServerConfigError::Preparation)?;
-        self.agent.gathering.servers.push(Server { url, credentials: Some(credentials) });
+        self.agent.gathering.servers.push(Server::new(url, Some(credentials)));
         Ok(self)
     }
 
@@ -86,7 +86,7 @@ impl Config {
         if url.is_turn() {
             return Err(ServerConfigError::CredentialsNeeded);
         }
-        self.agent.gathering.servers.push(Server { url, credentials: None });
+        self.agent.gathering.servers.push(Server::new(url, None));
         Ok(self)
     }
 

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, io, net::SocketAddr};
 
-use floe_agent::ConfigError;
+use floe_agent::{ApiError, ConfigError};
 use floe_turn::uri::UriError;
 
 pub use crate::credentials::PreparationError;
@@ -103,6 +103,34 @@ impl Error for ServerConfigError {
             Self::Uri(error) => Some(error),
             Self::Preparation(error) => Some(error),
             Self::CredentialsNeeded => None,
+        }
+    }
+}
+
+/// Why other credentials of a server are not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CredentialsChangeError {
+    /// User name or password cannot be used.
+    Preparation(PreparationError),
+    /// There is no such server, or the agent was closed.
+    Agent(ApiError),
+}
+
+impl fmt::Display for CredentialsChangeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Preparation(error) => error.fmt(f),
+            Self::Agent(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for CredentialsChangeError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Preparation(error) => Some(error),
+            Self::Agent(error) => Some(error),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A handle on one agent of an endpoint.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use floe_agent::{
     Added, AgentKey, ApiError, ComponentState, Event, PairId, Renomination, Report, State, Usage,
@@ -10,8 +10,9 @@ use floe_pair::{CandidateLine, ComponentId, Parameters, Pwd, Role, StreamId, Tra
 
 use crate::{
     connection::Connection,
+    credentials::{self, Preparation},
     endpoint::Inner,
-    error::{AgentError, ConnectError},
+    error::{AgentError, ConnectError, CredentialsChangeError},
     session::{LocalCandidate, Session},
     shared::{self, Shared},
 };
@@ -344,6 +345,42 @@ impl Agent {
     /// [`ApiError::TooManyKept`], [`ApiError::NoSuchPair`], [`ApiError::Closed`].
     pub fn keep(&self, pair: PairId, kept: bool) -> Result<(), ApiError> {
         self.handle.command(|agent, now| agent.keep(now, pair, kept))
+    }
+
+    /// Takes another user name and password for a TURN server, by its number among those of the configuration, for all that it
+    /// is asked for from now on ([`floe_agent::Agent::set_credentials`]). Where it is known how long they last,
+    /// [`Event::CredentialsWanted`] asks for others a minute before that.
+    ///
+    /// # Errors
+    /// [`CredentialsChangeError`]; it never shows the password.
+    pub fn set_credentials(
+        &self,
+        server: usize,
+        username: &str,
+        password: &str,
+        lifetime: Option<Duration>,
+    ) -> Result<(), CredentialsChangeError> {
+        self.set_credentials_prepared(server, username, password, lifetime, Preparation::OpaqueString)
+    }
+
+    /// As [`Agent::set_credentials`], for a server that prepares user names and passwords in another way.
+    ///
+    /// # Errors
+    /// [`CredentialsChangeError`]; it never shows the password.
+    pub fn set_credentials_prepared(
+        &self,
+        server: usize,
+        username: &str,
+        password: &str,
+        lifetime: Option<Duration>,
+        preparation: Preparation,
+    ) -> Result<(), CredentialsChangeError> {
+        let credentials = credentials::prepare(username, password, preparation)
+            .map_err(CredentialsChangeError::Preparation)?;
+        let set = |agent: &mut floe_agent::Agent, now: floe_stun::Instant| {
+            agent.set_credentials(now, server, &credentials, lifetime.map(|lifetime| now.after(lifetime)))
+        };
+        self.handle.command(set).map_err(CredentialsChangeError::Agent)
     }
 
     /// Nominates a pair ([`floe_agent::Agent::nominate`]).

@@ -67,7 +67,8 @@ pub use self::{
     credentials::Preparation,
     endpoint::{Builder, Endpoint},
     error::{
-        AgentError, ConnectError, EndpointError, PreparationError, RecvError, SendError, ServerConfigError,
+        AgentError, ConnectError, CredentialsChangeError, EndpointError, PreparationError, RecvError,
+        SendError, ServerConfigError,
     },
     handle::Agent,
     inbox::{DATA_QUEUE_BYTES, DATA_QUEUE_DATAGRAMS, Received},

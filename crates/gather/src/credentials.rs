@@ -7,10 +7,11 @@ use floe_stun::Instant;
 use floe_turn::{AllocateError, Credentials};
 
 use crate::{
+    event::Event,
     gatherer::{Gatherer, Stage},
     host::JobKey,
     relay::{Phase, RelayEntry, RelayJob},
-    server::Targets,
+    server::{Targets, asks_at},
 };
 
 /// Allocations of one job that others have taken the place of and that are not given back yet. Who has a new user name sooner
@@ -33,12 +34,20 @@ impl Gatherer {
     /// other. The old one is one of [`Self::replaced`] from here on, and is kept for as long as its server renews it, until
     /// [`Self::release_unused`], [`Self::release_left`] or the end; it is for no generation that begins later. What was being
     /// asked for, or was refused, is asked for again. Once ICE has concluded, that is for allocations that were kept alone.
-    pub fn set_credentials(&mut self, now: Instant, server: usize, credentials: &Credentials) -> bool {
+    ///
+    /// `until`: when they run out, if that is known.
+    pub fn set_credentials(
+        &mut self,
+        now: Instant,
+        server: usize,
+        credentials: &Credentials,
+        until: Option<Instant>,
+    ) -> bool {
         self.advance(now);
         let known = self.config.servers.get_mut(server).filter(|server| server.url.is_turn());
         let Some(known) = known else { return false };
         let same_user = known.credentials.as_ref().map(Credentials::username) == Some(credentials.username());
-        known.credentials = Some(credentials.clone());
+        (known.credentials, known.until) = (Some(credentials.clone()), until);
         let of_it = |entry: &RelayEntry| entry.key.server == server && entry.phase != Phase::Releasing;
         let (mut again, mut attempts) = (Vec::new(), Vec::new());
         for entry in self.relays.values_mut().filter(|entry| of_it(entry)) {
@@ -48,6 +57,9 @@ impl Gatherer {
                 Phase::Allocating if !goes_on => attempts.push(entry.key),
                 _ => {}
             }
+        }
+        if let Some(state) = self.servers.get_mut(server) {
+            state.wanted_at = until.map(asks_at);
         }
         if !same_user && let Some(state) = self.servers.get_mut(server) {
             // RFC 8656 §7.4: the quota that was reached is that of one user.
@@ -62,6 +74,7 @@ impl Gatherer {
             self.ask_as(key, succeeds);
         }
         self.clients.touch();
+        self.jobs.touch();
         self.settle();
         true
     }
@@ -122,6 +135,28 @@ impl Gatherer {
             self.relays.values().any(|entry| of_it(entry) && entry.alternate == alternate)
         };
         numbered(false) && !numbered(true)
+    }
+
+    /// Whether a server has allocations, or is asked for some.
+    fn serves(&self, server: usize) -> bool {
+        self.relays.values().any(|entry| entry.key.server == server && entry.phase != Phase::Releasing)
+    }
+
+    /// When credentials are to be asked for next.
+    pub(crate) fn next_expiry(&self) -> Option<Instant> {
+        let expiring = self.servers.iter().enumerate().filter(|(_, state)| state.wanted_at.is_some());
+        expiring.filter(|(server, _)| self.serves(*server)).filter_map(|(_, state)| state.wanted_at).min()
+    }
+
+    /// Asks for credentials in place of those that are about to run out, once.
+    pub(crate) fn ask_for_credentials(&mut self) {
+        for server in 0..self.servers.len() {
+            let serves = self.serves(server);
+            let Some(state) = self.servers.get_mut(server).filter(|_| serves) else { continue };
+            if state.wanted_at.take_if(|at| *at <= self.now).is_some() {
+                self.out.notice(Event::CredentialsWanted { server });
+            }
+        }
     }
 
     /// The server that an allocation was asked of, by its number among those of [`Config::servers`](crate::Config::servers).

@@ -60,6 +60,12 @@ pub enum Event {
     /// There would have been more. Binding jobs and allocations that are held back begin when others have failed
     /// or have no answer.
     LimitReached(Limit),
+    /// The credentials of a TURN server with allocations are about to run out, as [`Server::until`](crate::Server::until) has
+    /// it. Where the server says so itself, that comes as [`Self::Turn`].
+    CredentialsWanted {
+        /// Its place in [`Config::servers`](crate::Config::servers).
+        server: usize,
+    },
     /// What an allocation reports after it was made.
     Turn(BaseId, floe_turn::Event),
     /// This many reports (skips and failures, never candidates) were lost because nobody read them.

@@ -233,6 +233,7 @@ impl Gatherer {
         let floor = self.floor;
         self.relay_timeouts(rng);
         self.reflexive_timeouts(rng);
+        self.ask_for_credentials();
         if floor != self.floor {
             self.clients.touch();
         }
@@ -513,7 +514,8 @@ impl Gatherer {
         }
         let bindings = self.reflexive.values().filter_map(|job| job.poll_timeout(self.floor));
         let allocations = self.relay_jobs.values().filter_map(|job| job.poll_timeout());
-        bindings.chain(allocations).chain(deadline).chain(self.next_room()).min()
+        let others = [deadline, self.next_room(), self.next_expiry()].into_iter().flatten();
+        bindings.chain(allocations).chain(others).min()
     }
 
     fn next_client(&self) -> Option<Instant> {

@@ -1,7 +1,7 @@
 //! Servers: their addresses, which of them can be asked from where, and which of their answers can be true.
 
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::{net::IpAddr, time::Duration};
 
 use floe_pair::TransportAddress;
 use floe_stun::Instant;
@@ -29,12 +29,21 @@ pub struct Server {
     pub url: Uri,
     /// Long-term credentials for a TURN server.
     pub credentials: Option<Credentials>,
+    /// When they run out, if that is known: [`Event::CredentialsWanted`](crate::Event::CredentialsWanted) comes in time.
+    pub until: Option<Instant>,
 }
 
 impl Server {
     /// A server; credentials only count for TURN.
     pub const fn new(url: Uri, credentials: Option<Credentials>) -> Self {
-        Self { url, credentials }
+        Self { url, credentials, until: None }
+    }
+
+    /// The same with credentials that run out then.
+    #[must_use]
+    pub const fn until(mut self, until: Instant) -> Self {
+        self.until = Some(until);
+        self
     }
 }
 
@@ -71,6 +80,8 @@ pub(crate) struct ServerState {
     pub(crate) families: [Option<Rest>; 2],
     /// Servers that it has redirected to, and that rest.
     pub(crate) elsewhere: Vec<(TransportAddress, Rest)>,
+    /// When other credentials are to be asked for.
+    pub(crate) wanted_at: Option<Instant>,
 }
 
 impl Addresses {
@@ -95,7 +106,8 @@ impl ServerState {
         };
         let (times, rest, families, elsewhere) = (Times::default(), None, [None, None], Vec::new());
         let (reached, late, allocate_next) = (false, false, false);
-        (Self { addresses, reached, late, allocate_next, times, rest, families, elsewhere }, error)
+        let wanted_at = server.until.map(asks_at);
+        (Self { addresses, reached, late, allocate_next, times, rest, families, elsewhere, wanted_at }, error)
     }
 
     /// The addresses that can be asked from `local`. RFC 4007 §6: a link-local one is on the link of `local`, and has its
@@ -131,6 +143,15 @@ pub(crate) fn known(ips: &[IpAddr], port: u16, loopback: bool) -> (Addresses, Op
     } else {
         (Addresses::Known(usable), None)
     }
+}
+
+/// How long before credentials run out others are asked for: who gives them may have to ask for them in turn, and then there
+/// are an allocation to be made and a pair to be checked.
+const CREDENTIALS_AHEAD: Duration = Duration::from_secs(60);
+
+/// When others are asked for in place of credentials that run out then.
+pub(crate) fn asks_at(until: Instant) -> Instant {
+    Instant::ORIGIN.after(until.since(Instant::ORIGIN).saturating_sub(CREDENTIALS_AHEAD))
 }
 
 /// By what number a candidate is told from others of its type and local address: each server has two, so that one that takes

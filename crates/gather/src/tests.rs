@@ -1,6 +1,7 @@
 //! Whole gatherings on a virtual clock, against scripted servers.
 
 mod again;
+mod credentials;
 mod hosts;
 mod lab;
 mod locals;

@@ -378,3 +378,35 @@ fn p06_one_lost_consent_request_moves_nothing_at_any_interval() {
         world.assert_agreed(STREAM, RTP);
     }
 }
+
+/// A base that will end, as that of an allocation whose user has no credentials any more: it is left for another one, is not
+/// kept, and is the last to be nominated.
+#[test]
+fn p19_a_base_that_is_replaced_is_left_for_another() {
+    for early in [true, false] {
+        let mut world = with_two_hosts(Config::default());
+        let network = |at: TransportAddress| std::format!("{at}").starts_with("10.7.");
+        world.passes = std::boxed::Box::new(move |_, from, to, _| network(from) == network(to));
+        world.signal();
+        world.complete_gathering();
+        let best = {
+            let pairs: Vec<_> = world.sides[0].set.pairs().collect();
+            pairs.iter().max_by_key(|pair| pair.priority).map(|pair| pair.base).expect("pairs")
+        };
+        if early {
+            world.sides[0].set.replace_base(world.now, best);
+        }
+        assert!(world.run_to_selection(ms(1_000)));
+        world.run(ms(2_000));
+        let base = |world: &World| world.sides[0].set.selected(STREAM, RTP).expect("selected").base;
+        assert_eq!(base(&world) == best, !early);
+        if !early {
+            world.sides[0].set.replace_base(world.now, best);
+        }
+        world.run(ms(60_000));
+        assert_ne!(base(&world), best);
+        assert_eq!(moves(&world, 0), if early { &[][..] } else { &[MoveReason::Policy] });
+        assert!(!world.sides[0].set.is_base_used(best), "nothing is kept on it");
+        world.assert_agreed(STREAM, RTP);
+    }
+}

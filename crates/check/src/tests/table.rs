@@ -25,7 +25,7 @@ fn join(table: &mut PairTable, order: u16, count: usize, started: bool, rng: &mu
     };
     let near = |rng: &mut Random| {
         let (candidate, base) = (candidate(rng), BaseId(rng.u32()));
-        Local { id: LocalId(0), stream: STREAM, candidate, base, foundation: rng.u32() & 1 }
+        Local { id: LocalId(0), stream: STREAM, candidate, base, foundation: rng.u32() & 1, replaced: false }
     };
     let near: Vec<Local> = (0..count).map(|_| near(rng)).collect();
     let fits: Vec<_> = near.iter().map(|near| Fit { near, admitted: rng.below(2) == 0 }).collect();

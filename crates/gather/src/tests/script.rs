@@ -130,7 +130,7 @@ pub(super) fn turn(relay: &'static str) -> (Turn, Script) {
         Method::ALLOCATE => shared.borrow_mut().allocate(request, source, relay),
         Method::REFRESH => shared.borrow_mut().refresh(request, source),
         Method::CREATE_PERMISSION => {
-            let key = key();
+            let key = key(request);
             vec![Reply::new(request, Class::Success).finish(Some(&key))]
         }
         _ => vec![],
@@ -138,8 +138,10 @@ pub(super) fn turn(relay: &'static str) -> (Turn, Script) {
     (state, script)
 }
 
-fn key() -> IntegrityKey {
-    IntegrityKey::long_term_md5(USER, REALM, PASSWORD)
+/// Of whoever asks: all users have the same password.
+fn key(request: &Message<'_>) -> IntegrityKey {
+    let user = request.raw(AttributeType::USERNAME).unwrap_or(USER);
+    IntegrityKey::long_term_md5(user, REALM, PASSWORD)
 }
 
 impl TurnState {
@@ -156,7 +158,7 @@ impl TurnState {
                 .with(&Nonce::new(b"nonce").expect("short"))
                 .plain();
         }
-        let key = key();
+        let key = key(request);
         request.verify_integrity(&key).expect("our key");
         if let Some(to) = self.redirect {
             return vec![Reply::error(request, 300).with(&AlternateServer(to)).finish(Some(&key))];
@@ -176,7 +178,7 @@ impl TurnState {
     }
 
     fn refresh(&mut self, request: &Message<'_>, source: TransportAddress) -> Vec<Vec<u8>> {
-        let key = key();
+        let key = key(request);
         if request.verify_integrity(&key).is_err() {
             return vec![];
         }

@@ -1,0 +1,161 @@
+//! Other credentials for a server in use (P19).
+
+use core::time::Duration;
+
+use alloc::{format, vec, vec::Vec};
+use floe_pair::{BaseId, CandidateType};
+use floe_stun::Instant;
+use floe_turn::Credentials;
+
+use super::lab::{Lab, config, relay_only};
+use super::script::{PASSWORD, Turn, turn};
+use crate::{Event, Request};
+
+const SECOND: Duration = Duration::from_secs(1);
+const SERVER: &str = "198.51.100.2:3478";
+const URL: &str = "turn:198.51.100.2";
+
+/// With one allocation.
+fn allocated() -> (Turn, Lab) {
+    let (state, script) = turn("198.51.100.2:0");
+    let mut lab = Lab::new(relay_only(&[URL])).server(SERVER, script);
+    lab.start(&["10.0.0.7"]).run(SECOND);
+    assert_eq!(state.borrow().allocations.len(), 1);
+    (state, lab)
+}
+
+fn set(lab: &mut Lab, user: &str) {
+    let given = Credentials::new(user.as_bytes(), PASSWORD).expect("short");
+    assert!(lab.gatherer.set_credentials(lab.now, 0, &given, None));
+    lab.drain();
+}
+
+fn bases(lab: &Lab) -> Vec<BaseId> {
+    lab.found().into_iter().map(|(_, _, base)| base).collect()
+}
+
+fn replaced(lab: &Lab) -> Vec<BaseId> {
+    lab.gatherer.replaced().collect()
+}
+
+#[test]
+fn p19_another_user_gets_an_allocation_beside_the_one_there_is() {
+    for concluded in [false, true] {
+        let (state, mut lab) = allocated();
+        if concluded {
+            lab.gatherer.conclude(lab.now);
+        }
+        set(&mut lab, "bea");
+        lab.run(SECOND);
+        let [old, new] = bases(&lab)[..] else { panic!("two candidates") };
+        assert_eq!((replaced(&lab), state.borrow().allocations.len()), (vec![old], 2));
+        let relays = lab.of(CandidateType::Relayed);
+        assert_ne!(relays[0].priority, relays[1].priority, "RFC 8445 §5.1.2: no two are equal");
+        assert_ne!(relays[0].address, relays[1].address);
+        // The same one again changes nothing.
+        set(&mut lab, "bea");
+        lab.run(SECOND);
+        assert_eq!((replaced(&lab), state.borrow().allocations.len()), (vec![old], 2));
+        lab.gatherer.release_unused(lab.now, |relay| relay.base == new);
+        lab.run(SECOND * 30);
+        assert_eq!((replaced(&lab), state.borrow().allocations.len()), (vec![], 1));
+        assert_eq!(bases(&lab).len(), 2, "and no third one is asked for");
+        let gone = |event: &&(u64, Event)| matches!(event.1, Event::BaseGone { base } if base == old);
+        assert_eq!(lab.events.iter().filter(gone).count(), 1);
+        let closed = lab.requests.iter().filter(|request| matches!(request, Request::Close { .. })).count();
+        assert_eq!(closed, 1, "its socket");
+    }
+}
+
+#[test]
+fn p19_what_takes_the_place_of_an_allocation_is_asked_for_though_ice_concludes() {
+    for wait in [0, 10, 30, 50] {
+        let (state, mut lab) = allocated();
+        set(&mut lab, "bea");
+        lab.run(Duration::from_millis(wait));
+        lab.gatherer.conclude(lab.now);
+        lab.run(SECOND);
+        assert_eq!((replaced(&lab).len(), state.borrow().allocations.len()), (1, 2), "{wait} ms");
+    }
+}
+
+#[test]
+fn p19_a_new_generation_has_the_allocation_of_the_new_user_alone() {
+    let (state, mut lab) = allocated();
+    set(&mut lab, "bea");
+    lab.run(SECOND);
+    let [old, new] = bases(&lab)[..] else { panic!("two candidates") };
+    lab.gatherer.restart(lab.now);
+    lab.interfaces(&["10.0.0.7"]);
+    lab.run(SECOND * 5);
+    let known: Vec<_> = lab.gatherer.candidates().map(|(_, _, base)| base).collect();
+    assert_eq!(known, [new]);
+    assert_eq!(state.borrow().allocations.len(), 2, "the generation before may use it");
+    lab.gatherer.release_left(lab.now, |base| base == old);
+    assert_eq!(replaced(&lab), [old]);
+    lab.gatherer.release_left(lab.now, |_| false);
+    lab.run(SECOND * 5);
+    assert_eq!((replaced(&lab), state.borrow().allocations.len()), (vec![], 1));
+}
+
+#[test]
+fn p19_no_more_than_some_allocations_wait_to_be_given_back() {
+    let (state, mut lab) = allocated();
+    for number in 0..20 {
+        set(&mut lab, &format!("user {number}"));
+        lab.run(SECOND * 5);
+        assert!(state.borrow().allocations.len() <= 5, "after {number}");
+    }
+    assert_eq!((replaced(&lab).len(), state.borrow().allocations.len()), (4, 5));
+    // What was being asked for is not one of them.
+    for number in 20..40 {
+        set(&mut lab, &format!("user {number}"));
+        lab.run(Duration::from_millis(5));
+    }
+    lab.run(SECOND * 30);
+    assert!(state.borrow().allocations.len() <= 5);
+}
+
+#[test]
+fn p19_an_allocation_that_ends_beside_its_successor_is_not_asked_for_anew() {
+    let (state, mut lab) = allocated();
+    set(&mut lab, "bea");
+    lab.run(SECOND);
+    let [old, new] = bases(&lab)[..] else { panic!("two candidates") };
+    // The server does not know the first one any more.
+    let mapped = lab.gatherer.relay(old).expect("it is there").place;
+    let mapped = lab.sockets[&mapped.socket];
+    state.borrow_mut().allocations.retain(|client, _| *client != mapped);
+    lab.run(SECOND * 900);
+    assert_eq!((bases(&lab), replaced(&lab)), (vec![old, new], vec![]));
+    assert_eq!(state.borrow().allocations.len(), 1);
+    assert!(lab.gatherer.relay(new).is_some());
+}
+
+/// RFC 8656 §7.4: the quota is that of a user.
+#[test]
+fn p19_a_server_that_refused_a_user_is_asked_at_once_for_another() {
+    for code in [401, 486] {
+        let (state, script) = turn("198.51.100.2:0");
+        state.borrow_mut().refuse = Some(code);
+        let mut lab = Lab::new(relay_only(&[URL])).server(SERVER, script);
+        lab.start(&["10.0.0.7"]).run(SECOND * 5);
+        assert_eq!(lab.found().len(), 0);
+        state.borrow_mut().refuse = None;
+        set(&mut lab, "bea");
+        lab.run(SECOND);
+        assert_eq!((lab.found().len(), state.borrow().allocations.len()), (1, 1), "{code}");
+    }
+}
+
+#[test]
+fn p19_only_a_turn_server_takes_credentials() {
+    let mut lab = Lab::new(config(&["stun:198.51.100.1", URL]));
+    let given = Credentials::new(b"bea", PASSWORD).expect("short");
+    for server in [0, 2, usize::MAX] {
+        assert!(!lab.gatherer.set_credentials(lab.now, server, &given, None));
+    }
+    // Before anything is gathered they are those that count.
+    assert!(lab.gatherer.set_credentials(lab.now, 1, &given, Some(Instant::ORIGIN)));
+    assert_eq!(lab.gatherer.poll_timeout(), None, "nothing is kept alive by them");
+}
