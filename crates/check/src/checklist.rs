@@ -493,11 +493,14 @@ impl Checklist {
     }
 }
 
+/// How a pair stands in the valid list: the greater is [`Component::best`].
+pub(crate) fn order_of(pair: &Pair, valid: &Valid) -> impl Ord + use<> {
+    (pair.wish.pinned, pair.preference(), valid.priority, Reverse(pair.id))
+}
+
 /// RFC 8445 §12.1: before selection data goes over the valid pair of highest priority, as the application ranks them.
 fn best(pairs: &PairTable, stream: StreamId, component: &Component) -> Option<PairId> {
-    let order = |(pair, valid): &(&Pair, &Valid)| {
-        (pair.wish.pinned, pair.preference(), valid.priority, Reverse(pair.id))
-    };
+    let order = |(pair, valid): &(&Pair, &Valid)| order_of(pair, valid);
     let fit = |(pair, _): &(&Pair, _)| !pair.wish.vetoed && (pair.listed || !component.concluded);
     pairs.valid(stream, component.id).filter(fit).max_by_key(order).map(|(pair, _)| pair.id)
 }

@@ -387,6 +387,7 @@ impl ChecklistSet {
         };
         if let Some(of) = self.component_mut(stream, component) {
             of.moves.suggest(reason);
+            self.stirred = true;
         }
     }
 }

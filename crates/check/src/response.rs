@@ -2,13 +2,14 @@
 
 use alloc::boxed::Box;
 
-use floe_pair::{BaseId, Priority, TieBreaker, TransportAddress};
+use floe_pair::{BaseId, Priority, Role, TieBreaker, TransportAddress};
 use floe_stun::attribute::ErrorCode;
 use floe_stun::binding::BindingResponse;
 use floe_stun::{Instant, Message, Method, Random, TransactionId};
 
 use crate::ChecklistSet;
 use crate::candidates::LocalId;
+use crate::checklist::order_of;
 use crate::event::{DropReason, Event, Outcome};
 use crate::pairs::{Failure, Pair, PairId, Valid};
 use crate::role::Refused;
@@ -85,8 +86,10 @@ impl ChecklistSet {
             self.expire_consents(now);
         }
         let answer = Answer::of(message);
+        let mut answered = None;
         let outcome = if let Some(check) = self.transactions.take(id) {
             self.check_answered(now, &check, (base, source), &answer, rng);
+            answered = Some(check.pair);
             Outcome::Taken
         } else if let Some((pair, open)) = consent.filter(|_| self.is_consent_open(now, id)) {
             self.consent_answered(now, pair, id, (base, source), &answer);
@@ -97,8 +100,37 @@ impl ChecklistSet {
         } else {
             Outcome::Dropped(DropReason::Late)
         };
-        self.settle(now);
+        self.settle_answer(now, answered);
         outcome
+    }
+
+    /// Brings what follows from an answer up to date: one to a check of this pair. Most of them come when a better pair is
+    /// valid already.
+    fn settle_answer(&mut self, now: Instant, answered: Option<PairId>) {
+        self.pairs.refresh();
+        if !self.pairs.has_risen() && answered.is_some_and(|id| self.is_outdone(id)) {
+            self.pairs.take_reordered();
+            self.settle_check(now);
+        } else {
+            self.settle(now);
+        }
+    }
+
+    /// Whether a pair is valid by the answer that has come, and no level follows from that: another pair of its component was
+    /// and is better, and whether that is nominated does not depend on this one.
+    fn is_outdone(&self, id: PairId) -> bool {
+        let Some(pair) = self.pairs.get(id) else { return false };
+        // What it was proved by before, or has proved, might be nominated or selected.
+        let first = |valid: &Valid| pair.responses_received == 1 && valid.producer == id;
+        let Some(valid) = pair.valid.as_deref().filter(|valid| first(valid)) else { return false };
+        let Some(of) = self.component(pair.stream, pair.component) else { return false };
+        let best = of
+            .best
+            .and_then(|best| self.pairs.get(best))
+            .and_then(|best| Some((best, best.valid.as_deref()?)));
+        best.is_some_and(|(best, other)| order_of(best, other) > order_of(pair, valid))
+            && !(pair.nominating || self.free_later)
+            && (self.standing.role == Role::Controlling || of.concluded || self.rests_above(of, pair, valid))
     }
 
     fn check_answered(

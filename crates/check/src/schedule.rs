@@ -11,7 +11,7 @@ use crate::checklist::{Checklist, Component};
 use crate::freeze::Freezable;
 use crate::limits::{FRESH_LIMIT, TRANSACTION_LIMIT, transaction_limit};
 use crate::outbox::Outgoing;
-use crate::pairs::{Failure, Pair, PairId, Traits};
+use crate::pairs::{Failure, Pair, PairId, Traits, Valid};
 use crate::state::{PairEvent, PairState};
 use crate::transactions::{self, Check};
 
@@ -233,7 +233,7 @@ impl ChecklistSet {
                     component.unrivalled = None;
                     continue;
                 };
-                let until = valid.since.after(fresh_interval(ta, best.rtt));
+                let until = rest_until(ta, best, valid);
                 let worth = best.worth_at(valid.priority);
                 let rival = |pair: &Pair| {
                     pair.listed
@@ -250,6 +250,19 @@ impl ChecklistSet {
                 }
             }
         }
+    }
+
+    /// Whether the checks of a component rest for a pair that is worth more than this valid one, and until when they would if
+    /// that were decided now.
+    pub(crate) fn rests_above(&self, of: &Component, pair: &Pair, valid: &Valid) -> bool {
+        let rests_for = |best: &Pair, entry: &Valid| {
+            let worth = best.worth_at(entry.priority);
+            of.rest_until == Some(rest_until(self.ta_in_force(), best, entry))
+                && worth > pair.worth_at(valid.priority)
+                && worth >= pair.worth()
+        };
+        let best = of.unrivalled.and_then(|best| self.pairs.get(best));
+        best.is_some_and(|best| best.valid.as_ref().is_some_and(|entry| rests_for(best, entry)))
     }
 
     fn start_check(&mut self, now: Instant, rng: &mut Random, choice: Choice) {
@@ -383,6 +396,11 @@ impl ChecklistSet {
 /// would take the place of its nomination.
 fn is_turn(pair: &Pair) -> bool {
     pair.is_ready() && !pair.nominating
+}
+
+/// Until when ordinary checks wait for the nomination of the best pair.
+fn rest_until(ta: Duration, best: &Pair, valid: &Valid) -> Instant {
+    valid.since.after(fresh_interval(ta, best.rtt))
 }
 
 /// After how long an unanswered check is followed by a fresh one.

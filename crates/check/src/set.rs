@@ -100,7 +100,7 @@ pub struct ChecklistSet {
     /// Something was told to the set, and what follows from it is not settled yet.
     pub(crate) unsettled: bool,
     /// Some level is not what was told of it.
-    stirred: bool,
+    pub(crate) stirred: bool,
     pub(crate) wants: Option<Urgency>,
     /// When something is to be done next; the end of time if never.
     pub(crate) deadline: Instant,

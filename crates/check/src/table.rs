@@ -194,6 +194,11 @@ impl PairTable {
         self.reordered || self.risen
     }
 
+    /// Whether [`take_risen`](Self::take_risen) would tell so, once the marks are up to date.
+    pub(crate) fn has_risen(&self) -> bool {
+        self.risen
+    }
+
     /// Whether a pair may have risen above others since this was asked.
     pub(crate) fn take_risen(&mut self) -> bool {
         self.refresh();
