@@ -130,7 +130,7 @@ impl ChecklistSet {
         })
     }
 
-    fn selected_of(&self, pair: &Pair) -> Option<PairId> {
+    pub(crate) fn selected_of(&self, pair: &Pair) -> Option<PairId> {
         self.component(pair.stream, pair.component)?.selected
     }
 

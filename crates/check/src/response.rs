@@ -23,6 +23,16 @@ enum Answer {
     Malformed,
 }
 
+/// What an answer may have changed.
+#[derive(Clone, Copy)]
+enum Change {
+    Anything,
+    /// The pair whose check was answered has become valid.
+    Joined(PairId),
+    /// No more than measurements and consent of the pair whose check was answered: it was valid by its checks before.
+    Renewed(PairId),
+}
+
 /// The local candidate that the peer has seen.
 #[derive(Clone, Copy)]
 struct Seen {
@@ -86,10 +96,9 @@ impl ChecklistSet {
             self.expire_consents(now);
         }
         let answer = Answer::of(message);
-        let mut answered = None;
+        let mut change = Change::Anything;
         let outcome = if let Some(check) = self.transactions.take(id) {
-            self.check_answered(now, &check, (base, source), &answer, rng);
-            answered = Some(check.pair);
+            change = self.check_answered(now, &check, (base, source), &answer, rng);
             Outcome::Taken
         } else if let Some((pair, open)) = consent.filter(|_| self.is_consent_open(now, id)) {
             self.consent_answered(now, pair, id, (base, source), &answer);
@@ -100,29 +109,38 @@ impl ChecklistSet {
         } else {
             Outcome::Dropped(DropReason::Late)
         };
-        self.settle_answer(now, answered);
+        self.settle_answer(now, change);
         outcome
     }
 
-    /// Brings what follows from an answer up to date: one to a check of this pair. Most of them come when a better pair is
-    /// valid already.
-    fn settle_answer(&mut self, now: Instant, answered: Option<PairId>) {
+    /// Brings what follows from an answer up to date. Most of them come when a better pair is valid already, and those to
+    /// triggered checks when the pair itself is.
+    fn settle_answer(&mut self, now: Instant, change: Change) {
         self.pairs.refresh();
-        if !self.pairs.has_risen() && answered.is_some_and(|id| self.is_outdone(id)) {
-            self.pairs.take_reordered();
-            self.settle_check(now);
-        } else {
+        let changes_levels = match change {
+            Change::Anything => true,
+            Change::Joined(id) => self.pairs.has_risen() || !self.is_outdone(id),
+            // When the peer counts as gone follows from the consent of the selected pair.
+            Change::Renewed(id) => self.pairs.get(id).is_none_or(|pair| self.selected_of(pair) == Some(id)),
+        };
+        if changes_levels {
             self.settle(now);
+            return;
         }
+        if matches!(change, Change::Joined(_)) {
+            self.pairs.take_reordered();
+        }
+        self.settle_check(now);
     }
 
-    /// Whether a pair is valid by the answer that has come, and no level follows from that: another pair of its component was
+    /// Whether no level follows from it that a pair has become valid: another pair of its component was
     /// and is better, and whether that is nominated does not depend on this one.
     fn is_outdone(&self, id: PairId) -> bool {
         let Some(pair) = self.pairs.get(id) else { return false };
-        // What it was proved by before, or has proved, might be nominated or selected.
-        let first = |valid: &Valid| pair.responses_received == 1 && valid.producer == id;
-        let Some(valid) = pair.valid.as_deref().filter(|valid| first(valid)) else { return false };
+        // With an earlier answer it might have proved another pair, which is nominated or selected.
+        let Some(valid) = pair.valid.as_deref().filter(|_| pair.responses_received == 1) else {
+            return false;
+        };
         let Some(of) = self.component(pair.stream, pair.component) else { return false };
         let best = of
             .best
@@ -140,19 +158,19 @@ impl ChecklistSet {
         arrived: (BaseId, TransportAddress),
         answer: &Answer,
         rng: &mut Random,
-    ) {
-        let Some(pair) = self.pairs.get_mut(check.pair) else { return };
+    ) -> Change {
+        let Some(pair) = self.pairs.get_mut(check.pair) else { return Change::Anything };
         pair.responses_received = pair.responses_received.saturating_add(1);
         // RFC 8445 §7.2.5.2.1: from where the request went, to where it came from.
         if arrived != (check.base, check.to) {
             self.check_failed(check, Failure::NotSymmetric);
-            return;
+            return Change::Anything;
         }
         pair.heard = true;
         match answer {
             Answer::Success(mapped) => {
                 pair.rtt = check.transaction.rtt(now).or(pair.rtt);
-                self.check_succeeded(now, check, *mapped, rng);
+                return self.check_succeeded(now, check, *mapped, rng);
             }
             Answer::Error(ErrorCode::ROLE_CONFLICT) => self.role_conflict(check, rng),
             // RFC 7675 §5.2: consent is taken back at once.
@@ -160,6 +178,7 @@ impl ChecklistSet {
             Answer::Error(code) => self.check_failed(check, Failure::Refused(*code)),
             Answer::Malformed => self.check_failed(check, Failure::BadResponse),
         }
+        Change::Anything
     }
 
     /// RFC 8445 §7.2.5.1.
@@ -191,17 +210,30 @@ impl ChecklistSet {
     }
 
     /// RFC 8445 §7.2.5.3.
-    fn check_succeeded(&mut self, now: Instant, check: &Check, mapped: TransportAddress, rng: &mut Random) {
+    fn check_succeeded(
+        &mut self,
+        now: Instant,
+        check: &Check,
+        mapped: TransportAddress,
+        rng: &mut Random,
+    ) -> Change {
         let id = check.pair;
         // RFC 8445 §7.2.5.3.1: a mapped address that is new is a peer-reflexive candidate of the PRIORITY we sent.
-        let Some(local) = self.local_seen(id, mapped, check.priority) else { return };
-        let Some(seen) = self.candidates.local(local) else { return };
+        let Some(local) = self.local_seen(id, mapped, check.priority) else { return Change::Anything };
+        let Some(seen) = self.candidates.local(local) else { return Change::Anything };
         let local = Seen { id: local, base: seen.base, priority: seen.candidate.priority };
         let target = self.valid_target(id, local.base);
-        let Some(pair) = self.pairs.get_mut(id) else { return };
+        let Some(pair) = self.pairs.get_mut(id) else { return Change::Anything };
         let foundation = pair.foundation;
         // An answer to an earlier, ordinary check of a pair whose nomination is under way leaves that as it is.
         let superseded = pair.nominating && !check.use_candidate && pair.state != PairState::Succeeded;
+        let change = match &pair.valid {
+            _ if target != id => Change::Anything,
+            None => Change::Joined(id),
+            Some(valid) if valid.producer != id => Change::Anything,
+            Some(_) if superseded || pair.state == PairState::Succeeded => Change::Renewed(id),
+            Some(_) => Change::Anything,
+        };
         if !superseded {
             pair.step(PairEvent::Succeed);
             (pair.failure, pair.fresh_at) = (None, None);
@@ -211,7 +243,7 @@ impl ChecklistSet {
         self.make_valid(now, id, target, local, rng);
         // RFC 8445 §7.2.5.3.3: over the whole set.
         self.pairs.thaw(foundation);
-        let Some(pair) = self.pairs.get(id) else { return };
+        let Some(pair) = self.pairs.get(id) else { return Change::Anything };
         // A success says that the peer was controlled and has accepted the nomination, whatever our role is by now;
         // but for one of the peer that we have accepted meanwhile.
         let of = self.component(pair.stream, pair.component);
@@ -230,6 +262,7 @@ impl ChecklistSet {
             self.set_nominated(id, ours);
         }
         self.suggest_restart(target);
+        change
     }
 
     /// RFC 8445 §7.2.5.3.2: the pair whose local candidate is the mapped address. Where that is the base of another
