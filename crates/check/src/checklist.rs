@@ -98,6 +98,11 @@ impl Component {
 }
 
 impl Component {
+    /// RFC 8445 §12.1: once a pair was selected, data goes there or nowhere.
+    pub(crate) fn sending(&self) -> Option<PairId> {
+        if self.consent_lost { self.selected } else { self.selected.or(self.best) }
+    }
+
     /// Whether anything of it is not what was told.
     fn is_untold(&self) -> bool {
         self.selected != self.reported_selected

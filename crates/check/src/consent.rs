@@ -55,8 +55,7 @@ pub(crate) struct Consent {
 }
 
 impl Consent {
-    fn new(now: Instant, config: ConsentConfig, rng: &mut Random) -> Self {
-        let next = now.after(interval(config, rng));
+    fn new(now: Instant, next: Instant) -> Self {
         Self {
             last_answer: now,
             next,
@@ -199,11 +198,17 @@ pub(crate) fn longest(config: ConsentConfig) -> Duration {
 }
 
 impl ChecklistSet {
-    /// What a pair has from the moment it is valid.
-    pub(crate) fn new_consent(&self, now: Instant, rng: &mut Random) -> (Option<Consent>, Option<Instant>) {
-        match self.config.consent {
-            Some(config) => (Some(Consent::new(now, config, rng)), None),
-            None => (None, Some(now.after(self.config.keepalive))),
+    /// What a pair has from the moment it is valid, for one that is not yet.
+    pub(crate) fn begin_upkeep(
+        &self,
+        now: Instant,
+        rng: &mut Random,
+    ) -> impl FnOnce() -> (Option<Consent>, Option<Instant>) + use<> {
+        let request = self.config.consent.map(|config| now.after(interval(config, rng)));
+        let keepalive = self.config.keepalive;
+        move || match request {
+            Some(next) => (Some(Consent::new(now, next)), None),
+            None => (None, Some(now.after(keepalive))),
         }
     }
 

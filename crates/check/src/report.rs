@@ -130,7 +130,7 @@ impl ChecklistSet {
         })
     }
 
-    pub(crate) fn selected_of(&self, pair: &Pair) -> Option<PairId> {
+    fn selected_of(&self, pair: &Pair) -> Option<PairId> {
         self.component(pair.stream, pair.component)?.selected
     }
 
@@ -179,11 +179,14 @@ impl ChecklistSet {
         self.usable(self.sending(stream, component)?)
     }
 
+    /// Whether data goes over this pair.
+    pub(crate) fn is_sending_on(&self, pair: &Pair) -> bool {
+        self.component(pair.stream, pair.component).is_some_and(|found| found.sending() == Some(pair.id))
+    }
+
     pub(crate) fn sending(&self, stream: StreamId, component: ComponentId) -> Option<&Pair> {
-        let found = self.component(stream, component)?;
-        // RFC 8445 §12.1: once a pair was selected, data goes there or nowhere.
-        let sending = if found.consent_lost { found.selected } else { found.selected.or(found.best) };
-        self.pairs.get(sending?).filter(|pair| pair.valid.is_some())
+        let sending = self.component(stream, component)?.sending()?;
+        self.pairs.get(sending).filter(|pair| pair.valid.is_some())
     }
 
     /// Whether the peer, as far as it has told, has no such component (RFC 8445 §6.1.2.2): its candidates have ended, and

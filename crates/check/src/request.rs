@@ -76,7 +76,7 @@ impl ChecklistSet {
         let queued = self.outbox.push_answer(answer);
         // Not for what was refused unauthenticated: nothing has changed, and it costs no more than its answer.
         if algorithm.is_some() {
-            self.settle_check(now);
+            self.settle_request(now);
         }
         match (queued, answered) {
             (false, _) => Outcome::Dropped(DropReason::Overload),
@@ -174,14 +174,18 @@ impl ChecklistSet {
     /// RFC 8445 §7.3: two values with a colon between, the first of them ours. Returns the second.
     fn their_fragment<'a>(&self, username: &'a [u8]) -> Option<&'a [u8]> {
         let rest = username.strip_prefix(self.local.ufrag.as_bytes())?.strip_prefix(b":")?;
-        (!rest.contains(&b':')).then_some(rest)
+        (self.is_of_peer(rest) || !rest.contains(&b':')).then_some(rest)
+    }
+
+    /// Whether this is the fragment of the peer, as it was signalled. There is no colon in it.
+    fn is_of_peer(&self, fragment: &[u8]) -> bool {
+        self.peer.as_ref().is_some_and(|peer| peer.parameters.ufrag.as_bytes() == fragment)
     }
 
     /// The sender's fragment, where it has to be kept: for a check that can be acted upon only later. In the steady
     /// state there is nothing to keep, and nothing is allocated.
     fn ufrag_to_keep(&self, pair: Option<PairId>, theirs: &[u8]) -> Option<Ufrag> {
-        let known = |peer: &crate::set::Peer| peer.parameters.ufrag.as_bytes() == theirs;
-        if pair.is_some() && self.peer.as_ref().is_some_and(known) {
+        if pair.is_some() && self.is_of_peer(theirs) {
             return None;
         }
         Ufrag::from_bytes(theirs).ok()

@@ -120,8 +120,9 @@ impl ChecklistSet {
         let changes_levels = match change {
             Change::Anything => true,
             Change::Joined(id) => self.pairs.has_risen() || !self.is_outdone(id),
-            // When the peer counts as gone follows from the consent of the selected pair.
-            Change::Renewed(id) => self.pairs.get(id).is_none_or(|pair| self.selected_of(pair) == Some(id)),
+            // When the peer counts as gone, and how long data may be sent, follow from the consent of the pair that data goes
+            // over.
+            Change::Renewed(id) => self.pairs.get(id).is_none_or(|pair| self.is_sending_on(pair)),
         };
         if changes_levels {
             self.settle(now);
@@ -276,8 +277,7 @@ impl ChecklistSet {
     }
 
     fn make_valid(&mut self, now: Instant, producer: PairId, target: PairId, local: Seen, rng: &mut Random) {
-        let upkeep = self.new_consent(now, rng);
-        let role = self.standing.role;
+        let (role, begin) = (self.standing.role, self.begin_upkeep(now, rng));
         if producer != target {
             self.transactions.cancel(target);
             self.dequeue(target);
@@ -296,7 +296,7 @@ impl ChecklistSet {
             return;
         }
         let priority = pair.priority;
-        pair.valid = Some(Box::new(Valid::new(now, (local.id, local.priority), priority, producer, upkeep)));
+        pair.valid = Some(Box::new(Valid::new(now, (local.id, local.priority), priority, producer, begin())));
         pair.set_role(role);
         let Pair { stream, component, .. } = *pair;
         self.events.push(Event::PairValid { stream, component, pair: target });

@@ -464,6 +464,14 @@ impl ChecklistSet {
         }
     }
 
+    /// Brings what follows from a request of the peer up to date: nothing, where it has led to no check. Whatever else it leads
+    /// to changes a pair as well.
+    pub(crate) fn settle_request(&mut self, now: Instant) {
+        if self.pairs.is_touched() || !self.do_levels_stand(now) {
+            self.settle_check(now);
+        }
+    }
+
     /// Whether nothing that levels follow from has changed since they were settled: no time has come, it is the same pairs
     /// that are valid, open and listed, and what else a check or a request changes decides nothing now. That is another
     /// pair in progress or heard from while a nomination waits for a better one, or while what is Frozen may thaw.

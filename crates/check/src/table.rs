@@ -194,6 +194,11 @@ impl PairTable {
         self.reordered || self.risen
     }
 
+    /// Whether any pair was handed out to be changed, or is another, since the marks were up to date and nothing was new.
+    pub(crate) fn is_touched(&self) -> bool {
+        self.stale > 0 || self.has_news()
+    }
+
     /// Whether [`take_risen`](Self::take_risen) would tell so, once the marks are up to date.
     pub(crate) fn has_risen(&self) -> bool {
         self.risen
