@@ -12,6 +12,20 @@ use crate::limits::{LOCAL_CANDIDATE_LIMIT, peer_reflexive_limit};
 use crate::pairs::{Pair, PairId};
 use crate::state::PairState;
 
+/// The local candidate that the peer has seen.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen {
+    pub id: LocalId,
+    pub base: BaseId,
+    pub priority: Priority,
+}
+
+impl Seen {
+    fn of(local: &Local) -> Self {
+        Self { id: local.id, base: local.base, priority: local.candidate.priority }
+    }
+}
+
 impl ChecklistSet {
     /// The remote candidate at this address, learned now if need be. `None` where a limit leaves no place for it.
     pub(crate) fn remote_seen(
@@ -53,21 +67,27 @@ impl ChecklistSet {
         pair: PairId,
         mapped: TransportAddress,
         priority: Priority,
-    ) -> Option<LocalId> {
+    ) -> Option<Seen> {
         let pair = self.pairs.get(pair)?;
-        let (stream, component, base, local) = (pair.stream, pair.component, pair.base, pair.local);
-        let near = &self.candidates.local(local)?.candidate;
+        let (stream, component, base) = (pair.stream, pair.component, pair.base);
+        let own = self.candidates.local(pair.local)?;
+        let near = &own.candidate;
         // The zone of a link-local address is not on the wire.
         let (transport, mapped) = (near.transport, mapped.with_scope(near.address.scope()));
-        if let Some(known) = self.candidates.local_at(stream, component, base, mapped) {
-            return Some(known.id);
+        // What is usual, without a search. A base has no address twice.
+        if near.address == mapped && own.base == base {
+            return Some(Seen::of(own));
         }
+        if let Some(known) = self.candidates.local_at(stream, component, base, mapped) {
+            return Some(Seen::of(known));
+        }
+        let own = Seen::of(own);
         if !self.make_room_for_local() {
-            return Some(local);
+            return Some(own);
         }
         let id = self.candidates.learn_local(stream, component, base, transport, mapped, priority);
         self.events.push(Event::LocalLearned { stream, component, address: mapped });
-        Some(id)
+        self.candidates.local(id).map(Seen::of)
     }
 
     /// Makes place for another local candidate, where there is none, by the oldest that was learned and that no pair stands

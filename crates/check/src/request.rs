@@ -277,13 +277,16 @@ impl ChecklistSet {
     /// Renomination draft §3.1: only what is kept available is answered with success. RFC 7675 §5.2: 403 tells the peer
     /// at once, so that it leaves the pair that we cannot send on any more.
     fn has_given_up(&self, base: BaseId, source: TransportAddress, pair: Option<PairId>) -> bool {
+        if self.retired || !self.is_renominating() {
+            return false;
+        }
         let gone = |pair: &Pair| {
             let ended = matches!(pair.failure, Some(Failure::ConsentExpired | Failure::Revoked));
             (pair.revoked && ended) || is_dead(pair)
         };
         let spent = || self.spent.contains(&(base, source));
         let pair = pair.and_then(|id| self.pairs.get(id));
-        self.is_renominating() && !self.retired && pair.map_or_else(spent, gone)
+        pair.map_or_else(spent, gone)
     }
 
     fn remember(&mut self, early: Early) {

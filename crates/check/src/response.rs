@@ -2,16 +2,16 @@
 
 use alloc::boxed::Box;
 
-use floe_pair::{BaseId, Priority, Role, TieBreaker, TransportAddress};
+use floe_pair::{BaseId, Role, TieBreaker, TransportAddress};
 use floe_stun::attribute::ErrorCode;
 use floe_stun::binding::BindingResponse;
 use floe_stun::{Instant, Message, Method, Random, TransactionId};
 
 use crate::ChecklistSet;
-use crate::candidates::LocalId;
 use crate::checklist::order_of;
 use crate::event::{DropReason, Event, Outcome};
 use crate::pairs::{Failure, Pair, PairId, Valid};
+use crate::reflexive::Seen;
 use crate::role::Refused;
 use crate::state::{PairEvent, PairState};
 use crate::transactions::Check;
@@ -31,14 +31,6 @@ enum Change {
     Joined(PairId),
     /// No more than measurements and consent of the pair whose check was answered: it was valid by its checks before.
     Renewed(PairId),
-}
-
-/// The local candidate that the peer has seen.
-#[derive(Clone, Copy)]
-struct Seen {
-    id: LocalId,
-    base: BaseId,
-    priority: Priority,
 }
 
 impl Answer {
@@ -160,19 +152,19 @@ impl ChecklistSet {
         answer: &Answer,
         rng: &mut Random,
     ) -> Change {
-        let Some(pair) = self.pairs.get_mut(check.pair) else { return Change::Anything };
-        pair.responses_received = pair.responses_received.saturating_add(1);
         // RFC 8445 §7.2.5.2.1: from where the request went, to where it came from.
-        if arrived != (check.base, check.to) {
+        let symmetric = arrived == (check.base, check.to);
+        let success = symmetric && matches!(answer, Answer::Success(_));
+        let rtt = if success { check.transaction.rtt(now) } else { None };
+        if !self.pairs.note_response(check.pair, symmetric, rtt) {
+            return Change::Anything;
+        }
+        if !symmetric {
             self.check_failed(check, Failure::NotSymmetric);
             return Change::Anything;
         }
-        pair.heard = true;
         match answer {
-            Answer::Success(mapped) => {
-                pair.rtt = check.transaction.rtt(now).or(pair.rtt);
-                return self.check_succeeded(now, check, *mapped, rng);
-            }
+            Answer::Success(mapped) => return self.check_succeeded(now, check, *mapped, rng),
             Answer::Error(ErrorCode::ROLE_CONFLICT) => self.role_conflict(check, rng),
             // RFC 7675 §5.2: consent is taken back at once.
             Answer::Error(ErrorCode::FORBIDDEN) => self.revoke(check.pair, Failure::Revoked),
@@ -221,9 +213,7 @@ impl ChecklistSet {
         let id = check.pair;
         // RFC 8445 §7.2.5.3.1: a mapped address that is new is a peer-reflexive candidate of the PRIORITY we sent.
         let Some(local) = self.local_seen(id, mapped, check.priority) else { return Change::Anything };
-        let Some(seen) = self.candidates.local(local) else { return Change::Anything };
-        let local = Seen { id: local, base: seen.base, priority: seen.candidate.priority };
-        let target = self.valid_target(id, local.base);
+        let target = self.valid_target(check, local.base);
         let Some(pair) = self.pairs.get_mut(id) else { return Change::Anything };
         let foundation = pair.foundation;
         // An answer to an earlier, ordinary check of a pair whose nomination is under way leaves that as it is.
@@ -238,8 +228,11 @@ impl ChecklistSet {
         if !superseded {
             pair.step(PairEvent::Succeed);
             (pair.failure, pair.fresh_at) = (None, None);
+            let queued = pair.queued;
             self.transactions.cancel(id);
-            self.dequeue(id);
+            if queued {
+                self.dequeue(id);
+            }
         }
         self.make_valid(now, id, target, local, rng);
         // RFC 8445 §7.2.5.3.3: over the whole set.
@@ -248,32 +241,37 @@ impl ChecklistSet {
         // A success says that the peer was controlled and has accepted the nomination, whatever our role is by now;
         // but for one of the peer that we have accepted meanwhile.
         let of = self.component(pair.stream, pair.component);
-        let nominator = of.and_then(|component| component.nominator);
+        let (concluded, nominator) =
+            of.map_or((false, None), |component| (component.concluded, component.nominator));
         // An answer to an earlier nomination request, after a later one was accepted, tells nothing new.
         let confirmed = of.map_or(0, |component| component.moves.confirmed);
         let ours = check.use_candidate
             && pair.listed
             && check.value.is_none_or(|value| value > confirmed)
             && (check.tenure == self.standing.tenure || nominator.is_none());
-        if ours || pair.peer_nominated {
+        let nominated = ours || pair.peer_nominated;
+        if nominated {
             let (stream, component) = (pair.stream, pair.component);
             if let Some(component) = self.component_mut(stream, component).filter(|_| ours) {
                 component.moves.confirmed = check.value.unwrap_or(component.moves.confirmed);
             }
             self.set_nominated(id, ours);
         }
-        self.suggest_restart(target);
+        // Before that no pair is selected that another could be better than.
+        if concluded || nominated {
+            self.suggest_restart(target);
+        }
         change
     }
 
     /// RFC 8445 §7.2.5.3.2: the pair whose local candidate is the mapped address. Where that is the base of another
     /// pair to the same place, that pair is valid instead of the one that was checked.
-    fn valid_target(&self, id: PairId, base: BaseId) -> PairId {
-        let Some(pair) = self.pairs.get(id).filter(|pair| pair.base != base) else { return id };
-        self.pairs
-            .find(base, pair.to)
-            .filter(|other| !other.revoked && other.listed)
-            .map_or(id, |other| other.id)
+    fn valid_target(&self, check: &Check, base: BaseId) -> PairId {
+        if base == check.base {
+            return check.pair;
+        }
+        let other = self.pairs.find(base, check.to).filter(|other| !other.revoked && other.listed);
+        other.map_or(check.pair, |other| other.id)
     }
 
     fn make_valid(&mut self, now: Instant, producer: PairId, target: PairId, local: Seen, rng: &mut Random) {

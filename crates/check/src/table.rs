@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use core::cmp::Reverse;
+use core::time::Duration;
 
 use floe_pair::{BaseId, ComponentId, StreamId, TransportAddress};
 use floe_stun::Instant;
@@ -157,6 +158,15 @@ impl PairTable {
         (pair.heard, pair.asked, pair.last_request) = (true, true, Some(now));
         pair.requests_received = pair.requests_received.saturating_add(1);
         Some(pair)
+    }
+
+    /// Notes an authenticated answer to a check of a pair, from its remote address if it is `heard`, which changes nothing
+    /// that a mark tells. False if there is no such pair.
+    pub(crate) fn note_response(&mut self, id: PairId, heard: bool, rtt: Option<Duration>) -> bool {
+        let Some(pair) = self.position(id).and_then(|index| self.list.get_mut(index)) else { return false };
+        pair.responses_received = pair.responses_received.saturating_add(1);
+        (pair.heard, pair.rtt) = (pair.heard || heard, rtt.or(pair.rtt));
+        true
     }
 
     /// Puts a pair that has left its checklist into it again.
