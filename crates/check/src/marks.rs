@@ -33,6 +33,9 @@ impl Traits {
     pub(crate) const PROMISED: Self = Self(1 << 7);
     /// Handed out to be changed: the other bits tell how it was before.
     pub(crate) const STALE: Self = Self(1 << 8);
+    /// Not handed out to be changed since it was made: of all that traits tell, only its state, and whether it is listed and
+    /// admitted, may differ from what another such pair has. It is neither valid nor queued or nominated, and has no timer.
+    const UNTOUCHED: Self = Self(1 << 9);
     /// What decides, with its priority, where a pair stands among the others of its component.
     const STANDING: Self = Self(Self::VALID.0 | Self::OPEN.0 | Self::LISTED.0);
 
@@ -69,6 +72,11 @@ impl Traits {
     #[inline]
     fn only(self, of: Self) -> Self {
         Self(self.0 & of.0)
+    }
+
+    #[inline]
+    fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// Whether the pair stands elsewhere among the others of its component than it did.
@@ -144,7 +152,13 @@ impl Mark {
         Self { route, traits, order, due, priority }
     }
 
-    /// The mark of another pair that is as this one's, but for route and priority.
+    /// The mark of a new pair.
+    pub(crate) fn of_new(pair: &Pair) -> Self {
+        let new = Self::of(pair);
+        Self { traits: new.traits.and(Traits::UNTOUCHED), ..new }
+    }
+
+    /// The mark of another new pair, which is as this one's but for route and priority.
     #[inline]
     pub(crate) fn of_like(&self, pair: &Pair) -> Self {
         Self { route: route(pair.base, pair.to), priority: pair.priority, ..*self }
@@ -163,7 +177,7 @@ impl Mark {
     #[inline]
     pub(crate) fn make_stale(&mut self, count: &mut u32) {
         if !self.is_stale() {
-            self.traits = self.traits.and(Traits::STALE);
+            self.traits = self.traits.without(Traits::UNTOUCHED).and(Traits::STALE);
             *count = count.saturating_add(1);
         }
     }
@@ -181,29 +195,46 @@ pub(crate) struct Renewal<'a> {
     before: Traits,
     after: Traits,
     alike: u32,
+    /// What untouched pairs may differ in, after the latest change that was that of one.
+    untouched: Option<(PairState, bool, bool)>,
     /// Some timer has changed.
     timed: bool,
 }
 
 impl<'a> Renewal<'a> {
     pub(crate) fn new(counts: &'a mut Counts) -> Self {
-        Self { counts, before: Traits::NONE, after: Traits::NONE, alike: 0, timed: false }
+        Self { counts, before: Traits::NONE, after: Traits::NONE, alike: 0, untouched: None, timed: false }
     }
 
-    /// Brings the mark of a pair that has changed up to date; one that is stale will be with the others.
+    /// Brings the mark of a pair up to date whose state has changed, or what leaving the checklist changes; one that is stale
+    /// will be with the others.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "the loops over all pairs consist of it")]
     pub(crate) fn renew(&mut self, mark: &mut Mark, pair: &Pair) {
-        if mark.is_stale() {
-            return;
+        let before = mark.traits;
+        let untouched = Some((pair.state, pair.listed, pair.admitted));
+        if before.meets(Traits::UNTOUCHED) && before == self.before && untouched == self.untouched {
+            mark.traits = self.after;
+            self.alike = self.alike.wrapping_add(1);
+        } else if !mark.is_stale() {
+            self.renew_other(mark, pair);
         }
-        let Mark { traits, due, .. } = mark.renew(pair);
+    }
+
+    /// As [`renew`](Self::renew), where the pair has not changed like the one before.
+    fn renew_other(&mut self, mark: &mut Mark, pair: &Pair) {
+        let Mark { traits: before, due, .. } = mark.renew(pair);
+        let is_untouched = before.meets(Traits::UNTOUCHED);
+        if is_untouched {
+            mark.traits = mark.traits.and(Traits::UNTOUCHED);
+        }
         self.timed |= due != mark.due;
-        if (self.before, self.after) != (traits, mark.traits) {
+        if (self.before, self.after) != (before, mark.traits) {
             self.count_alike();
-            (self.before, self.after) = (traits, mark.traits);
+            (self.before, self.after) = (before, mark.traits);
         }
-        self.alike = self.alike.saturating_add(1);
+        self.untouched = Some((pair.state, pair.listed, pair.admitted)).filter(|_| is_untouched);
+        self.alike = self.alike.wrapping_add(1);
     }
 
     fn count_alike(&mut self) {

@@ -7,7 +7,7 @@ use crate::ChecklistSet;
 use crate::checklist::Component;
 use crate::event::{MoveReason, RestartReason};
 use crate::limits::ROLE_SWITCH_LIMIT;
-use crate::pairs::{Pair, PairId, PairTable, Traits};
+use crate::pairs::{Pair, PairId, PairTable, Traits, Valid};
 use crate::state::PairState;
 use crate::timing::{Outlook, Prospect, Timing, timing};
 use crate::transactions::Check;
@@ -231,25 +231,15 @@ impl ChecklistSet {
             return;
         }
         let several = self.follows_rfc5245();
-        self.pairs.change_many(move |pair| {
-            if !pair.is_of(stream, component) {
-                return false;
-            }
-            // RFC 8445 §8.1.1: a peer that nominates several pairs may send on any of them: there are agents that take
-            // the one that was nominated last. What it then keeps is seen when the rest is freed.
-            let nominated = several && pair.valid.as_ref().is_some_and(|valid| valid.nominated);
+        // RFC 8445 §8.1.1: a peer that nominates several pairs may send on any of them: there are agents that take the one
+        // that was nominated last. What it then keeps is seen when the rest is freed.
+        let kept = |pair: &Pair| {
+            let nominated = |valid: &Valid| several && valid.nominated;
             // What the application keeps is kept up by consent, and by nothing else.
-            let kept = nominated || (pair.wish.kept && pair.valid.is_some());
-            pair.listed = pair.id == selected || kept;
-            let pending = several && pair.peer_nominated;
-            if !pair.listed && !pending {
-                // RFC 8445 §8.1.2: out of the checklist and the queue; a check under way is cancelled and its answer
-                // still counts.
-                (pair.queued, pair.nominating, pair.peer_nominated, pair.fresh_at) =
-                    (false, false, false, None);
-            }
-            true
-        });
+            pair.id == selected || pair.valid.as_ref().is_some_and(|valid| pair.wish.kept || nominated(valid))
+        };
+        let own = |pair: &Pair| pair.is_of(stream, component);
+        self.pairs.conclude(own, kept, |pair| several && pair.peer_nominated);
         // The check that is repeated where the selected pair has to be nominated again is that of its producer.
         self.keep_producers();
         let pairs = &self.pairs;

@@ -197,6 +197,41 @@ pub(crate) struct Fit<'a> {
     pub admitted: bool,
 }
 
+/// What the new pairs of a remote candidate with local ones of one type have in common.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Common {
+    order: u16,
+    stream: StreamId,
+    component: ComponentId,
+    late: bool,
+    relayed: bool,
+    role: Role,
+    to: TransportAddress,
+    remote: RemoteId,
+    remote_priority: Priority,
+    foundation: u32,
+    type_rank: i32,
+}
+
+impl Common {
+    pub(crate) fn of(near: &Local, far: &Remote, place: &Place) -> Self {
+        let (near, candidate) = (&near.candidate, &far.candidate);
+        Self {
+            order: place.order,
+            stream: far.stream,
+            component: candidate.component,
+            late: place.late,
+            relayed: place.unexplained || is_relayed(near) || is_relayed(candidate),
+            role: place.role,
+            to: candidate.address,
+            remote: far.id,
+            remote_priority: candidate.priority,
+            foundation: far.foundation,
+            type_rank: place.ranks.of_pair(near.kind, candidate.kind),
+        }
+    }
+}
+
 impl Pair {
     /// The Frozen pair of two candidates that go together.
     #[inline(always)]
@@ -204,9 +239,9 @@ impl Pair {
         clippy::inline_always,
         reason = "one place makes pairs, many at once, and each where it is to stand"
     )]
-    pub(crate) fn new(id: PairId, fit: &Fit<'_>, far: &Remote, place: &Place) -> Self {
+    pub(crate) fn new(id: PairId, fit: &Fit<'_>, common: &Common) -> Self {
         let near = fit.near;
-        let (local_priority, remote_priority) = (near.candidate.priority, far.candidate.priority);
+        let (local_priority, remote_priority) = (near.candidate.priority, common.remote_priority);
         Self {
             id,
             state: PairState::Frozen,
@@ -218,25 +253,25 @@ impl Pair {
             nominating: false,
             nomination_failed: false,
             peer_nominated: false,
-            relayed: place.unexplained || is_relayed(&near.candidate) || is_relayed(&far.candidate),
-            late: place.late,
+            relayed: common.relayed,
+            late: common.late,
             slow: false,
-            beside: place.late,
+            beside: common.late,
             standby: false,
             replaced: near.replaced,
             left: false,
             asked: false,
             revoked: false,
             fresh_used: 0,
-            order: place.order,
-            stream: near.stream,
-            component: near.candidate.component,
+            order: common.order,
+            stream: common.stream,
+            component: common.component,
             base: near.base,
-            to: far.candidate.address,
-            foundation: FoundationKey { remote: far.foundation, local: near.foundation },
-            priority: PairPriority::new(place.role, local_priority, remote_priority),
+            to: common.to,
+            foundation: FoundationKey { remote: common.foundation, local: near.foundation },
+            priority: PairPriority::new(common.role, local_priority, remote_priority),
             local: near.id,
-            remote: far.id,
+            remote: common.remote,
             local_priority,
             remote_priority,
             check_priority: near.candidate.peer_reflexive_priority(),
@@ -248,7 +283,7 @@ impl Pair {
             valid: None,
             failure: None,
             wish: Wish::default(),
-            type_rank: place.ranks.of_pair(near.candidate.kind, far.candidate.kind),
+            type_rank: common.type_rank,
             last_request: None,
             requests_sent: 0,
             responses_received: 0,
@@ -305,6 +340,11 @@ impl Pair {
         if let Some(valid) = &mut self.valid {
             valid.priority = PairPriority::new(role, valid.local_priority, self.remote_priority);
         }
+    }
+
+    /// RFC 8445 §8.1.2: out of the queue; a check under way is cancelled and its answer still counts.
+    pub(crate) fn cease(&mut self) {
+        (self.queued, self.nominating, self.peer_nominated, self.fresh_at) = (false, false, false, None);
     }
 
     /// Its component has moved to another.

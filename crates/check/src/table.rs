@@ -11,7 +11,7 @@ use crate::candidates::{FoundationKey, Remote};
 use crate::freeze::{self, Freezable};
 use crate::lean::{place_of, reserve_lean};
 use crate::marks::{Counts, Mark, Marked, NEVER, Renewal, Traits, route};
-use crate::pairs::{Fit, Pair, PairId, Place, Valid};
+use crate::pairs::{Common, Fit, Pair, PairId, Place, Valid};
 use crate::state::{PairEvent, PairState};
 
 /// All pairs of a set, in the order in which they were made.
@@ -78,14 +78,13 @@ impl PairTable {
         reserve_lean(&mut self.marks, fits.len());
         reserve_lean(&mut self.list, fits.len());
         let from = self.list.len();
-        let (next, list) = (&mut self.next, &mut self.list);
-        list.extend(fits.iter().map(|fit| {
-            let id = PairId(*next);
-            *next = next.wrapping_add(1);
-            Pair::new(id, fit, far, place)
-        }));
-        let new = list.get(from..).unwrap_or_default();
-        let Some(first) = new.first().map(Mark::of) else { return };
+        for alike in fits.chunk_by(|fit, next| fit.near.candidate.kind == next.near.candidate.kind) {
+            if let Some(first) = alike.first() {
+                self.extend_alike(alike, Common::of(first.near, far, place));
+            }
+        }
+        let new = self.list.get(from..).unwrap_or_default();
+        let Some(first) = new.first().map(Mark::of_new) else { return };
         // New pairs are alike in all that marks tell, but for route and priority.
         self.marks.extend(new.iter().map(|pair| first.of_like(pair)));
         self.counts.change(u32::try_from(new.len()).unwrap_or(u32::MAX), Traits::NONE, first.traits);
@@ -94,6 +93,16 @@ impl PairTable {
         for index in from..if started { self.list.len() } else { from } {
             self.join_late(index);
         }
+    }
+
+    /// Appends the pairs of local candidates of one type.
+    fn extend_alike(&mut self, fits: &[Fit<'_>], common: Common) {
+        let first = self.next;
+        let alike = fits.iter().zip(0..);
+        // By value: what the pairs have in common is known to be nowhere where they are written to.
+        self.list
+            .extend(alike.map(move |(fit, more)| Pair::new(PairId(first.wrapping_add(more)), fit, &common)));
+        self.next = first.wrapping_add(u32::try_from(fits.len()).unwrap_or(u32::MAX));
     }
 
     /// RFC 8838 §12: a pair that has joined those before it may be Waiting from the beginning.
@@ -130,14 +139,22 @@ impl PairTable {
         })
     }
 
-    /// Changes many pairs at once: the marks of those that `change` says to have changed are brought up to date with it.
-    pub(crate) fn change_many(&mut self, mut change: impl FnMut(&mut Pair) -> bool) {
+    /// RFC 8445 §8.1.2: of the pairs that are a component's `own`, only those that are `kept` are in the checklist from now
+    /// on. What has left it is not checked any more, unless a nomination of the peer is `pending` there.
+    pub(crate) fn conclude(
+        &mut self,
+        own: impl Fn(&Pair) -> bool,
+        kept: impl Fn(&Pair) -> bool,
+        pending: impl Fn(&Pair) -> bool,
+    ) {
         self.reorder();
         let mut renewal = Renewal::new(&mut self.counts);
-        for (pair, mark) in self.list.iter_mut().zip(&mut self.marks) {
-            if change(pair) {
-                renewal.renew(mark, pair);
+        for (pair, mark) in self.list.iter_mut().zip(&mut self.marks).filter(|(pair, _)| own(pair)) {
+            pair.listed = kept(pair);
+            if !pair.listed && !pending(pair) {
+                pair.cease();
             }
+            renewal.renew(mark, pair);
         }
         if renewal.finish() {
             self.earliest = Instant::ORIGIN;

@@ -90,13 +90,9 @@ fn what_is_counted_is_what_one_look_at_all_pairs_finds() {
             5 => ids.get(some).into_iter().for_each(|id| table.remove(*id)),
             6 => table.retain(|pair| pair.id.0 % 5 != 0),
             7 => table.change(|pair| pair.id.0 % 3 == 0).for_each(|pair| disturb(pair, &mut rng)),
-            8 => table.change_many(|pair| {
-                let chosen = pair.id.0 % 3 == 1;
-                if chosen {
-                    disturb(pair, &mut rng);
-                }
-                chosen
-            }),
+            8 => {
+                table.conclude(|pair| pair.id.0 % 3 > 0, |pair| pair.id.0 % 5 == 1, |pair| pair.id.0 % 7 == 1)
+            }
             9 => table.thaw_initial(),
             10 => table.as_mut_slice().iter_mut().for_each(|pair| disturb(pair, &mut rng)),
             _ => ids.get(some).and_then(|id| table.get_mut(*id)).into_iter().for_each(|pair| {
