@@ -85,12 +85,8 @@ impl CandidateTable {
                 preferences.insert(address);
             }
         } else if addresses.len() > 0 {
-            let mut locals = addresses.map(|address| LocalAddress { address, reliable: true });
-            self.preferences = Some(if locals.len() == 1 {
-                LocalPreferences::new(locals.next().as_slice())
-            } else {
-                LocalPreferences::new(&locals.collect::<Vec<_>>())
-            });
+            let locals = addresses.map(|address| LocalAddress { address, reliable: true });
+            self.preferences = Some(LocalPreferences::new(locals));
         }
     }
 

@@ -197,11 +197,11 @@ impl Gatherer {
             Some(Ask::Resolve { server }) => self.resolved(server, answer),
             None => self.decline(&answer),
         }
-        // Without servers, nothing follows from an answer.
-        if self.servers.is_empty() {
-            self.jobs.touch();
-        } else {
+        if !self.servers.is_empty() {
             self.fill();
+        } else if self.asked.is_empty() || !self.turns.holds_nothing() {
+            // Nothing else waits for an answer but the end, and what a limit has held back.
+            self.jobs.touch();
         }
         self.settle();
     }
@@ -395,6 +395,12 @@ impl Gatherer {
     #[inline]
     pub fn place_of(&self, base: BaseId) -> Option<Place> {
         self.bases.get(&base).copied()
+    }
+
+    /// Whether there is any allocation.
+    #[inline]
+    pub fn has_relays(&self) -> bool {
+        !self.relays.is_empty()
     }
 
     /// An allocation, from the moment its socket is open.

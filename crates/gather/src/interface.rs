@@ -278,6 +278,12 @@ fn keep_one_per_prefix(
     verdicts: &mut [Option<SkipReason>],
     in_use: &dyn Fn(&Interface) -> bool,
 ) {
+    let is_global = |(interface, verdict): (&Interface, &Option<SkipReason>)| {
+        verdict.is_none() && is_global_v6(interface.ip)
+    };
+    if !interfaces.iter().zip(verdicts.iter()).any(is_global) {
+        return;
+    }
     let mut kept: Vec<&Interface> = Vec::new();
     for (temporary, used) in [(true, true), (true, false), (false, true), (false, false)] {
         for (interface, verdict) in interfaces.iter().zip(verdicts.iter_mut()) {

@@ -119,7 +119,7 @@ impl Gatherer {
         }
         // What a generation that has begun meanwhile was not told is told now.
         self.table.tell_again(|base| again.contains(&base));
-        let (known, count) = (self.locals.len(), accepted().count());
+        let (known, count) = (self.locals.len(), verdicts.accepted().count());
         self.locals.reserve(count.saturating_sub(known));
         for address in accepted() {
             let earlier = self.locals.get(..known).unwrap_or_default();

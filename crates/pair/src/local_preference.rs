@@ -1,7 +1,5 @@
 //! Local preferences of this host's addresses: unique, and with the address families interleaved.
 
-use alloc::vec::Vec;
-
 use crate::{CandidateType, Few, LocalPreference, Transport, TransportAddress};
 
 /// One address of this host, as far as preferences go. Its port does not matter.
@@ -29,6 +27,7 @@ struct Ranked {
     /// Port 0 always: all bases of one address share its rank.
     address: TransportAddress,
     rank: u16,
+    reliable: bool,
     gone: bool,
 }
 
@@ -41,25 +40,19 @@ impl LocalPreferences {
 
     /// Ranks for the addresses known when gathering begins, best first within each family. Repeated addresses count
     /// once; what is beyond [`Self::MAX_ADDRESSES`] gets no rank.
-    pub fn new(addresses: &[LocalAddress]) -> Self {
-        if let [only] = addresses {
-            let ranked = Ranked { address: only.address.with_port(0), rank: 0, gone: false };
-            return Self { ranked: Few::One(ranked) };
-        }
-        let mut unique: Vec<LocalAddress> = Vec::with_capacity(addresses.len().min(Self::MAX_ADDRESSES));
-        for local in addresses {
-            let address = local.address.with_port(0);
-            if unique.len() < Self::MAX_ADDRESSES && unique.iter().all(|known| known.address != address) {
-                unique.push(LocalAddress { address, ..*local });
+    pub fn new(addresses: impl IntoIterator<Item = LocalAddress>) -> Self {
+        let addresses = addresses.into_iter();
+        let mut preferences = Self::default();
+        preferences.ranked.reserve(addresses.size_hint().0.min(Self::MAX_ADDRESSES));
+        for LocalAddress { address, reliable } in addresses {
+            let address = address.with_port(0);
+            let known = &preferences.ranked;
+            if known.len() < Self::MAX_ADDRESSES && known.iter().all(|known| known.address != address) {
+                preferences.ranked.push(Ranked { address, rank: 0, reliable, gone: false });
             }
         }
-        // RFC 8445 §5.1.2.1: 65535 is for a single address, so rank 0 stays free where there are several.
-        let first = u16::from(unique.len() > 1);
-        let ranked = interleave(&unique)
-            .zip(first..)
-            .map(|(address, rank)| Ranked { address, rank, gone: false })
-            .collect();
-        Self { ranked: Few::Many(ranked) }
+        interleave(&mut preferences.ranked);
+        preferences
     }
 
     /// Makes sure that an address that appeared later has a rank: the one it had before, or an unused one below all
@@ -72,7 +65,7 @@ impl LocalPreferences {
         }
         let next = self.ranked.iter().map(|known| known.rank).max().map_or(0, |rank| rank.saturating_add(1));
         if usize::from(next) <= Self::MAX_ADDRESSES {
-            self.ranked.push(Ranked { address, rank: next, gone: false });
+            self.ranked.push(Ranked { address, rank: next, reliable: true, gone: false });
             return true;
         }
         if let Some(free) = self.ranked.iter_mut().rev().find(|known| known.gone) {
@@ -111,27 +104,29 @@ impl LocalPreferences {
     }
 }
 
-/// The addresses in the order of their preference.
-fn interleave(addresses: &[LocalAddress]) -> impl Iterator<Item = TransportAddress> {
-    let reliable = |local: &&LocalAddress| local.reliable;
-    let v4_count = addresses.iter().filter(reliable).filter(|local| local.address.is_ipv4()).count();
-    let reliable_count = addresses.iter().filter(reliable).count();
+/// Ranks addresses in the order of their preference, and puts them into it.
+fn interleave(addresses: &mut [Ranked]) {
+    let is = |v6: bool| move |local: &&Ranked| local.reliable && local.address.is_ipv6() == v6;
+    let count = |v6: bool| u16::try_from(addresses.iter().filter(is(v6)).count()).unwrap_or(u16::MAX);
+    let (v4_count, v6_count) = (count(false), count(true));
+    let reliable_count = v4_count.saturating_add(v6_count);
     // RFC 8421 §4: so many IPv6 addresses go first; without IPv4 there is nothing to interleave with.
-    let head_start = reliable_count.checked_div(v4_count).unwrap_or(0);
-
-    let mut v4 = addresses.iter().filter(reliable).map(|local| local.address).filter(|a| a.is_ipv4());
-    let mut v6 = addresses.iter().filter(reliable).map(|local| local.address).filter(|a| a.is_ipv6());
-    let mut ordered = Vec::with_capacity(addresses.len());
-    ordered.extend(v6.by_ref().take(head_start));
-    loop {
-        let before = ordered.len();
-        ordered.extend(v4.next());
-        ordered.extend(v6.next());
-        if ordered.len() == before {
-            break;
-        }
+    let head_start = reliable_count.checked_div(v4_count).unwrap_or(0).min(v6_count);
+    // RFC 8445 §5.1.2.1: 65535 is for a single address, so rank 0 stays free where there are several.
+    let first = u16::from(addresses.len() > 1);
+    // So many of each kind have their rank.
+    let (mut v4, mut v6, mut unreliable) = (0_u16, 0_u16, 0_u16);
+    for local in addresses.iter_mut() {
+        let (before, own) = if !local.reliable {
+            // RFC 8421 §3 and §5: addresses of unreliable interfaces come last and are not interleaved.
+            (reliable_count, &mut unreliable)
+        } else if local.address.is_ipv4() {
+            (v6_count.min(head_start.saturating_add(v4)), &mut v4)
+        } else {
+            (v4_count.min(v6.saturating_add(1).saturating_sub(head_start)), &mut v6)
+        };
+        local.rank = first.saturating_add(before).saturating_add(*own);
+        *own = own.saturating_add(1);
     }
-    // RFC 8421 §3 and §5: addresses of unreliable interfaces come last and are not interleaved.
-    ordered.extend(addresses.iter().filter(|local| !local.reliable).map(|local| local.address));
-    ordered.into_iter()
+    addresses.sort_unstable_by_key(|local| local.rank);
 }

@@ -26,7 +26,7 @@ fn of(preferences: &LocalPreferences, local: LocalAddress) -> Option<u16> {
 
 /// Families in the order of preference, as digits.
 fn families(addresses: &[LocalAddress]) -> String {
-    let preferences = LocalPreferences::new(addresses);
+    let preferences = LocalPreferences::new(addresses.iter().copied());
     let mut order: Vec<_> = addresses.iter().map(|local| (of(&preferences, *local), local.address)).collect();
     order.sort_by(|a, b| b.cmp(a));
     order.iter().map(|(_, address)| if address.is_ipv4() { '4' } else { '6' }).collect()
@@ -34,9 +34,9 @@ fn families(addresses: &[LocalAddress]) -> String {
 
 #[test]
 fn ice_07_the_greatest_preference_is_for_a_single_address() {
-    assert_eq!(of(&LocalPreferences::new(&[v4(1)]), v4(1)), Some(65535));
-    assert_eq!(of(&LocalPreferences::new(&[v4(1), v4(1)]), v4(1)), Some(65535), "told twice");
-    let two = LocalPreferences::new(&[v4(1), v4(2)]);
+    assert_eq!(of(&LocalPreferences::new([v4(1)]), v4(1)), Some(65535));
+    assert_eq!(of(&LocalPreferences::new([v4(1), v4(1)]), v4(1)), Some(65535), "told twice");
+    let two = LocalPreferences::new([v4(1), v4(2)]);
     assert!(of(&two, v4(1)) < Some(65535) && of(&two, v4(2)) < of(&two, v4(1)), "order of the list is kept");
     assert_eq!(of(&two, v4(3)), None);
 }
@@ -44,7 +44,7 @@ fn ice_07_the_greatest_preference_is_for_a_single_address() {
 #[test]
 fn ice_07_bases_of_one_address_share_its_preference_whatever_the_port() {
     let preferences =
-        LocalPreferences::new(&[LocalAddress { address: address("192.0.2.1:1"), reliable: true }]);
+        LocalPreferences::new([LocalAddress { address: address("192.0.2.1:1"), reliable: true }]);
     let at = |text| preferences.get(address(text), CandidateType::Host, Transport::Udp, 0);
     assert_eq!(at("192.0.2.1:2"), Some(LocalPreference::MAX));
     assert_eq!(at("192.0.2.1:3"), at("192.0.2.1:2"));
@@ -54,7 +54,7 @@ fn ice_07_bases_of_one_address_share_its_preference_whatever_the_port() {
 fn ice_07_link_local_addresses_of_two_links_are_two() {
     let (one, two) = (address("[fe80::1%1]:0"), address("[fe80::1%2]:0"));
     let local = |address| LocalAddress { address, reliable: true };
-    let preferences = LocalPreferences::new(&[local(one), local(two)]);
+    let preferences = LocalPreferences::new([local(one), local(two)]);
     assert_ne!(of(&preferences, local(one)), of(&preferences, local(two)));
 }
 
@@ -83,7 +83,7 @@ fn dst_01_families_are_interleaved_after_the_head_start() {
 fn dst_02_unreliable_addresses_come_last_and_are_not_counted() {
     let unreliable = |local| LocalAddress { reliable: false, ..local };
     let addresses = [unreliable(v6(1)), v4(1), unreliable(v6(2)), v6(3), unreliable(v4(2))];
-    let preferences = LocalPreferences::new(&addresses);
+    let preferences = LocalPreferences::new(addresses.iter().copied());
     let expected = [v6(3), v4(1), v6(1), v6(2), v4(2)];
     let found: Vec<_> = expected.iter().map(|local| of(&preferences, *local)).collect();
     assert!(found.is_sorted_by(|a, b| a > b), "{found:?}");
@@ -95,7 +95,7 @@ fn dst_02_unreliable_addresses_come_last_and_are_not_counted() {
 
 #[test]
 fn ice_07_an_address_that_appears_later_gets_an_unused_preference() {
-    let mut preferences = LocalPreferences::new(&[v4(1)]);
+    let mut preferences = LocalPreferences::new([v4(1)]);
     assert!(preferences.insert(v6(1).address) && preferences.insert(v4(2).address));
     let found = [of(&preferences, v4(1)), of(&preferences, v6(1)), of(&preferences, v4(2))];
     assert_eq!(found[0], Some(65535), "what was signalled stays");
@@ -118,7 +118,7 @@ fn ice_07_the_first_address_that_appears_is_a_single_one() {
 #[test]
 fn p05_addresses_beyond_the_bound_get_none_until_one_is_gone() {
     let addresses: Vec<_> = (0..300).map(v4).collect();
-    let mut preferences = LocalPreferences::new(&addresses);
+    let mut preferences = LocalPreferences::new(addresses.iter().copied());
     let distinct: BTreeSet<_> = addresses.iter().filter_map(|local| of(&preferences, *local)).collect();
     assert_eq!(distinct.len(), LocalPreferences::MAX_ADDRESSES);
     assert!(!preferences.insert(v6(1).address));
@@ -136,7 +136,7 @@ proptest! {
         sources in 1..=LocalPreferences::MAX_SOURCES,
     ) {
         let told: Vec<_> = told.into_iter().map(|(address, reliable)| LocalAddress { address, reliable }).collect();
-        let mut preferences = LocalPreferences::new(&told);
+        let mut preferences = LocalPreferences::new(told.iter().copied());
         for address in &later {
             prop_assert!(preferences.insert(*address));
         }
@@ -159,7 +159,7 @@ proptest! {
 #[test]
 fn dst_01_the_order_of_a_family_is_kept() {
     let told: Vec<_> = (1..=9).map(v6).chain((1..=4).map(v4)).collect();
-    let preferences = LocalPreferences::new(&told);
+    let preferences = LocalPreferences::new(told.iter().copied());
     for family in [&told[..9], &told[9..]] {
         let found: Vec<_> = family.iter().map(|local| of(&preferences, *local)).collect();
         assert!(found.is_sorted_by(|a, b| a > b), "{}", format!("{found:?}"));
