@@ -197,6 +197,10 @@ impl Candidates {
     pub(crate) fn add_remote(&mut self, stream: StreamId, candidate: Candidate, learned: bool) -> RemoteId {
         let id = self.next_id();
         let foundation = self.remote_foundation(&candidate.foundation).unwrap_or(id);
+        if self.remotes.capacity() == 0 {
+            // Most peers have about as many candidates as we.
+            self.remotes.reserve_exact(self.locals.len());
+        }
         push_lean(&mut self.remotes, Remote { id: RemoteId(id), stream, candidate, foundation, learned });
         RemoteId(id)
     }

@@ -130,8 +130,9 @@ impl ChecklistSet {
         let Ok(algorithm) = verified else {
             return refuse(ErrorCode::UNAUTHENTICATED, None);
         };
+        let is_understood = decoded.as_ref().is_ok_and(|request| !request.unknown_required);
         let mut unknown = message.unknown_required();
-        if let Some(first) = unknown.next() {
+        if !is_understood && let Some(first) = unknown.next() {
             let mut types = [first; UNKNOWN_LISTED];
             let mut count = 1_u8;
             for (place, kind) in types.iter_mut().skip(1).zip(unknown) {

@@ -280,6 +280,7 @@ impl ChecklistSet {
         let of = self.pairs.get(choice.pair).map(|pair| (pair.stream, pair.component));
         let value =
             of.filter(|_| nominate).and_then(|(stream, component)| self.next_value(stream, component));
+        self.transactions.expect(all);
         let Some(pair) = self.pairs.get_mut(choice.pair) else { return };
         let first = pair.first_check.is_none();
         if !first {

@@ -43,6 +43,11 @@ pub(crate) const MAX_RTO: Duration = Duration::from_secs(1);
 /// RFC 8445 §14.3: RTO of a check is never less.
 pub(crate) const MIN_RTO: Duration = Duration::from_millis(500);
 
+/// Transactions that get their memory at once: with one pair its check and its nomination, some of them made again; with many
+/// as many as there are under way in a session where nothing is lost.
+const FEW: usize = 4;
+const MANY: usize = 16;
+
 /// Schedule of a check (RFC 8489 §6.2.1): at most seven requests.
 pub(crate) fn schedule(ta: Duration, active: usize) -> Schedule {
     // RFC 8445 §14.3: never below 500 ms, growing with the checks under way. The formula there grows with the square
@@ -118,6 +123,13 @@ impl Transactions {
 
     pub(crate) fn has_room(&self, limit: usize) -> bool {
         self.list.len() < limit || self.list.iter().any(|check| check.transaction.is_cancelled())
+    }
+
+    /// Makes room for those of so many pairs, before the first of them.
+    pub(crate) fn expect(&mut self, pairs: usize) {
+        if self.list.capacity() == 0 {
+            self.list.reserve_exact(pairs.clamp(FEW, MANY));
+        }
     }
 
     pub(crate) fn push(&mut self, check: Check) {
