@@ -27,6 +27,8 @@ pub struct Agent {
     pub(crate) now: Instant,
     /// Something was told to the agent, and has not been carried to its parts yet.
     pub(crate) stale: bool,
+    /// At the last look data could go over more than the pairs of the generation in force.
+    pub(crate) manifold: bool,
     pub(crate) checks: ChecklistSet,
     pub(crate) gatherer: Gatherer,
     pub(crate) components: Vec<Component>,
@@ -148,6 +150,7 @@ impl Agent {
             random,
             now: Instant::ORIGIN,
             stale: false,
+            manifold: false,
             gatherer,
             components,
             slots: Slots::default(),

@@ -14,7 +14,7 @@ use core::time::Duration;
 
 use floe_check::{ChecklistSet, PairReport, Route};
 use floe_pair::{BaseId, Candidate, ComponentId, Parameters, Place, StreamId, TransportAddress, Ufrag};
-use floe_stun::Instant;
+use floe_stun::{AttributeType, Instant, Message};
 
 use crate::agent::Agent;
 
@@ -248,16 +248,22 @@ impl Generations {
 
     /// The generation whose local user fragment stands in a USERNAME (RFC 8445 §7.3); where there is none, the one in
     /// force, which refuses it.
+    #[inline]
     pub(crate) fn named<'a>(
         &'a mut self,
         in_force: &'a mut ChecklistSet,
-        username: Option<&[u8]>,
+        message: &Message<'_>,
     ) -> &'a mut ChecklistSet {
+        // Most agents never restart.
+        if self.earlier.is_empty() {
+            return in_force;
+        }
+        let username = message.raw(AttributeType::USERNAME);
         let named = |checks: &ChecklistSet| {
             let own = checks.local_parameters().ufrag.as_bytes();
             username.and_then(|name| name.strip_prefix(own)).is_some_and(|rest| rest.starts_with(b":"))
         };
-        if self.earlier.is_empty() || named(in_force) {
+        if named(in_force) {
             return in_force;
         }
         let earlier = self.earlier.iter_mut().find(|earlier| named(&earlier.checks));
@@ -432,12 +438,7 @@ impl Agent {
     }
 
     /// What follows once the generation in force carries the data of all components. Returns whether an earlier one has gone.
-    #[inline]
     pub(crate) fn settle_generations(&mut self, now: Instant) -> bool {
-        // Most agents never restart.
-        if self.generations.earlier.is_empty() {
-            return false;
-        }
         let replaced = self.is_replaced();
         self.generations.settle(now, replaced)
     }

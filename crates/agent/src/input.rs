@@ -6,7 +6,7 @@ use floe_check::{ChecklistSet, Outcome, Urgency};
 use floe_gather::{Answer, RequestId};
 use floe_pair::{BaseId, Place, TransportAddress};
 use floe_stun::{
-    AttributeType, Class, Instant, Message,
+    Class, Instant, Message,
     classify::{DatagramClass, Source, classify},
 };
 use floe_turn::Incoming;
@@ -171,7 +171,7 @@ impl Agent {
         let Self { checks, generations, random, .. } = self;
         match message.class() {
             Class::Request => {
-                let named = generations.named(checks, message.raw(AttributeType::USERNAME));
+                let named = generations.named(checks, message);
                 named.handle_request(now, base, source, message)
             }
             Class::Indication => checks.handle_indication(now, base, message),

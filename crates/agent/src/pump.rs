@@ -28,13 +28,31 @@ impl Agent {
     /// to date.
     pub(crate) fn pump(&mut self, now: Instant) {
         self.stale = false;
+        let candidates = self.gatherer.unreported();
+        if candidates > 0 {
+            // They come together, and with their end.
+            self.events.expect(candidates.saturating_add(2));
+            self.checks.expect_bases(candidates);
+        }
         while self.carry(now) {}
         if self.slots.reserved.is_some() && !self.wants_slot() {
             // Kept for a wish that comes later, the slot would be one that nobody knows of any more.
             self.slots.reserved = None;
         }
-        self.update_paths();
+        if self.may_lead_elsewhere() {
+            self.update_paths();
+        }
         self.note_closed();
+    }
+
+    /// Whether data may go another way than at the last look. What allocations and earlier generations carry is looked at each
+    /// time, and once more when the last of them has gone.
+    #[inline]
+    fn may_lead_elsewhere(&mut self) -> bool {
+        let manifold =
+            self.life != Life::Open || self.gatherer.has_relays() || !self.generations.earlier.is_empty();
+        let was_manifold = core::mem::replace(&mut self.manifold, manifold);
+        self.checks.take_rerouted() || manifold || was_manifold
     }
 
     /// Carries one event on; says whether there was any. Mostly there is none: what is done with each stands apart.
@@ -42,8 +60,21 @@ impl Agent {
     fn carry(&mut self, now: Instant) -> bool {
         if let Some(event) = self.gatherer.poll_event() {
             self.on_gathering(now, event);
-        } else if let Some((generation, event)) = self.poll_checks(now) {
-            self.on_checks(now, generation, event);
+        } else if let Some(event) = self.checks.poll_event() {
+            self.ledger.on_checks(now, &event, &self.checks);
+            self.on_checks(now, self.generations.number, &event);
+        } else {
+            // Most agents never restart.
+            return !self.generations.earlier.is_empty() && self.carry_earlier(now);
+        }
+        true
+    }
+
+    /// The same for the generations before the one in force.
+    #[inline(never)]
+    fn carry_earlier(&mut self, now: Instant) -> bool {
+        if let Some((generation, event)) = self.poll_earlier(now) {
+            self.on_checks(now, generation, &event);
         } else if self.settle_generations(now) {
             // What was kept for a generation that is gone.
             self.free_again(now);
@@ -73,11 +104,7 @@ impl Agent {
         }
         match event {
             floe_gather::Event::Candidate { stream, candidate, base } => {
-                // Candidates come together, and with their end.
-                let more = self.gatherer.unreported();
-                self.events.expect(more.saturating_add(3));
-                self.checks.expect_bases(more.saturating_add(1));
-                self.on_local(now, stream, candidate, base);
+                self.on_local(now, stream, &candidate, base);
             }
             floe_gather::Event::BaseGone { base } => self.on_base_gone(now, base),
             floe_gather::Event::ServerFailed { server, local, address, error } => {
@@ -138,14 +165,9 @@ impl Agent {
         }
     }
 
-    /// The next thing that the checks of any generation say, and which one's.
-    #[inline]
-    fn poll_checks(&mut self, now: Instant) -> Option<(u32, floe_check::Event)> {
-        let Self { checks, generations, ledger, .. } = self;
-        if let Some(event) = checks.poll_event() {
-            ledger.on_checks(now, &event, checks);
-            return Some((generations.number, event));
-        }
+    /// The next thing that the checks of an earlier generation say, and which one's.
+    fn poll_earlier(&mut self, now: Instant) -> Option<(u32, floe_check::Event)> {
+        let Self { generations, ledger, .. } = self;
         generations.earlier.iter_mut().find_map(|earlier| {
             let event = earlier.checks.poll_event()?;
             if earlier.phase == Phase::Standing {
@@ -158,12 +180,12 @@ impl Agent {
     /// What the checks of a generation say. One before an unanswered restart is heard like the one in force, but that it
     /// ends no gathering, which is for the generation that may follow; of a retired one there is but its consent.
     #[inline(never)]
-    fn on_checks(&mut self, now: Instant, generation: u32, event: floe_check::Event) {
+    fn on_checks(&mut self, now: Instant, generation: u32, event: &floe_check::Event) {
         if self.life != Life::Open {
             return;
         }
         let in_force = generation == self.generations.number;
-        match event {
+        match *event {
             floe_check::Event::AdmissionWanted { base, peer } => self.want_admission(now, base, peer),
             floe_check::Event::PairValid { stream, component, .. } => {
                 self.emit(Event::PairValid { stream, component });

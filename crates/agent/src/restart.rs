@@ -219,7 +219,7 @@ impl Agent {
             if self.is_too_much(stream, &candidate, base) {
                 continue;
             }
-            self.tell_in_force(now, stream, candidate, base);
+            self.tell_in_force(now, stream, &candidate, base);
         }
     }
 }

@@ -91,8 +91,8 @@ impl Agent {
 
     /// A candidate was found. It belongs to each generation that makes checks; where it is that of an address that was listed
     /// again, the one before an unanswered restart knows it.
-    pub(crate) fn on_local(&mut self, now: Instant, stream: StreamId, candidate: Candidate, base: BaseId) {
-        if self.is_too_much(stream, &candidate, base) {
+    pub(crate) fn on_local(&mut self, now: Instant, stream: StreamId, candidate: &Candidate, base: BaseId) {
+        if self.is_too_much(stream, candidate, base) {
             return;
         }
         let is_new = |standing: &&mut Earlier| !standing.checks.knows_local(base, candidate.address);
@@ -112,12 +112,15 @@ impl Agent {
     /// RFC 8445 §5.2: a lite agent has one candidate of each IP family for each component at most. Only checks could tell
     /// which of two works.
     pub(crate) fn is_too_much(&self, stream: StreamId, candidate: &Candidate, base: BaseId) -> bool {
+        if !self.local_parameters().lite {
+            return false;
+        }
         let mut same = self.gatherer.candidates().filter(|(of, known, _)| {
             *of == stream
                 && known.component == candidate.component
                 && known.address.is_ipv4() == candidate.address.is_ipv4()
         });
-        self.local_parameters().lite && same.next().is_some_and(|(_, _, first)| first != base)
+        same.next().is_some_and(|(_, _, first)| first != base)
     }
 
     /// RFC 8838 §10: told to the peer first, then paired. What may not be told any more is paired all the same: the
@@ -126,7 +129,7 @@ impl Agent {
         &mut self,
         now: Instant,
         stream: StreamId,
-        candidate: Candidate,
+        candidate: &Candidate,
         base: BaseId,
     ) {
         if may_tell(&self.checks, &self.generations.ended, stream, candidate.component) {
@@ -134,7 +137,7 @@ impl Agent {
             self.emit(Event::LocalCandidate { stream, candidate, generation });
         }
         add_base(&mut self.checks, base, candidate.kind);
-        self.checks.add_local_candidate(now, stream, candidate, base);
+        self.checks.add_local_candidate(now, stream, candidate.clone(), base);
     }
 
     /// Gathering is complete for every component there is: each data stream has its end of candidates, told once in

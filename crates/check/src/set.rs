@@ -101,6 +101,8 @@ pub struct ChecklistSet {
     pub(crate) unsettled: bool,
     /// Some level is not what was told of it.
     pub(crate) stirred: bool,
+    /// Where data goes may be another way than when this was asked last.
+    rerouted: bool,
     pub(crate) wants: Option<Urgency>,
     /// When something is to be done next; the end of time if never.
     pub(crate) deadline: Instant,
@@ -147,6 +149,7 @@ impl ChecklistSet {
             next_order: 0,
             unsettled: false,
             stirred: true,
+            rerouted: true,
             wants: None,
             deadline: NEVER,
             levels_due: NEVER,
@@ -326,6 +329,13 @@ impl ChecklistSet {
         event
     }
 
+    /// Whether a [`route`](Self::route) may be another one than when this was asked last, or may last longer: what it is made
+    /// of changes with the levels alone.
+    #[inline]
+    pub fn take_rerouted(&mut self) -> bool {
+        core::mem::take(&mut self.rerouted)
+    }
+
     fn is_level_untold(&self) -> bool {
         self.standing.role != self.reported_role
             || self.state != self.reported_state
@@ -488,7 +498,7 @@ impl ChecklistSet {
 
     /// Brings everything that follows from the pairs up to date. Runs after each input.
     pub(crate) fn settle(&mut self, now: Instant) {
-        self.unsettled = false;
+        (self.unsettled, self.rerouted) = (false, true);
         self.pairs.refresh();
         self.settle_nominations();
         self.settle_selected();

@@ -239,9 +239,8 @@ impl Ledger {
             return;
         };
         let mut pairs = PairSummary::default();
-        for (_, state, failure) in checks.pair_states().filter(|(of, ..)| *of == stream) {
-            pairs.add(state, failure);
-        }
+        let own = checks.pair_states().filter(|(of, ..)| *of == stream);
+        own.for_each(|(_, state, failure)| pairs.add(state, failure));
         if pairs.total() > 0 {
             self.keep(stream, pairs);
         }
