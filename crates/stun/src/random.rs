@@ -45,13 +45,17 @@ impl Random {
 
     /// A number in `0..bound`, each equally likely; 0 if `bound` is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        // The high half of a 64 x 64 bit product is in range; the low halves below 2^64 mod `bound` are what
-        // makes some results likelier than others, and are drawn again.
-        let Some(reject_below) = bound.wrapping_neg().checked_rem(bound) else { return 0 };
+        if bound == 0 {
+            return 0;
+        }
         loop {
             let product = u128::from(self.u64()).wrapping_mul(u128::from(bound));
             let low = product & u128::from(u64::MAX);
-            if low >= u128::from(reject_below) {
+            // The high half of a 64 x 64 bit product is in range; the low halves below 2^64 mod `bound` are what
+            // makes some results likelier than others, and are drawn again. To divide costs more than all else here.
+            let is_fair = low >= u128::from(bound)
+                || bound.wrapping_neg().checked_rem(bound).is_some_and(|least| low >= u128::from(least));
+            if is_fair {
                 return u64::try_from(product >> 64).unwrap_or(0);
             }
         }
