@@ -271,7 +271,12 @@ impl Generations {
     }
 
     /// When something is due in an earlier generation.
+    #[inline]
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        if self.earlier.is_empty() { None } else { self.next_due() }
+    }
+
+    fn next_due(&self) -> Option<Instant> {
         let checks = self.earlier.iter().filter_map(|earlier| earlier.checks.poll_timeout());
         checks.chain(self.over_at).min()
     }

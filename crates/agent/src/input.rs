@@ -267,8 +267,8 @@ impl Agent {
 
     /// Ta in force (RFC 8445 §14.2): that of the generation that makes checks.
     fn ta_in_force(&self) -> Duration {
-        let standing = self.generations.standing().map(|earlier| earlier.checks.ta_in_force());
-        self.checks.ta_in_force().max(standing.unwrap_or_default())
+        let own = self.checks.ta_in_force();
+        self.generations.standing().map_or(own, |earlier| own.max(earlier.checks.ta_in_force()))
     }
 
     #[inline]
