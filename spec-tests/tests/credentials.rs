@@ -250,6 +250,60 @@ fn p40_p19_the_controlled_side_is_moved_or_restarts_in_time() {
     }
 }
 
+/// Who gives others after the server has refused those before has no time to see whether its peer moves.
+#[test]
+fn p40_p19_after_the_first_401_the_controlled_side_is_told_to_restart_at_once() {
+    let (mut world, server, mut signalling) = connected(true);
+    let before = sends_from(&world, 1);
+    let mut judge = std::mem::replace(&mut world.judge, Box::new(|_| Fate::Lost));
+    let barred = Rc::new(Cell::new(true));
+    let bars = Rc::clone(&barred);
+    world.judge = Box::new(move |one| {
+        let new = [one.from, one.to].contains(&address(NEXT_RELAY));
+        if new && bars.get() { Fate::Lost } else { judge(one) }
+    });
+    let mut talk = Talk::new(&mut world);
+    // The account stays, so that what was allocated to it can be told from that of others.
+    server.set_user("ada", Some("another"));
+    server.set_user("bea", Some("tr0ub4dor"));
+    set(&mut world, 0, "ada", "another");
+    let end = world.now.after(LONG);
+    while has(&world, 1, is_wanted) == 0 && world.now < end {
+        talk.on(&mut world, &mut signalling, 100);
+    }
+    set(&mut world, 1, "bea", "tr0ub4dor");
+    assert_eq!(has(&world, 1, suggested), 1);
+    barred.set(false);
+    restart(&mut world, 1);
+    talk_long(&mut world, &mut signalling, &mut talk);
+    talk.end_in_any_order(&mut world);
+    assert_ne!(sends_from(&world, 1), before);
+    assert_eq!(server.allocations(), 2);
+}
+
+/// RFC 8445 §8.3.1: an allocation that comes when no pair wants it is given back.
+#[test]
+fn p19_what_would_take_the_place_of_a_pair_that_is_only_kept_is_given_back() {
+    let (mut world, server) = relay::relayed([true, false], ms(40), |_, _| {});
+    world.judge = Box::new(|_| Fate::Arrives);
+    let _ = relay::gather_relay(&mut world, 0);
+    world.run(ms(200));
+    world.introduce();
+    let relayed = world.sides[0].agent.pairs().find(|pair| pair.local.kind == CandidateType::Relayed);
+    let relayed = relayed.expect("a pair over the relay").id;
+    let now = world.now;
+    world.sides[0].agent.keep(now, relayed, true).expect("there is this pair");
+    world.collect(0);
+    world.run(Duration::from_secs(20));
+    let selected = world.sides[0].agent.selected(STREAM, RTP).expect("a selected pair");
+    assert_eq!((selected.local.kind, server.allocations()), (CandidateType::Host, 1));
+    server.set_user("bea", Some("tr0ub4dor"));
+    set(&mut world, 0, "bea", "tr0ub4dor");
+    world.run(Duration::from_secs(20));
+    assert_eq!(server.allocations(), 1, "the pair that is kept has its own");
+    assert_eq!(has(&world, 0, suggested), 0);
+}
+
 /// Whoever is refused, or still being answered, is asked again with what is given.
 #[test]
 fn p19_credentials_that_come_while_gathering_are_asked_with() {

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use floe_check::{ChecklistSet, KeepError, NominateError, PairId};
+use floe_check::{ChecklistSet, KeepError, NominateError, PairId, Renomination};
 use floe_pair::{ComponentId, StreamId, TransportAddress};
 use floe_stun::Instant;
 use floe_turn::Credentials;
@@ -134,6 +134,12 @@ impl Agent {
         }
         for base in self.gatherer.replaced().collect::<Vec<_>>() {
             self.all_checks_mut().for_each(|checks| checks.replace_base(now, base));
+            // With what the server has refused already the pair does not last until it has been seen whether the peer moves.
+            if self.gatherer.relay(base).is_some_and(|relay| relay.client.wants_credentials()) {
+                let mut renominating =
+                    self.live_checks_mut().filter(|checks| checks.renomination() != Renomination::Off);
+                renominating.by_ref().for_each(|checks| checks.base_ends(now, base));
+            }
         }
         self.pump(now);
         Ok(())

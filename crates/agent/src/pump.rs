@@ -149,16 +149,9 @@ impl Agent {
                 self.on_base_gone(now, base);
                 self.emit(Event::RelayLost { reason });
             }
-            // There are others already.
-            floe_turn::Event::CredentialsWanted
-                if self.gatherer.replaced().any(|replaced| replaced == base) =>
-            {
-                self.live_checks_mut().for_each(|checks| checks.base_ends(now, base));
-            }
+            // Of an allocation that another one takes the place of; else the gatherer asks for credentials.
             floe_turn::Event::CredentialsWanted => {
-                if let Some(server) = self.gatherer.server_of(base) {
-                    self.emit(Event::CredentialsWanted { server });
-                }
+                self.live_checks_mut().for_each(|checks| checks.base_ends(now, base));
             }
             // A refused channel leaves Send indications; an ICMP error is not authenticated and proves nothing (T7).
             _ => {}
@@ -269,7 +262,7 @@ impl Agent {
     }
 
     /// RFC 8445 §8.3.1: gives allocations and permissions of a data stream back that no pair of any generation needs.
-    fn free_candidates(&mut self, now: Instant, stream: StreamId) {
+    pub(crate) fn free_candidates(&mut self, now: Instant, stream: StreamId) {
         let Self { checks, generations, gatherer, .. } = self;
         let sets =
             || core::iter::once(&*checks).chain(generations.earlier.iter().map(|earlier| &earlier.checks));

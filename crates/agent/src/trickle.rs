@@ -107,6 +107,11 @@ impl Agent {
             }
         }
         self.tell_in_force(now, stream, candidate, base);
+        // RFC 8445 §8.3.1: what takes the place of an allocation may come when there is nothing left that it would serve.
+        let is_idle = |checks: &ChecklistSet| checks.is_freed(stream) && !checks.is_base_used(base);
+        if self.gatherer.relay(base).is_some() && is_idle(&self.checks) {
+            self.free_candidates(now, stream);
+        }
     }
 
     /// RFC 8445 §5.2: a lite agent has one candidate of each IP family for each component at most. Only checks could tell

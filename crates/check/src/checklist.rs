@@ -500,7 +500,7 @@ impl Checklist {
 
 /// How a pair stands in the valid list: the greater is [`Component::best`].
 pub(crate) fn order_of(pair: &Pair, valid: &Valid) -> impl Ord + use<> {
-    (pair.wish.pinned, pair.preference(), valid.priority, Reverse(pair.id))
+    (pair.wish.pinned, pair.preference(), !pair.replaced, valid.priority, Reverse(pair.id))
 }
 
 /// RFC 8445 §12.1: before selection data goes over the valid pair of highest priority, as the application ranks them.

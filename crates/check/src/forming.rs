@@ -349,10 +349,10 @@ impl ChecklistSet {
         let of = self.component(near.stream, near.candidate.component).filter(|of| of.concluded);
         let selected = of.and_then(|of| of.selected);
         let Some(selected) = selected.and_then(|id| self.pairs.get(id)) else { return true };
-        let (near, far) = (&near.candidate, &far.candidate);
+        let (near, far, replaced) = (&near.candidate, &far.candidate, near.replaced);
         let rank = self.config.policy.ranks.of_pair(near.kind, far.kind);
         let priority = PairPriority::new(self.standing.role, near.priority, far.priority);
-        (false, rank, !(is_relayed(near) || is_relayed(far)), priority) > selected.worth()
+        (false, rank, !replaced, !(is_relayed(near) || is_relayed(far)), priority) > selected.worth()
     }
 
     /// RFC 8445 §6.1.2.5, RFC 8838 §10: where the set is full, a failed pair goes, one whose base was removed first; else

@@ -94,8 +94,8 @@ impl Valid {
     }
 }
 
-/// Pinned, rank, direct, priority: the greater is nominated.
-pub(crate) type Worth = (bool, i32, bool, PairPriority);
+/// Pinned, rank, lasting, direct, priority: the greater is nominated.
+pub(crate) type Worth = (bool, i32, bool, bool, PairPriority);
 
 /// One candidate pair. Its local candidate is a base: reflexive ones are replaced when pairs are formed.
 #[derive(Debug)]
@@ -307,12 +307,12 @@ impl Pair {
 
     /// [`worth`](Self::worth) as an entry of the valid list, whose priority may be another.
     pub(crate) fn worth_at(&self, priority: PairPriority) -> Worth {
-        (self.wish.pinned, self.preference(), !self.relayed, priority)
+        (self.wish.pinned, self.preference(), !self.replaced, !self.relayed, priority)
     }
 
-    /// What the policy and the application hold of it. Of those they hold equal, one that will end is the last.
+    /// What the policy and the application hold of it.
     pub(crate) fn preference(&self) -> i32 {
-        self.type_rank.saturating_add(self.wish.rank).saturating_sub(self.replaced.into())
+        self.type_rank.saturating_add(self.wish.rank)
     }
 
     pub(crate) fn is_of(&self, stream: StreamId, component: ComponentId) -> bool {

@@ -302,8 +302,8 @@ impl ChecklistSet {
     }
 
     /// A base will end, as an allocation does whose user has no credentials any more, and another one is to take its place: of
-    /// the pairs that are held equal otherwise, those that stand on it are the last to be nominated, are left for any
-    /// other, and are not kept for standby. Without renomination a restart is suggested once another pair is there.
+    /// the pairs that the application and the policy hold equal, those that stand on it are the last to be nominated, are left
+    /// for any other, and are not kept for standby. Without renomination a restart is suggested once another pair is there.
     pub fn replace_base(&mut self, now: Instant, base: BaseId) {
         let now = self.advance(now);
         let Some((stream, component)) = self.bases.owner(base) else { return };

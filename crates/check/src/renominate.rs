@@ -276,8 +276,8 @@ impl ChecklistSet {
         let commanded = |pair: &Pair| of.commanded == Some(pair.id);
         // Greater is better. A pair that was left because it is slow is not gone back to for its priority.
         let order = |pair: &Pair, worth: Worth| {
-            let (pinned, rank, direct, priority) = worth;
-            (!pair.wish.vetoed, commanded(pair), pinned, rank, direct, !pair.slow, priority)
+            let (pinned, rank, lasting, direct, priority) = worth;
+            ((!pair.wish.vetoed, commanded(pair), pinned, rank, lasting), direct, !pair.slow, priority)
         };
         let silent = |pair: &Pair| self.is_silent(now, pair);
         // Where nothing is selected, one that is silent is better than none: its consent lasts yet.
@@ -303,8 +303,7 @@ impl ChecklistSet {
         let held = order(selected, selected.worth_at(selected.valid.as_ref()?.priority));
         let offered = order(best, best.worth_at(best_valid.priority));
         if best.id != selected.id && offered > held {
-            let policy = (offered.0, offered.1, offered.2, offered.3) != (held.0, held.1, held.2, held.3);
-            let reason = match (policy, offered.4 != held.4, offered.5 != held.5) {
+            let reason = match (offered.0 != held.0, offered.1 != held.1, offered.2 != held.2) {
                 (true, _, _) => MoveReason::Policy,
                 (_, true, _) => MoveReason::Direct,
                 (_, _, true) => MoveReason::Faster,
@@ -314,7 +313,7 @@ impl ChecklistSet {
         }
         let alike = |pair: &Pair| {
             let of = order(pair, pair.worth());
-            (of.0, of.1, of.2, of.3, of.4) == (held.0, held.1, held.2, held.3, held.4)
+            (of.0, of.1) == (held.0, held.1)
         };
         let (_, faster) = valid().find(|(pair, valid)| {
             pair.id != selected.id && valid.faster >= STEADY_ANSWERS && !pair.slow && alike(pair)
@@ -346,10 +345,11 @@ impl ChecklistSet {
         }
     }
 
-    /// The selected pair is about to end, and the peer, which nominates, cannot know: a restart is what this side can do.
+    /// The selected pair is about to end, and this side may not move, or its peer cannot know: a restart is what it can do.
     pub(crate) fn suggest_where_replaced(&mut self, stream: StreamId, component: ComponentId) {
         let selected = self.component(stream, component).and_then(|of| self.pairs.get(of.selected?));
-        let replaced = selected.is_some_and(|pair| pair.replaced);
+        let moves = self.is_renominating() && self.standing.role == Role::Controlling;
+        let replaced = !moves && selected.is_some_and(|pair| pair.replaced);
         if let Some(of) = self.component_mut(stream, component).filter(|_| replaced) {
             of.moves.suggest(RestartReason::Policy);
         }
@@ -369,17 +369,18 @@ impl ChecklistSet {
         else {
             return;
         };
-        let ((pinned, rank, direct, priority), held) = (pair.worth(), selected.worth());
-        let reason = if selected.wish.vetoed || (pinned, rank) > (held.0, held.1) {
+        let ((pinned, rank, lasting, direct, priority), held) = (pair.worth(), selected.worth());
+        let (wanted, of_held) = ((pinned, rank, lasting), (held.0, held.1, held.2));
+        let reason = if selected.wish.vetoed || wanted > of_held {
             RestartReason::Policy
-        } else if (pinned, rank) < (held.0, held.1) {
+        } else if wanted < of_held {
             return;
-        } else if direct != held.2 {
+        } else if direct != held.3 {
             if !direct {
                 return;
             }
             RestartReason::Direct
-        } else if pair.late && priority > held.3 {
+        } else if pair.late && priority > held.4 {
             // Among pairs that were checked together, the nomination has weighed the priorities already.
             RestartReason::Better
         } else {

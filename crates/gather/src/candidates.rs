@@ -107,11 +107,7 @@ impl CandidateTable {
         {
             return Added::Redundant;
         }
-        let preference = self
-            .preferences
-            .as_ref()
-            .and_then(|preferences| preferences.get(found.local, found.kind, Transport::Udp, found.source));
-        let Some(preference) = preference.filter(|_| !self.is_full()) else {
+        let Some(priority) = self.priority_of(found).filter(|_| !self.is_full()) else {
             return Added::Full;
         };
         let candidate = Candidate {
@@ -119,11 +115,7 @@ impl CandidateTable {
             kind: found.kind,
             transport: Transport::Udp,
             address: found.address,
-            priority: Priority::compute(
-                found.kind.type_preference(Transport::Udp),
-                preference,
-                found.component,
-            ),
+            priority,
             foundation: self.foundations.foundation_of(
                 found.kind,
                 found.base_ip,
@@ -142,6 +134,23 @@ impl CandidateTable {
         });
         self.unreported = self.unreported.saturating_add(1);
         Added::New
+    }
+
+    /// Whether another candidate of its component, for the generation in force, has the priority that this one would have.
+    pub(crate) fn is_numbered(&self, found: &Found) -> bool {
+        let priority = self.priority_of(found);
+        self.entries.iter().filter(|entry| !entry.withheld).any(|entry| {
+            (entry.stream, entry.candidate.component) == (found.stream, found.component)
+                && Some(entry.candidate.priority) == priority
+        })
+    }
+
+    /// `None` where the range of preferences is full.
+    fn priority_of(&self, found: &Found) -> Option<Priority> {
+        let preferences = self.preferences.as_ref()?;
+        let preference = preferences.get(found.local, found.kind, Transport::Udp, found.source)?;
+        let of_type = found.kind.type_preference(Transport::Udp);
+        Some(Priority::compute(of_type, preference, found.component))
     }
 
     /// Whether no other one is taken.

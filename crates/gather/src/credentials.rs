@@ -1,27 +1,43 @@
 //! Other credentials for a TURN server that is in use: those made for a time are outlived by long calls.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
-use floe_pair::BaseId;
+use floe_pair::{BaseId, LocalPreferences};
 use floe_stun::Instant;
-use floe_turn::{AllocateError, Credentials};
+use floe_turn::{AllocateError, Credentials, Event as TurnEvent};
 
 use crate::{
+    candidates::Found,
+    config::MAX_SERVERS,
     event::Event,
     gatherer::{Gatherer, Stage},
     host::JobKey,
     relay::{Phase, RelayEntry, RelayJob},
-    server::{Targets, asks_at},
+    server::{ServerState, Targets, asks_at},
 };
 
 /// Allocations of one job that others have taken the place of and that are not given back yet. Who has a new user name sooner
 /// than that loses what the oldest one carries.
 const MAX_REPLACED: usize = 4;
 
+/// For how long credentials are not asked for again, if none come: renewals of all allocations are made within a third of their
+/// time, and who was asked has to ask somebody.
+const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
 impl RelayEntry {
     /// Whether it can be used, and another one is to take its place.
     fn is_replaced(&self) -> bool {
         self.phase == Phase::Open && self.replaced
+    }
+}
+
+impl ServerState {
+    /// RFC 8656 §7.4: the quota that was reached is that of one user, and another one asks now.
+    fn forget_quota(&mut self) {
+        let is_of_user = |error: AllocateError| error == AllocateError::QuotaReached;
+        self.rest.take_if(|rest| is_of_user(rest.error));
+        self.elsewhere.retain(|(_, rest)| !is_of_user(rest.error));
     }
 }
 
@@ -33,7 +49,7 @@ impl Gatherer {
     /// another one now, a further allocation is asked for beside each, on a socket of its own, and its candidate comes as any
     /// other. The old one is one of [`Self::replaced`] from here on, and is kept for as long as its server renews it, until
     /// [`Self::release_unused`], [`Self::release_left`] or the end; it is for no generation that begins later. What was being
-    /// asked for, or was refused, is asked for again. Once ICE has concluded, that is for allocations that were kept alone.
+    /// asked for, or was refused, is asked for again; once ICE has concluded, what takes the place of an allocation alone.
     ///
     /// `until`: when they run out, if that is known.
     pub fn set_credentials(
@@ -48,59 +64,33 @@ impl Gatherer {
         let Some(known) = known else { return false };
         let same_user = known.credentials.as_ref().map(Credentials::username) == Some(credentials.username());
         (known.credentials, known.until) = (Some(credentials.clone()), until);
-        let of_it = |entry: &RelayEntry| entry.key.server == server && entry.phase != Phase::Releasing;
-        let (mut again, mut attempts) = (Vec::new(), Vec::new());
-        for entry in self.relays.values_mut().filter(|entry| of_it(entry)) {
+        if let Some(state) = self.servers.get_mut(server) {
+            (state.wanted_at, state.asked_for) = (until.map(|until| asks_at(self.now, until)), None);
+            if !same_user {
+                state.forget_quota();
+            }
+        }
+        let (mut succeeded, mut attempted) = (Vec::new(), Vec::new());
+        for entry in self.relays.values_mut().filter(|entry| entry.key.server == server) {
             let goes_on = entry.relay.client.set_credentials(self.now, credentials);
             match entry.phase {
-                Phase::Open if !goes_on && !entry.replaced => again.push((entry.key, true)),
-                Phase::Allocating if !goes_on => attempts.push(entry.key),
+                Phase::Open if !goes_on && !entry.replaced => succeeded.push(entry.key),
+                Phase::Allocating if !goes_on => attempted.push(entry.key),
                 _ => {}
             }
         }
-        if let Some(state) = self.servers.get_mut(server) {
-            state.wanted_at = until.map(asks_at);
+        for key in succeeded {
+            self.replace(key);
         }
-        if !same_user && let Some(state) = self.servers.get_mut(server) {
-            // RFC 8656 §7.4: the quota that was reached is that of one user.
-            let is_of_user = |error: AllocateError| error == AllocateError::QuotaReached;
-            state.rest.take_if(|rest| is_of_user(rest.error));
-            state.elsewhere.retain(|(_, rest)| !is_of_user(rest.error));
-        }
-        let refused =
-            self.relay_jobs.iter().filter(|(key, job)| key.server == server && !job.wants_allocation());
-        again.extend(refused.map(|(key, _)| *key).chain(attempts).map(|key| (key, false)));
-        for (key, succeeds) in again {
-            self.ask_as(key, succeeds);
-        }
+        self.ask_refused(server, &attempted);
         self.clients.touch();
         self.jobs.touch();
         self.settle();
         true
     }
 
-    /// Asks for an allocation of a job anew. `succeeds`: it takes the place of one that is open.
-    fn ask_as(&mut self, key: JobKey, succeeds: bool) {
-        let is_wanted = match self.stage {
-            Stage::Gathering { .. } | Stage::Complete => succeeds || !self.turns.is_given_back(key.host()),
-            Stage::Concluded => succeeds,
-            Stage::Idle | Stage::Closed => false,
-        };
-        let Some(server) =
-            self.servers.get(key.server).filter(|_| is_wanted && self.may_be_gathered(key.local))
-        else {
-            return;
-        };
-        let Some(job) = self.relay_jobs.get_mut(&key) else { return };
-        **job = RelayJob::new(self.now, job.local, Targets::new(self.now, server.reachable(job.local)));
-        self.end_attempts(key, None);
-        if succeeds {
-            self.replace(key);
-        }
-        self.jobs.touch();
-    }
-
-    /// Another allocation is to take the place of the one that this job has.
+    /// Another allocation is to take the place of the one that this job has. From an address that is gathered from no more
+    /// none is asked for.
     fn replace(&mut self, key: JobKey) {
         for entry in self.relays.values_mut().filter(|entry| entry.key == key && entry.phase == Phase::Open) {
             (entry.replaced, entry.doubtful) = (true, false);
@@ -108,6 +98,61 @@ impl Gatherer {
         let replaced: Vec<_> = self.replaced_of(key).collect();
         for base in replaced.iter().take(replaced.len().saturating_sub(MAX_REPLACED)) {
             self.give_replaced_back(*base);
+        }
+        if !self.ask_as(key)
+            && let Some(job) = self.relay_jobs.get_mut(&key)
+        {
+            job.end();
+        }
+    }
+
+    /// What a server has refused, or was being asked, is asked for as another user. Where it takes the place of no allocation,
+    /// limits and turns count as ever.
+    fn ask_refused(&mut self, server: usize, attempted: &[JobKey]) {
+        let jobs = self.relay_jobs.iter().filter(|(key, _)| key.server == server);
+        let refused = jobs.filter(|(key, job)| !job.wants_allocation() || attempted.contains(key));
+        for key in refused.map(|(key, _)| *key).collect::<Vec<_>>() {
+            if self.replaced_of(key).next().is_some() {
+                self.ask_as(key);
+            } else if matches!(self.stage, Stage::Gathering { .. } | Stage::Complete) {
+                self.end_attempts(key, None);
+                self.relay_jobs.remove(&key);
+            }
+        }
+        if matches!(self.stage, Stage::Gathering { .. } | Stage::Complete) {
+            self.fill_relays();
+        }
+    }
+
+    /// Asks for the allocation of a job anew, in place of the one it has or has had; says whether it may.
+    fn ask_as(&mut self, key: JobKey) -> bool {
+        let is_open = !matches!(self.stage, Stage::Idle | Stage::Closed);
+        let server = self.servers.get(key.server).filter(|_| is_open && self.may_be_gathered(key.local));
+        let Some((server, job)) = server.zip(self.relay_jobs.get_mut(&key)) else { return false };
+        **job = RelayJob::new(self.now, job.local, Targets::new(self.now, server.reachable(job.local)));
+        self.end_attempts(key, None);
+        true
+    }
+
+    /// A server does not take the credentials any more that it granted an allocation to. Of one that will end that is told
+    /// as it is; others are wanted where none are there, or those that came are of no use either.
+    pub(crate) fn refused(&mut self, base: BaseId, key: JobKey) {
+        let is_open = |entry: &RelayEntry| entry.key == key && entry.phase == Phase::Open && !entry.replaced;
+        if self.relays.get(&base).is_some_and(|entry| entry.is_replaced()) {
+            self.out.turn(base, TurnEvent::CredentialsWanted);
+            if self.relays.values().any(|entry| is_open(entry)) {
+                return;
+            }
+        }
+        self.want_credentials(key.server);
+    }
+
+    /// Asks for other credentials. Allocations of one server find out one after the other: that is said once.
+    fn want_credentials(&mut self, server: usize) {
+        let Some(state) = self.servers.get_mut(server) else { return };
+        if state.asked_for.is_none_or(|at| at.after(ASKED_AGAIN_AFTER) <= self.now) {
+            state.asked_for = Some(self.now);
+            self.out.notice(Event::CredentialsWanted { server });
         }
     }
 
@@ -127,14 +172,16 @@ impl Gatherer {
         replaced.map(|entry| entry.key).collect()
     }
 
-    /// Whether the candidate of the next allocation of a job has the second number of its server: it differs from the one whose
-    /// place it takes.
-    pub(crate) fn is_alternate(&self, key: JobKey) -> bool {
-        let numbered = |alternate| {
-            let of_it = |entry: &RelayEntry| entry.is_replaced() && entry.key == key;
-            self.relays.values().any(|entry| of_it(entry) && entry.alternate == alternate)
-        };
-        numbered(false) && !numbered(true)
+    /// RFC 8445 §5.1.2: no two candidates of a component have one priority. Where the candidate of a new allocation would have
+    /// that of the one whose place it takes, it is counted by a number that no server has.
+    pub(crate) fn number_anew(&self, found: &mut Found) {
+        let own = found.source;
+        let spare = (MAX_SERVERS..LocalPreferences::MAX_SOURCES.into())
+            .filter_map(|number| u8::try_from(number).ok());
+        let free = core::iter::once(own)
+            .chain(spare)
+            .find(|source| !self.table.is_numbered(&Found { source: *source, ..*found }));
+        found.source = free.unwrap_or(own);
     }
 
     /// Whether a server has allocations, or is asked for some.
@@ -154,14 +201,9 @@ impl Gatherer {
             let serves = self.serves(server);
             let Some(state) = self.servers.get_mut(server).filter(|_| serves) else { continue };
             if state.wanted_at.take_if(|at| *at <= self.now).is_some() {
-                self.out.notice(Event::CredentialsWanted { server });
+                self.want_credentials(server);
             }
         }
-    }
-
-    /// The server that an allocation was asked of, by its number among those of [`Config::servers`](crate::Config::servers).
-    pub fn server_of(&self, base: BaseId) -> Option<usize> {
-        self.relays.get(&base).map(|entry| entry.key.server)
     }
 
     /// A generation begins: it has none of those that will end.

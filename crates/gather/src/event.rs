@@ -61,7 +61,8 @@ pub enum Event {
     /// or have no answer.
     LimitReached(Limit),
     /// The credentials of a TURN server with allocations are about to run out, as [`Server::until`](crate::Server::until) has
-    /// it. Where the server says so itself, that comes as [`Self::Turn`].
+    /// it, or it does not take them any more. Said again after a minute at the soonest.
+    /// [`Self::Turn`] says the latter of an allocation that is one of [`Gatherer::replaced`](crate::Gatherer::replaced) alone.
     CredentialsWanted {
         /// Its place in [`Config::servers`](crate::Config::servers).
         server: usize,

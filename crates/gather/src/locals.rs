@@ -118,7 +118,7 @@ impl Gatherer {
             }
         }
         // What a generation that has begun meanwhile was not told is told now.
-        self.table.tell_again(|base| again.contains(&base));
+        self.tell_again(&again);
         let (known, count) = (self.locals.len(), verdicts.accepted().count());
         self.locals.reserve(count.saturating_sub(known));
         for address in accepted() {
@@ -180,6 +180,12 @@ impl Gatherer {
         }
     }
 
+    /// What the generation in force was not told of these bases is told now, but for allocations that will end.
+    fn tell_again(&mut self, bases: &[BaseId]) {
+        let replaced: Vec<_> = self.replaced().collect();
+        self.table.tell_again(|base| bases.contains(&base) && !replaced.contains(&base));
+    }
+
     /// Nobody has listed the addresses: what was known of them counts.
     pub(crate) fn gather_unlisted(&mut self) {
         let unlisted = |local: &&Local| local.purpose == Use::Unlisted;
@@ -196,7 +202,7 @@ impl Gatherer {
                 again.extend(self.bases_of(local.id));
             }
         }
-        self.table.tell_again(|base| again.contains(&base));
+        self.tell_again(&again);
         self.fill();
     }
 

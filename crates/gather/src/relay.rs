@@ -63,8 +63,6 @@ pub(crate) struct RelayEntry {
     pub(crate) doubtful: bool,
     /// Its user has no credentials any more; its job goes on for another one.
     pub(crate) replaced: bool,
-    /// Its candidate is counted by the other one of two numbers: its job has had an allocation before.
-    pub(crate) alternate: bool,
 }
 
 impl RelayEntry {
@@ -278,8 +276,7 @@ impl Gatherer {
         let base = BaseId(self.number());
         let relay = Relay { client, place, server, base, stream: key.stream, component: key.component };
         let phase = Phase::Allocating;
-        let (doubtful, replaced, alternate) = (false, false, self.is_alternate(key));
-        let entry = RelayEntry { relay, key, place, phase, ports, doubtful, replaced, alternate };
+        let entry = RelayEntry { relay, key, place, phase, ports, doubtful: false, replaced: false };
         self.relays.insert(base, Box::new(entry));
         self.places.insert(place, base);
         self.clients.touch();
@@ -389,6 +386,7 @@ impl Gatherer {
                 }
                 self.forget_relay(base);
             }
+            (Phase::Open, TurnEvent::CredentialsWanted) => self.refused(base, key),
             (Phase::Open, event) => self.out.turn(base, event),
             (Phase::Allocating | Phase::Releasing, _) => {}
         }
@@ -431,7 +429,7 @@ impl Gatherer {
 
     fn allocated(&mut self, base: BaseId, relayed: TransportAddress, mapped: Option<TransportAddress>) {
         let Some(entry) = self.relays.get(&base) else { return };
-        let (key, server, alternate) = (entry.key, entry.relay.server, entry.alternate);
+        let (key, server) = (entry.key, entry.relay.server);
         let Some(local) = self.relay_jobs.get(&key).filter(|job| !job.is_done()).map(|job| job.local) else {
             // Another address of the server was faster.
             return self.release(base);
@@ -447,7 +445,7 @@ impl Gatherer {
         }
         // RFC 8839 §5.1: the related address is the mapped one; hidden where only relays may be seen (P40).
         let seen = mapped.filter(|mapped| self.config.policy == Policy::All && mapped.is_unicast());
-        let added = self.add_candidate(&Found {
+        let mut found = Found {
             stream: key.stream,
             component: key.component,
             kind: CandidateType::Relayed,
@@ -456,9 +454,11 @@ impl Gatherer {
             base_ip: relayed.ip(),
             local,
             server: Some(server),
-            source: source_of(key.server, alternate),
+            source: source_of(key.server, false),
             related: Some(seen.unwrap_or(relayed.concealed())),
-        });
+        };
+        self.number_anew(&mut found);
+        let added = self.add_candidate(&found);
         let Some(job) = self.relay_jobs.get_mut(&key) else { return };
         self.jobs.touch();
         if added == Added::New {

@@ -82,6 +82,8 @@ pub(crate) struct ServerState {
     pub(crate) elsewhere: Vec<(TransportAddress, Rest)>,
     /// When other credentials are to be asked for.
     pub(crate) wanted_at: Option<Instant>,
+    /// When they were asked for last, since some came.
+    pub(crate) asked_for: Option<Instant>,
 }
 
 impl Addresses {
@@ -106,8 +108,20 @@ impl ServerState {
         };
         let (times, rest, families, elsewhere) = (Times::default(), None, [None, None], Vec::new());
         let (reached, late, allocate_next) = (false, false, false);
-        let wanted_at = server.until.map(asks_at);
-        (Self { addresses, reached, late, allocate_next, times, rest, families, elsewhere, wanted_at }, error)
+        let (wanted_at, asked_for) = (server.until.map(|until| asks_at(Instant::ORIGIN, until)), None);
+        let state = Self {
+            addresses,
+            reached,
+            late,
+            allocate_next,
+            times,
+            rest,
+            families,
+            elsewhere,
+            wanted_at,
+            asked_for,
+        };
+        (state, error)
     }
 
     /// The addresses that can be asked from `local`. RFC 4007 §6: a link-local one is on the link of `local`, and has its
@@ -149,13 +163,14 @@ pub(crate) fn known(ips: &[IpAddr], port: u16, loopback: bool) -> (Addresses, Op
 /// are an allocation to be made and a pair to be checked.
 const CREDENTIALS_AHEAD: Duration = Duration::from_secs(60);
 
-/// When others are asked for in place of credentials that run out then.
-pub(crate) fn asks_at(until: Instant) -> Instant {
-    Instant::ORIGIN.after(until.since(Instant::ORIGIN).saturating_sub(CREDENTIALS_AHEAD))
+/// When others are asked for in place of credentials that run out then: of those that last shorter, when half of the time is
+/// over.
+pub(crate) fn asks_at(now: Instant, until: Instant) -> Instant {
+    let left = until.since(now);
+    now.after(left.saturating_sub(CREDENTIALS_AHEAD.min(left.checked_div(2).unwrap_or_default())))
 }
 
-/// By what number a candidate is told from others of its type and local address: each server has two, so that one that takes
-/// the place of another differs from it.
+/// By what number a candidate is told from others of its type and local address: that of the server, or a second one.
 pub(crate) fn source_of(server: usize, alternate: bool) -> u8 {
     u8::try_from(server.saturating_add(if alternate { MAX_SERVERS } else { 0 })).unwrap_or(u8::MAX)
 }

@@ -256,6 +256,11 @@ impl Client {
         true
     }
 
+    /// Whether the server has refused the credentials since it last accepted them, and no others have come.
+    pub fn wants_credentials(&self) -> bool {
+        self.doubted
+    }
+
     /// From here on the allocation is renewed each `interval` if not sooner, as with [`ClientConfig::keep`], and once now: a
     /// NAT on the way may have forgotten its mapping meanwhile, and the sooner the server says so (437), the sooner another
     /// allocation can be asked for. A Refresh that has been unanswered for 2 s is nearly over: another one takes its place.

@@ -410,3 +410,21 @@ fn p19_a_base_that_is_replaced_is_left_for_another() {
         world.assert_agreed(STREAM, RTP);
     }
 }
+
+/// What the application ranks above others stays so, though it will end.
+#[test]
+fn p39_p19_a_replaced_base_keeps_the_rank_of_its_pairs() {
+    let mut world = with_two_hosts(Config::default());
+    let network = |at: TransportAddress| std::format!("{at}").starts_with("10.7.");
+    world.passes = std::boxed::Box::new(move |_, from, to, _| network(from) == network(to));
+    world.signal();
+    world.complete_gathering();
+    assert!(world.run_to_selection(ms(1_000)));
+    let selected = world.sides[0].set.selected(STREAM, RTP).expect("selected");
+    let now = world.now;
+    assert!(world.sides[0].set.rank(now, selected.id, 1));
+    world.sides[0].set.replace_base(now, selected.base);
+    world.run(ms(60_000));
+    assert_eq!(world.sides[0].set.selected(STREAM, RTP).expect("selected").id, selected.id);
+    assert!(moves(&world, 0).is_empty());
+}

@@ -7,9 +7,9 @@ use floe_pair::{BaseId, CandidateType};
 use floe_stun::Instant;
 use floe_turn::Credentials;
 
-use super::lab::{Lab, config, relay_only};
+use super::lab::{Lab, RTCP, RTP, config, interface, relay_only};
 use super::script::{PASSWORD, Turn, turn};
-use crate::{Event, Request};
+use crate::{Config, Event, Interface, InterfaceFlags, Request};
 
 const SECOND: Duration = Duration::from_secs(1);
 const SERVER: &str = "198.51.100.2:3478";
@@ -81,21 +81,117 @@ fn p19_what_takes_the_place_of_an_allocation_is_asked_for_though_ice_concludes()
 
 #[test]
 fn p19_a_new_generation_has_the_allocation_of_the_new_user_alone() {
+    for (relisted, told) in [(false, true), (true, true), (true, false)] {
+        let (state, script) = turn("198.51.100.2:0");
+        let mut lab = Lab::new(Config { relisted, ..relay_only(&[URL]) }).server(SERVER, script);
+        lab.start(&["10.0.0.7"]).run(SECOND);
+        set(&mut lab, "bea");
+        lab.run(SECOND);
+        let [old, new] = bases(&lab)[..] else { panic!("two candidates") };
+        lab.gatherer.restart(lab.now);
+        if told {
+            lab.interfaces(&["10.0.0.7"]);
+        }
+        lab.run(SECOND * 60);
+        let known: Vec<_> = lab.gatherer.candidates().map(|(_, _, base)| base).collect();
+        assert_eq!(known, [new]);
+        assert_eq!(state.borrow().allocations.len(), 2, "the generation before may use it");
+        lab.gatherer.release_left(lab.now, |base| base == old);
+        assert_eq!(replaced(&lab), [old]);
+        lab.gatherer.release_left(lab.now, |_| false);
+        lab.run(SECOND * 5);
+        assert_eq!((replaced(&lab), state.borrow().allocations.len()), (vec![], 1));
+    }
+}
+
+/// From such an address nothing is asked for any more; that the allocation will end is known all the same.
+#[test]
+fn p19_an_allocation_of_an_address_that_is_skipped_by_now_is_replaced_by_none() {
     let (state, mut lab) = allocated();
+    let deprecated =
+        Interface { flags: InterfaceFlags::UP | InterfaceFlags::DEPRECATED, ..interface("10.0.0.7") };
+    lab.gatherer.handle_interfaces(lab.now, &[deprecated, interface("10.0.0.8")]);
+    lab.drain();
+    lab.run(SECOND * 5);
+    let [old, other] = bases(&lab)[..] else { panic!("two candidates: {:?}", lab.found()) };
     set(&mut lab, "bea");
-    lab.run(SECOND);
-    let [old, new] = bases(&lab)[..] else { panic!("two candidates") };
-    lab.gatherer.restart(lab.now);
-    lab.interfaces(&["10.0.0.7"]);
     lab.run(SECOND * 5);
-    let known: Vec<_> = lab.gatherer.candidates().map(|(_, _, base)| base).collect();
-    assert_eq!(known, [new]);
-    assert_eq!(state.borrow().allocations.len(), 2, "the generation before may use it");
-    lab.gatherer.release_left(lab.now, |base| base == old);
-    assert_eq!(replaced(&lab), [old]);
-    lab.gatherer.release_left(lab.now, |_| false);
+    assert_eq!((replaced(&lab), state.borrow().allocations.len()), (vec![old, other], 3));
+}
+
+#[test]
+fn p19_whoever_comes_after_a_user_that_was_refused_is_asked_for() {
+    for (concluded, wait) in [(false, 5_000), (true, 5_000), (true, 10), (true, 50)] {
+        let (state, mut lab) = allocated();
+        if concluded {
+            lab.gatherer.conclude(lab.now);
+        }
+        state.borrow_mut().refuse = Some(401);
+        set(&mut lab, "eve");
+        lab.run(Duration::from_millis(wait));
+        assert_eq!(state.borrow().allocations.len(), 1);
+        state.borrow_mut().refuse = None;
+        set(&mut lab, "bea");
+        lab.run(SECOND * 5);
+        assert_eq!((replaced(&lab).len(), state.borrow().allocations.len()), (1, 2), "{concluded} {wait} ms");
+    }
+}
+
+#[test]
+fn p19_credentials_are_asked_for_once_for_all_allocations_of_a_server() {
+    let (state, script) = turn("198.51.100.2:0");
+    let mut lab = Lab::new(relay_only(&[URL])).server(SERVER, script);
+    lab.start_for(&["10.0.0.7", "10.0.1.8"], &[RTP, RTCP]).run(SECOND);
+    assert_eq!(state.borrow().allocations.len(), 4);
+    state.borrow_mut().strict = true;
+    lab.run(SECOND * 50);
+    let asked = |lab: &Lab| {
+        lab.events.iter().filter(|(_, event)| matches!(event, Event::CredentialsWanted { server: 0 })).count()
+    };
+    assert_eq!(asked(&lab), 1);
+    // Others, of another user, which is refused as well: there is none that could take their place.
+    state.borrow_mut().refuse = Some(401);
+    set(&mut lab, "eve");
+    lab.run(SECOND * 500);
+    assert_eq!(replaced(&lab).len(), 4);
+    assert_eq!(asked(&lab), 1, "and each of the old ones has said it");
+}
+
+#[test]
+fn p19_refused_jobs_are_asked_again_within_the_limit() {
+    let (state, script) = turn("198.51.100.2:0");
+    state.borrow_mut().refuse = Some(401);
+    let mut config = relay_only(&[URL]);
+    config.limits.relays = 1;
+    let mut lab = Lab::new(config).server(SERVER, script);
+    lab.start(&["10.0.0.7", "10.0.1.8", "10.0.2.9", "10.0.3.10"]).run(SECOND * 5);
+    state.borrow_mut().refuse = None;
+    set(&mut lab, "bea");
     lab.run(SECOND * 5);
-    assert_eq!((replaced(&lab), state.borrow().allocations.len()), (vec![], 1));
+    assert_eq!((lab.found().len(), state.borrow().allocations.len()), (1, 1));
+}
+
+/// RFC 8445 §5.1.2: no two candidates of a component have one priority.
+#[test]
+fn p19_each_allocation_has_a_priority_of_its_own() {
+    let (_, script) = turn("198.51.100.2:0");
+    let (_, other) = turn("198.51.100.3:0");
+    let config = relay_only(&[URL, "turn:198.51.100.3"]);
+    let mut lab = Lab::new(config).server(SERVER, script).server("198.51.100.3:3478", other);
+    lab.start(&["10.0.0.7"]).run(SECOND);
+    for user in ["bea", "cid", "dot"] {
+        for server in 0..2 {
+            let given = Credentials::new(user.as_bytes(), PASSWORD).expect("short");
+            assert!(lab.gatherer.set_credentials(lab.now, server, &given, None));
+        }
+        lab.drain();
+        lab.run(SECOND);
+    }
+    let mut priorities: Vec<_> = lab.of(CandidateType::Relayed).iter().map(|relay| relay.priority).collect();
+    assert_eq!(priorities.len(), 8);
+    priorities.sort_unstable();
+    priorities.dedup();
+    assert_eq!(priorities.len(), 8);
 }
 
 #[test]

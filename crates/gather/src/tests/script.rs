@@ -111,6 +111,8 @@ pub(super) struct TurnState {
     pub(super) refuse: Option<u16>,
     /// ...but only so many times.
     pub(super) refusals_left: Option<usize>,
+    /// No Refresh is authenticated any more.
+    pub(super) strict: bool,
     /// Where every Allocate request is sent to.
     pub(super) redirect: Option<SocketAddr>,
     /// The relayed address that is told, whatever was allocated.
@@ -181,6 +183,10 @@ impl TurnState {
         let key = key(request);
         if request.verify_integrity(&key).is_err() {
             return vec![];
+        }
+        if self.strict {
+            let challenge = Reply::error(request, 401).with(&Realm::new(REALM).expect("short"));
+            return challenge.with(&Nonce::new(b"another").expect("short")).plain();
         }
         if !self.allocations.contains_key(&source) {
             return vec![Reply::error(request, 437).finish(Some(&key))];
