@@ -62,7 +62,7 @@ impl ChecklistSet {
                 let prospect = Prospect { best, since: valid.since, growing, unexplained };
                 let id = valid.producer;
                 let outlook = outlook(&self.pairs, Outlook { held, direct, ..known });
-                let timing = timing(outlook, prospect, self.pairs.as_slice());
+                let timing = timing(outlook, prospect, &self.pairs, self.ranked);
                 match self.config.policy.bound(timing, valid.since, now) {
                     Timing::Hold(until) => {
                         component.hold = Some(until);

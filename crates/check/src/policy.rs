@@ -292,6 +292,7 @@ impl ChecklistSet {
         let kept_only = Wish { kept: before.kept, ..found.wish } == before;
         let (stream, component) = (found.stream, found.component);
         self.pairs.reorder();
+        self.ranked = true;
         if !kept_only {
             self.reconsider_nomination(stream, component);
         }

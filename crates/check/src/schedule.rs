@@ -47,7 +47,8 @@ impl ChecklistSet {
     pub fn take_slot(&mut self, now: Instant, rng: &mut Random) -> bool {
         let now = self.advance(now);
         self.catch_up();
-        if self.peer.is_none() || self.is_passive() || !self.transactions.make_room(self.open_limit()) {
+        let open = self.open_limit();
+        if self.peer.is_none() || self.is_passive() || !self.transactions.make_room(open) {
             return false;
         }
         if !self.started && !self.pairs.as_slice().is_empty() {
@@ -62,7 +63,7 @@ impl ChecklistSet {
             .or_else(|| if insisted { self.choose_nomination(true) } else { None });
         if let Some(choice) = choice {
             self.insisted = choice.again;
-            self.start_check(now, rng, choice);
+            self.start_check(now, rng, choice, open);
         }
         self.settle_check(now);
         choice.is_some()
@@ -217,6 +218,7 @@ impl ChecklistSet {
     /// another pair that may be the best than before (`reordered`).
     pub(crate) fn decide_rest(&mut self, reordered: bool) {
         let (controlled, ta) = (self.standing.role == Role::Controlled, self.ta_in_force());
+        let ranked = self.ranked;
         let risen = self.pairs.take_risen();
         for checklist in &mut self.streams {
             let stream = checklist.stream;
@@ -244,7 +246,8 @@ impl ChecklistSet {
                 };
                 // What had no rival has none as long as no other pair has risen.
                 if self.now < until
-                    && (component.unrivalled == Some(best.id) || !self.pairs.likely(Traits::OPEN).any(rival))
+                    && (component.unrivalled == Some(best.id)
+                        || !self.pairs.likely_worthier(worth, ranked).any(rival))
                 {
                     (component.rest_until, component.unrivalled) = (Some(until), Some(best.id));
                 }
@@ -265,9 +268,8 @@ impl ChecklistSet {
         best.is_some_and(|best| best.valid.as_ref().is_some_and(|entry| rests_for(best, entry)))
     }
 
-    fn start_check(&mut self, now: Instant, rng: &mut Random, choice: Choice) {
+    fn start_check(&mut self, now: Instant, rng: &mut Random, choice: Choice, open: usize) {
         let (ta, role, tiebreaker) = (self.ta_in_force(), self.standing.role, self.standing.tiebreaker);
-        let open = self.open_limit();
         // Counted only where it matters.
         let all = self.pairs.as_slice().len();
         let longest = transactions::schedule(ta, all);

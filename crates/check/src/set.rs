@@ -19,6 +19,7 @@ use crate::limits::SPENT_LIMIT;
 use crate::marks::NEVER;
 use crate::outbox::Outbox;
 use crate::pairs::{Failure, Pair, PairTable, Traits};
+use crate::policy::TypeRanks;
 use crate::renominate::{Nominates, Renomination};
 use crate::role::Standing;
 use crate::schedule::Urgency;
@@ -70,6 +71,8 @@ pub struct ChecklistSet {
     pub(crate) candidates: Candidates,
     pub(crate) streams: Vec<Checklist>,
     pub(crate) pairs: PairTable,
+    /// The policy or the application ranks pairs otherwise than by relays and priority.
+    pub(crate) ranked: bool,
     pub(crate) transactions: Transactions,
     pub(crate) early: Vec<Early>,
     pub(crate) outbox: Outbox,
@@ -117,7 +120,7 @@ impl ChecklistSet {
     /// A set without streams. `tiebreaker` is drawn by the agent, one for all its generations (RFC 8445 §16.1).
     pub fn new(config: Config, role: Role, tiebreaker: TieBreaker, local: Parameters) -> Self {
         let config = config.bounded();
-        let ta = config.ta;
+        let (ta, ranked) = (config.ta, config.policy.ranks != TypeRanks::default());
         Self {
             config,
             now: Instant::ORIGIN,
@@ -130,6 +133,7 @@ impl ChecklistSet {
             candidates: Candidates::default(),
             streams: Vec::new(),
             pairs: PairTable::default(),
+            ranked,
             transactions: Transactions::default(),
             early: Vec::new(),
             outbox: Outbox::default(),
@@ -525,8 +529,8 @@ impl ChecklistSet {
     /// The earliest of all timers.
     fn next_deadline(&mut self) -> Instant {
         let others = [self.pairs.next_due(), self.bases.next_deadline(), self.free_at];
-        let due = self.levels_due.min(self.transactions.next_due(self.retransmit_floor));
-        others.into_iter().flatten().fold(due, Instant::min)
+        let due = others.into_iter().flatten().fold(self.levels_due, Instant::min);
+        self.transactions.next_due(self.retransmit_floor, due)
     }
 
     /// The earliest of those that only change a level. Past ones do not count: the level is settled.

@@ -11,7 +11,7 @@ use crate::candidates::{FoundationKey, Remote};
 use crate::freeze::{self, Freezable};
 use crate::lean::{place_of, reserve_lean};
 use crate::marks::{Counts, Mark, Marked, NEVER, Renewal, Traits, route};
-use crate::pairs::{Common, Fit, Pair, PairId, Place, Valid};
+use crate::pairs::{Common, Fit, Pair, PairId, Place, Valid, Worth};
 use crate::state::{PairEvent, PairState};
 
 /// All pairs of a set, in the order in which they were made.
@@ -299,6 +299,17 @@ impl PairTable {
     #[inline]
     pub(crate) fn likely(&self, one: Traits) -> impl Iterator<Item = &Pair> {
         self.marked(one).map(|(_, pair)| pair)
+    }
+
+    /// The open pairs that are worth more than that, and perhaps some others: the caller looks at the pair itself. Where pairs
+    /// are not `ranked`, nothing of lower priority is worth more than what needs no relay.
+    pub(crate) fn likely_worthier(&self, worth: Worth, ranked: bool) -> impl Iterator<Item = &Pair> {
+        let (_, _, direct, priority) = worth;
+        let by_priority = direct && !ranked;
+        let may_be = move |mark: &Mark| !by_priority || mark.priority > priority || mark.is_stale();
+        let open = Traits::OPEN.and(Traits::STALE);
+        let both = self.marks.iter().zip(&self.list);
+        both.filter(move |(mark, _)| mark.traits.meets(open) && may_be(mark)).map(|(_, pair)| pair)
     }
 
     /// Whether this one trait, which is counted, may hold of any pair.

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use floe_stun::Instant;
 
-use crate::pairs::Pair;
+use crate::pairs::{Pair, PairTable};
 use crate::schedule::fresh_interval;
 use crate::state::PairState;
 use crate::transactions::{MAX_RTO, MIN_RTO};
@@ -155,7 +155,7 @@ impl Waits {
 
 /// Whether the prospect is nominated now: at once if no better pair of its component can still come true, else when
 /// each has had the tries that it deserves ([`Waits`]). Data flows on it meanwhile.
-pub(crate) fn timing(outlook: Outlook, prospect: Prospect<'_>, pairs: &[Pair]) -> Timing {
+pub(crate) fn timing(outlook: Outlook, prospect: Prospect<'_>, pairs: &PairTable, ranked: bool) -> Timing {
     let (waits, best) = (Waits::new(outlook, prospect), prospect.best);
     // RFC 8445 §6.1.4.2: a Frozen pair has its turn when one of its foundation has succeeded, or none is being tried.
     let unfrozen_by = |frozen: &Pair| {
@@ -174,7 +174,7 @@ pub(crate) fn timing(outlook: Outlook, prospect: Prospect<'_>, pairs: &[Pair]) -
     let rival = |pair: &Pair| own(pair) && !pair.relayed && !pair.state.is_settled();
     let alone = prospect.unexplained && !pairs.iter().any(rival);
     let hold = pairs
-        .iter()
+        .likely_worthier(worth, ranked)
         .filter(better)
         .filter_map(|pair| match pair.state {
             PairState::Frozen => unfrozen_by(pair),

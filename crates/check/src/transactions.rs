@@ -36,6 +36,11 @@ impl Check {
     pub(crate) fn is_kept_apart(&self) -> bool {
         !self.heard && !self.transaction.is_cancelled()
     }
+
+    /// When it has to be looked at; the end of time if it was given up.
+    fn due(&self) -> Instant {
+        self.transaction.poll_timeout().unwrap_or(NEVER)
+    }
 }
 
 /// RTO of a check is never more, nor ever less than [`MIN_RTO`].
@@ -57,9 +62,17 @@ pub(crate) fn schedule(ta: Duration, active: usize) -> Schedule {
 }
 
 /// Open transactions in the order in which they began.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Transactions {
     list: Vec<Check>,
+    /// None of them has to be looked at before. What happens to one only puts that off.
+    not_before: Instant,
+}
+
+impl Default for Transactions {
+    fn default() -> Self {
+        Self { list: Vec::new(), not_before: NEVER }
+    }
 }
 
 impl Transactions {
@@ -94,19 +107,23 @@ impl Transactions {
         self.list.iter_mut()
     }
 
-    /// When the first of them has to be looked at; the end of time if none has. Retransmissions that are to be kept apart are
-    /// not due before `floor`.
-    pub(crate) fn next_due(&self, floor: Instant) -> Instant {
+    /// When the first of them has to be looked at, or that `other` timer is due if it is sooner. Retransmissions that are to be
+    /// kept apart are not due before `floor`.
+    pub(crate) fn next_due(&mut self, floor: Instant, other: Instant) -> Instant {
+        if other <= self.not_before {
+            return other;
+        }
         let (mut apart, mut others) = (NEVER, NEVER);
         for check in &self.list {
-            let due = check.transaction.poll_timeout().unwrap_or(NEVER);
+            let due = check.due();
             if check.is_kept_apart() {
                 apart = apart.min(due);
             } else {
                 others = others.min(due);
             }
         }
-        others.min(apart.max(floor))
+        self.not_before = others.min(apart);
+        other.min(others).min(apart.max(floor))
     }
 
     /// Makes room for one more than there are, of at most `limit`; false if all are in use.
@@ -133,6 +150,7 @@ impl Transactions {
     }
 
     pub(crate) fn push(&mut self, check: Check) {
+        self.not_before = self.not_before.min(check.due());
         self.list.push(check);
     }
 
