@@ -141,7 +141,7 @@ impl ChecklistSet {
             .and_then(|best| Some((best, best.valid.as_deref()?)));
         best.is_some_and(|(best, other)| order_of(best, other) > order_of(pair, valid))
             && !(pair.nominating || self.free_later)
-            && (self.standing.role == Role::Controlling || of.concluded || self.rests_above(of, pair, valid))
+            && (self.standing.role == Role::Controlling || self.rests_above(of, pair, valid))
     }
 
     fn check_answered(

@@ -255,8 +255,8 @@ impl ChecklistSet {
         }
     }
 
-    /// Whether the checks of a component rest for a pair that is worth more than this valid one, and until when they would if
-    /// that were decided now.
+    /// Whether it is decided as before how long ordinary checks rest, when this pair of a component has become valid: no other
+    /// component waits for a nomination, and this one for that of a pair that is worth more.
     pub(crate) fn rests_above(&self, of: &Component, pair: &Pair, valid: &Valid) -> bool {
         let rests_for = |best: &Pair, entry: &Valid| {
             let worth = best.worth_at(entry.priority);
@@ -265,7 +265,10 @@ impl ChecklistSet {
                 && worth >= pair.worth()
         };
         let best = of.unrivalled.and_then(|best| self.pairs.get(best));
-        best.is_some_and(|best| best.valid.as_ref().is_some_and(|entry| rests_for(best, entry)))
+        let mut all = self.streams.iter().flat_map(|checklist| &checklist.components);
+        all.all(|other| other.concluded || core::ptr::eq(other, of))
+            && (of.concluded
+                || best.is_some_and(|best| best.valid.as_ref().is_some_and(|entry| rests_for(best, entry))))
     }
 
     fn start_check(&mut self, now: Instant, rng: &mut Random, choice: Choice, open: usize) {
