@@ -302,10 +302,10 @@ impl PairTable {
     }
 
     /// The open pairs that are worth more than that, and perhaps some others: the caller looks at the pair itself. Where pairs
-    /// are not `ranked`, nothing of lower priority is worth more than what needs no relay.
+    /// are not `ranked`, nothing of lower priority is worth more than what lasts and needs no relay.
     pub(crate) fn likely_worthier(&self, worth: Worth, ranked: bool) -> impl Iterator<Item = &Pair> {
-        let (_, _, direct, priority) = worth;
-        let by_priority = direct && !ranked;
+        let (_, _, lasting, direct, priority) = worth;
+        let by_priority = lasting && direct && !ranked;
         let may_be = move |mark: &Mark| !by_priority || mark.priority > priority || mark.is_stale();
         let open = Traits::OPEN.and(Traits::STALE);
         let both = self.marks.iter().zip(&self.list);
