@@ -157,8 +157,11 @@ impl Bases {
     #[inline]
     pub(crate) fn is_admitted(&self, id: BaseId, to: TransportAddress) -> Option<bool> {
         let base = self.get(id)?;
+        if base.admission == Admission::Open {
+            return Some(true);
+        }
         let admitted = |known: &Peer| known.answer == Answer::Admitted && known.ip == to.ip();
-        Some(base.admission == Admission::Open || base.peers.iter().any(admitted))
+        Some(base.peers.iter().any(admitted))
     }
 
     /// Whether the peer was asked for, or admitted.

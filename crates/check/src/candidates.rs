@@ -155,6 +155,7 @@ impl Candidates {
 
     /// The candidate that stands for a base when pairs are formed: of several the one of highest priority, which is
     /// the host or relayed one unless priorities are unusual. Candidates the peer has not been told stand for nothing.
+    #[inline(never)]
     pub(crate) fn local_on(&self, base: BaseId) -> Option<&Local> {
         self.locals
             .iter()

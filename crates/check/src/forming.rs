@@ -120,7 +120,7 @@ impl ChecklistSet {
             }
             return RemoteOutcome::Taken;
         }
-        if self.candidates.remote_counts().0 >= self.limit_of(self.config.remote_limit)
+        if self.candidates.count_remotes() >= self.limit_of(self.config.remote_limit)
             && !self.evict_remote(Limit::RemoteCandidates, stream, &candidate, |_| true)
         {
             return RemoteOutcome::Full;
@@ -129,7 +129,7 @@ impl ChecklistSet {
         self.explain(stream);
         // Without renomination one that comes after nomination is kept for a base of ours that may be added.
         if open {
-            self.form_for_remote(stream, id);
+            self.form_for_remote(stream, id, false);
         }
         self.unsettled = true;
         RemoteOutcome::Taken
@@ -167,14 +167,14 @@ impl ChecklistSet {
         }
     }
 
-    /// Pairs a remote candidate with all bases of its component.
-    pub(crate) fn form_for_remote(&mut self, stream: StreamId, remote: RemoteId) {
+    /// Pairs a remote candidate with all bases of its component. `met`: it may have pairs already, since it was learned.
+    pub(crate) fn form_for_remote(&mut self, stream: StreamId, remote: RemoteId, met: bool) {
         let Some(far) = self.candidates.remote_place(remote) else { return };
         let Some(found) = self.candidates.remotes.get(far) else { return };
         let (component, to) = (found.candidate.component, found.candidate.address);
+        let mut known = self.pairs.iter().filter(|pair| pair.is_of(stream, component));
+        debug_assert!(met || known.all(|pair| pair.to != to), "a candidate outlives its pairs");
         let Some(place) = self.place_in(stream, component) else { return };
-        // A candidate that was learned may have pairs already; a new one seldom has.
-        let met = self.pairs.leads_to(to);
         let (bases, pairs) = (self.candidates.locals.len(), self.pairs.as_slice().len());
         // Most peers have about as many candidates as we.
         let more = if pairs == 0 { bases.saturating_mul(bases) } else { bases };
@@ -196,8 +196,7 @@ impl ChecklistSet {
     fn join_all(&mut self, stream: StreamId, far: usize, met: bool, place: &Place) {
         let far = self.candidates.remotes.get(far).filter(|far| self.is_eligible(far));
         let Some(far) = far else { return };
-        let place = Place { unexplained: self.is_unexplained(far), ..*place };
-        let mut any = false;
+        let (place, mut any) = (Place { unexplained: self.is_unexplained(far), ..*place }, false);
         for some in self.candidates.locals.chunks(BATCH) {
             let Some(first) = some.first() else { return };
             let (mut fits, mut count) = ([Fit { near: first, admitted: false }; BATCH], 0_usize);
@@ -218,7 +217,7 @@ impl ChecklistSet {
     }
 
     /// Whether a pair of these candidates is wanted, and there is none. RFC 8445 §6.1.2.4: reflexive candidates are replaced
-    /// by their base, so that a base is paired once. `met`: some pair leads to the remote one.
+    /// by their base, so that a base is paired once. `met`: the remote one may have pairs already.
     #[inline]
     fn may_join(&self, stream: StreamId, near: &Local, far: &Remote, met: bool, place: &Place) -> bool {
         near.stream == stream
@@ -314,14 +313,18 @@ impl ChecklistSet {
     }
 
     /// Whether two candidates go together of which the remote one is eligible, and then whether the base is open for the peer.
-    #[inline]
+    #[inline(always)]
+    #[allow(
+        clippy::inline_always,
+        reason = "asked of each local candidate, of which a remote one meets many"
+    )]
     fn goes_with(&self, near: &Local, far: &Remote) -> Option<bool> {
-        let (base, to) = (near.base, far.candidate.address);
+        let (base, to) = (near.base, &far.candidate.address);
         let fits = near.candidate.transport.sends_checks()
             && meeting(&near.candidate, &far.candidate).is_ok()
-            && !self.spent.iter().any(|(spent, peer)| *spent == base && *peer == to);
+            && !self.spent.iter().any(|(spent, peer)| *spent == base && peer == to);
         // Its candidates outlive a base where pairs stand on them, and nothing can be sent from there.
-        if fits { self.bases.is_admitted(base, to) } else { None }
+        if fits { self.bases.is_admitted(base, *to) } else { None }
     }
 
     /// Whether what was learned from a check is not explained by what the peer has signalled: it may be a relay's.
@@ -345,6 +348,7 @@ impl ChecklistSet {
     }
 
     /// Whether the pair of these candidates would be better than the selected one.
+    #[inline(never)]
     fn is_better(&self, near: &Local, far: &Remote) -> bool {
         let of = self.component(near.stream, near.candidate.component).filter(|of| of.concluded);
         let selected = of.and_then(|of| of.selected);

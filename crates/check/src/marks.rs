@@ -36,6 +36,10 @@ impl Traits {
     /// Not handed out to be changed since it was made: of all that traits tell, only its state, and whether it is listed and
     /// admitted, may differ from what another such pair has. It is neither valid nor queued or nominated, and has no timer.
     const UNTOUCHED: Self = Self(1 << 9);
+    /// Its check succeeded.
+    pub(crate) const SUCCEEDED: Self = Self(1 << 10);
+    /// What holds of a new pair.
+    pub(crate) const NEW: Self = Self(Self::FROZEN.0 | Self::OPEN.0 | Self::LISTED.0 | Self::UNTOUCHED.0);
     /// What decides, with its priority, where a pair stands among the others of its component.
     const STANDING: Self = Self(Self::VALID.0 | Self::OPEN.0 | Self::LISTED.0);
 
@@ -48,7 +52,8 @@ impl Traits {
             PairState::Waiting if !pair.admitted => open.and(Self::SHUT),
             PairState::Waiting if pair.is_ordinary() && pair.is_ready() => open.and(Self::READY),
             PairState::Waiting | PairState::InProgress => open,
-            PairState::Succeeded | PairState::Failed => Self::NONE,
+            PairState::Succeeded => Self::SUCCEEDED,
+            PairState::Failed => Self::NONE,
         };
         always.and(by_state)
     }
@@ -152,16 +157,16 @@ impl Mark {
         Self { route, traits, order, due, priority }
     }
 
-    /// The mark of a new pair.
-    pub(crate) fn of_new(pair: &Pair) -> Self {
-        let new = Self::of(pair);
-        Self { traits: new.traits.and(Traits::UNTOUCHED), ..new }
-    }
-
-    /// The mark of another new pair, which is as this one's but for route and priority.
+    /// The mark of a new pair. All are alike, but for route and priority.
     #[inline]
-    pub(crate) fn of_like(&self, pair: &Pair) -> Self {
-        Self { route: route(pair.base, pair.to), priority: pair.priority, ..*self }
+    pub(crate) fn of_new(pair: &Pair) -> Self {
+        debug_assert_eq!(
+            look_at(pair),
+            (Traits::NEW.without(Traits::UNTOUCHED), NEVER),
+            "a new pair is like all"
+        );
+        let (route, order, priority) = (route(pair.base, pair.to), pair.order, pair.priority);
+        Self { route, traits: Traits::NEW, order, due: NEVER, priority }
     }
 
     /// Brings it up to date; what it was is returned. Route and checklist of a pair never change.
@@ -268,7 +273,6 @@ fn look_at(pair: &Pair) -> (Traits, Instant) {
 }
 
 /// The earliest of the timers that a pair has for being valid, which few are.
-#[inline(never)]
 fn upkeep_due(pair: &Pair, valid: &Valid) -> Instant {
     // Consent is kept on pairs that carry data or may come to: before selection all valid ones, since any of them may be
     // the best; after it the selected one, and what is kept beside it. What has left the checklist runs out.

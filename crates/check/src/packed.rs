@@ -142,10 +142,15 @@ impl Candidates {
         self.packed = Vec::new();
     }
 
-    /// Remote candidates, and how many of them were never signalled.
-    pub(crate) fn remote_counts(&self) -> (usize, usize) {
+    /// How many remote candidates there are.
+    pub(crate) fn count_remotes(&self) -> usize {
+        self.remotes.len().saturating_add(self.packed.len())
+    }
+
+    /// How many of them were never signalled.
+    pub(crate) fn count_learned(&self) -> usize {
         let learned = self.remotes.iter().filter(|remote| remote.learned).count();
         let packed = self.packed.iter().filter(|packed| packed.learned).count();
-        (self.remotes.len().saturating_add(self.packed.len()), learned.saturating_add(packed))
+        learned.saturating_add(packed)
     }
 }

@@ -40,7 +40,7 @@ impl ChecklistSet {
         if let Some(known) = self.candidates.remote_at(stream, component, address) {
             return Some(known.id);
         }
-        let (count, learned) = self.candidates.remote_counts();
+        let (count, learned) = (self.candidates.count_remotes(), self.candidates.count_learned());
         let components = self.streams.iter().map(|list| list.components.len()).sum();
         let full = if learned >= peer_reflexive_limit(components) {
             Some(Limit::PeerReflexive)
@@ -131,7 +131,7 @@ impl ChecklistSet {
         }
         self.explain(stream);
         if open {
-            self.form_for_remote(stream, id);
+            self.form_for_remote(stream, id, true);
         }
     }
 

@@ -168,7 +168,9 @@ impl ChecklistSet {
 
     /// Pairs whose checks have proved others that stay: nominations of those repeat them, and their data comes in there.
     pub(crate) fn keep_producers(&mut self) {
-        for index in 0..self.pairs.as_slice().len() {
+        let mut from = 0;
+        while let Some(index) = self.pairs.place_of_likely(from, Traits::VALID.and(Traits::SUCCEEDED)) {
+            from = index.saturating_add(1);
             let Some(pair) = self.pairs.as_slice().get(index) else { continue };
             let kept = match &pair.valid {
                 Some(valid) => Some(valid.producer).filter(|id| pair.listed && *id != pair.id),

@@ -84,11 +84,8 @@ impl PairTable {
             }
         }
         let new = self.list.get(from..).unwrap_or_default();
-        let Some(first) = new.first().map(Mark::of_new) else { return };
-        // New pairs are alike in all that marks tell, but for route and priority.
-        self.marks.extend(new.iter().map(|pair| first.of_like(pair)));
-        self.counts.change(u32::try_from(new.len()).unwrap_or(u32::MAX), Traits::NONE, first.traits);
-        self.earliest = self.earliest.min(first.due);
+        self.marks.extend(new.iter().map(Mark::of_new));
+        self.counts.change(u32::try_from(new.len()).unwrap_or(u32::MAX), Traits::NONE, Traits::NEW);
         self.reorder();
         for index in from..if started { self.list.len() } else { from } {
             self.join_late(index);
@@ -122,8 +119,11 @@ impl PairTable {
 
     pub(crate) fn get_mut(&mut self, id: PairId) -> Option<&mut Pair> {
         let index = self.position(id)?;
-        self.stale_from = self.stale_from.min(u16::try_from(index).unwrap_or(u16::MAX));
-        self.marks.get_mut(index)?.make_stale(&mut self.stale);
+        let mark = self.marks.get_mut(index)?;
+        if !mark.is_stale() {
+            self.stale_from = self.stale_from.min(u16::try_from(index).unwrap_or(u16::MAX));
+            mark.make_stale(&mut self.stale);
+        }
         self.list.get_mut(index)
     }
 
@@ -198,15 +198,11 @@ impl PairTable {
     }
 
     /// The pair of this base and remote address. A base serves one component, so that there is at most one.
+    #[inline(never)]
     pub(crate) fn find(&self, base: BaseId, to: TransportAddress) -> Option<&Pair> {
         let route = route(base, to);
         let alike = self.marks.iter().enumerate().filter(|(_, mark)| mark.route == route);
         alike.filter_map(|(index, _)| self.list.get(index)).find(|pair| pair.base == base && pair.to == to)
-    }
-
-    /// Whether any pair has this remote address.
-    pub(crate) fn leads_to(&self, to: TransportAddress) -> bool {
-        self.list.iter().any(|pair| pair.to == to)
     }
 
     /// Whether it has changed since this was asked which pairs are valid, open or listed, or which is before which.
@@ -292,6 +288,13 @@ impl PairTable {
         let stale = usize::try_from(self.stale).unwrap_or(usize::MAX);
         let most = self.counts.of(one).saturating_add(stale);
         Marked::new(&self.marks, &self.list, one.and(Traits::STALE), most)
+    }
+
+    /// Place of the next pair from there on that one of some traits may hold of: the caller looks at the pair itself.
+    pub(crate) fn place_of_likely(&self, from: usize, some: Traits) -> Option<usize> {
+        let looked_for = some.and(Traits::STALE);
+        let mut left = self.marks.get(from..)?.iter();
+        left.position(|mark| mark.traits.meets(looked_for)).map(|more| from.saturating_add(more))
     }
 
     /// The pairs that this one trait holds of, in their order; and perhaps some that have just been changed: the caller
@@ -387,17 +390,19 @@ impl PairTable {
         // As `Freezable::turn` has it; the pairs themselves are looked at only where priorities are equal.
         let turn = |index: usize| self.list.get(index).map(Pair::turn);
         let ready = |mark: &Mark| mark.traits.meets(Traits::READY) && mark.order == order;
+        let place = |of: &Mark| self.marks.iter().position(|mark| core::ptr::eq(mark, of));
         let (mut first, mut highest) = (None, 0);
-        for (index, mark) in self.marks.iter().enumerate() {
+        for mark in &self.marks {
             let priority = mark.priority.get();
             if priority < highest || !ready(mark) {
                 continue;
             }
-            if priority > highest || first.is_none_or(|rival| turn(index) < turn(rival)) {
-                (first, highest) = (Some(index), priority);
+            let is_before = |rival| place(mark).map(turn) < place(rival).map(turn);
+            if priority > highest || first.is_none_or(is_before) {
+                (first, highest) = (Some(mark), priority);
             }
         }
-        if let Some(pair) = first.and_then(|index| self.list.get(index)) {
+        if let Some(pair) = first.and_then(place).and_then(|index| self.list.get(index)) {
             return Some(pair.id);
         }
         if !self.has_frozen(order) {

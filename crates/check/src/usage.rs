@@ -44,7 +44,7 @@ impl ChecklistSet {
 
     /// How full the tables are now.
     pub fn usage(&self) -> Usage {
-        let (remotes, learned) = self.candidates.remote_counts();
+        let (remotes, learned) = (self.candidates.count_remotes(), self.candidates.count_learned());
         Usage {
             pairs: self.pairs.count_listed(),
             triggered: self.streams.iter().map(|checklist| checklist.triggered.len()).sum(),

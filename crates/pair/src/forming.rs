@@ -51,14 +51,14 @@ pub fn pairing(local: &Candidate, remote: &Candidate) -> Result<(), Unpairable> 
 /// The first rule that stands against it.
 #[inline]
 pub fn meeting(local: &Candidate, remote: &Candidate) -> Result<(), Unpairable> {
-    let (here, there) = (local.address, remote.address);
+    let (here, there) = (&local.address, &remote.address);
     if local.component != remote.component {
         return Err(Unpairable::Component);
     }
     if !local.transport.pairs_with(remote.transport) {
         return Err(Unpairable::Transport);
     }
-    if !here.same_family(there) {
+    if !here.same_family(*there) {
         return Err(Unpairable::Family);
     }
     // RFC 8445 §6.1.2.2: IPv6 link-local only with link-local. What was signalled has no scope (RFC 4007 §6), and is on the
@@ -71,6 +71,7 @@ pub fn meeting(local: &Candidate, remote: &Candidate) -> Result<(), Unpairable> 
 }
 
 /// Whether the address of a remote candidate is a place to send to. One of which it is not makes no pair.
+#[inline]
 pub fn is_destination(remote: &Candidate) -> bool {
     // 0.0.0.0 reaches this host itself on some systems, past every rule for loopback addresses. The port of an active
     // candidate is never connected to.
