@@ -98,17 +98,54 @@ impl Valid {
 pub(crate) type Worth = (bool, i32, bool, bool, PairPriority);
 
 /// One candidate pair. Its local candidate is a base: reflexive ones are replaced when pairs are formed.
+///
+/// In this order, so that what is nothing at first stands together, and is written at once: many pairs are made at once,
+/// and few of them are ever checked.
 #[derive(Debug)]
+#[repr(C)]
 #[allow(clippy::struct_excessive_bools, reason = "independent facts, each set and read at its own rule")]
 pub(crate) struct Pair {
     pub id: PairId,
-    pub state: PairState,
-    /// In the checklist. After the nomination of another pair it has left it, or stays for as long as something keeps it.
-    pub listed: bool,
-    /// In the triggered-check queue.
-    pub queued: bool,
+    pub base: BaseId,
+    pub local: LocalId,
+    pub remote: RemoteId,
+    pub foundation: FoundationKey,
+    pub priority: PairPriority,
+    pub local_priority: Priority,
+    pub remote_priority: Priority,
+    /// What PRIORITY says in its checks.
+    pub check_priority: Priority,
+    /// Rank by the types of its candidates.
+    pub type_rank: i32,
+    pub to: TransportAddress,
+    pub order: u16,
+    pub stream: StreamId,
+    pub component: ComponentId,
+    /// A relay carries it, ours or the peer's.
+    pub relayed: bool,
     /// The base is open for the peer.
     pub admitted: bool,
+    /// Formed after its component had a selected pair.
+    pub late: bool,
+    /// In the checklist, while its component has, or has had, a selected pair.
+    pub beside: bool,
+    /// In the checklist. After the nomination of another pair it has left it, or stays for as long as something keeps it.
+    pub listed: bool,
+    pub state: PairState,
+    pub requests_sent: u32,
+    /// Apart, so that the many pairs that are not valid stay small.
+    pub valid: Option<Box<Valid>>,
+    pub first_check: Option<Instant>,
+    pub last_start: Option<Instant>,
+    /// When an unanswered check is followed by a fresh one.
+    pub fresh_at: Option<Instant>,
+    /// When the peer's latest request came over it.
+    pub last_request: Option<Instant>,
+    pub responses_received: u32,
+    pub requests_received: u32,
+    pub fresh_used: u8,
+    /// In the triggered-check queue.
+    pub queued: bool,
     /// Something authenticated has come from the remote address to this base.
     pub heard: bool,
     /// The latest transaction began after that.
@@ -119,14 +156,8 @@ pub(crate) struct Pair {
     pub nomination_failed: bool,
     /// The peer nominated it before it was valid.
     pub peer_nominated: bool,
-    /// A relay carries it, ours or the peer's.
-    pub relayed: bool,
-    /// Formed after its component had a selected pair.
-    pub late: bool,
     /// Left for a pair of its kind that answers much faster.
     pub slow: bool,
-    /// In the checklist, while its component has, or has had, a selected pair.
-    pub beside: bool,
     /// Kept beside the selected pair.
     pub standby: bool,
     /// Its base will end, and another one is to take its place.
@@ -137,39 +168,12 @@ pub(crate) struct Pair {
     pub asked: bool,
     /// Consent on it has ended: the credentials of this generation are spent for it (RFC 7675 §5.1).
     pub revoked: bool,
-    pub fresh_used: u8,
-    pub order: u16,
-    pub stream: StreamId,
-    pub component: ComponentId,
-    pub base: BaseId,
-    pub to: TransportAddress,
-    pub foundation: FoundationKey,
-    pub priority: PairPriority,
-    pub local: LocalId,
-    pub remote: RemoteId,
-    pub local_priority: Priority,
-    pub remote_priority: Priority,
-    /// What PRIORITY says in its checks.
-    pub check_priority: Priority,
-    pub first_check: Option<Instant>,
-    pub last_start: Option<Instant>,
-    /// RTO of the latest check.
-    pub rto: Duration,
-    /// When an unanswered check is followed by a fresh one.
-    pub fresh_at: Option<Instant>,
-    pub rtt: Option<Duration>,
-    /// Apart, so that the many pairs that are not valid stay small.
-    pub valid: Option<Box<Valid>>,
-    pub failure: Option<Failure>,
     /// What the application wants of it.
     pub wish: Wish,
-    /// Rank by the types of its candidates.
-    pub type_rank: i32,
-    /// When the peer's latest request came over it.
-    pub last_request: Option<Instant>,
-    pub requests_sent: u32,
-    pub responses_received: u32,
-    pub requests_received: u32,
+    pub failure: Option<Failure>,
+    /// RTO of the latest check.
+    pub rto: Duration,
+    pub rtt: Option<Duration>,
 }
 
 /// What new pairs of a remote candidate have from elsewhere than from the two candidates.
@@ -244,50 +248,50 @@ impl Pair {
         let (local_priority, remote_priority) = (near.candidate.priority, common.remote_priority);
         Self {
             id,
-            state: PairState::Frozen,
-            listed: true,
-            queued: false,
+            base: near.base,
+            local: near.id,
+            remote: common.remote,
+            foundation: FoundationKey { remote: common.foundation, local: near.foundation },
+            priority: PairPriority::new(common.role, local_priority, remote_priority),
+            local_priority,
+            remote_priority,
+            check_priority: near.candidate.peer_reflexive_priority(),
+            type_rank: common.type_rank,
+            to: common.to,
+            order: common.order,
+            stream: common.stream,
+            component: common.component,
+            relayed: common.relayed,
             admitted: fit.admitted,
+            late: common.late,
+            beside: common.late,
+            listed: true,
+            state: PairState::Frozen,
+            requests_sent: 0,
+            valid: None,
+            first_check: None,
+            last_start: None,
+            fresh_at: None,
+            last_request: None,
+            responses_received: 0,
+            requests_received: 0,
+            fresh_used: 0,
+            queued: false,
             heard: false,
             started_heard: false,
             nominating: false,
             nomination_failed: false,
             peer_nominated: false,
-            relayed: common.relayed,
-            late: common.late,
             slow: false,
-            beside: common.late,
             standby: false,
             replaced: near.replaced,
             left: false,
             asked: false,
             revoked: false,
-            fresh_used: 0,
-            order: common.order,
-            stream: common.stream,
-            component: common.component,
-            base: near.base,
-            to: common.to,
-            foundation: FoundationKey { remote: common.foundation, local: near.foundation },
-            priority: PairPriority::new(common.role, local_priority, remote_priority),
-            local: near.id,
-            remote: common.remote,
-            local_priority,
-            remote_priority,
-            check_priority: near.candidate.peer_reflexive_priority(),
-            first_check: None,
-            last_start: None,
-            rto: Duration::ZERO,
-            fresh_at: None,
-            rtt: None,
-            valid: None,
-            failure: None,
             wish: Wish::default(),
-            type_rank: common.type_rank,
-            last_request: None,
-            requests_sent: 0,
-            responses_received: 0,
-            requests_received: 0,
+            failure: None,
+            rto: Duration::ZERO,
+            rtt: None,
         }
     }
 

@@ -91,7 +91,11 @@ fn what_is_counted_is_what_one_look_at_all_pairs_finds() {
             6 => table.retain(|pair| pair.id.0 % 5 != 0),
             7 => table.change(|pair| pair.id.0 % 3 == 0).for_each(|pair| disturb(pair, &mut rng)),
             8 => {
-                table.conclude(|pair| pair.id.0 % 3 > 0, |pair| pair.id.0 % 5 == 1, |pair| pair.id.0 % 7 == 1)
+                table.conclude(
+                    |pair| pair.id.0 % 3 > 0,
+                    |pair| pair.id.0 % 5 == 1,
+                    |pair| pair.id.0 % 7 == 1,
+                );
             }
             9 => table.thaw_initial(),
             10 => table.as_mut_slice().iter_mut().for_each(|pair| disturb(pair, &mut rng)),
