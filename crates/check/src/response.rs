@@ -111,6 +111,8 @@ impl ChecklistSet {
         self.pairs.refresh();
         let changes_levels = match change {
             Change::Anything => true,
+            // With the time that has come something else may have changed.
+            _ if self.deadline <= now => true,
             Change::Joined(id) => self.pairs.has_risen() || !self.is_outdone(id),
             // When the peer counts as gone, and how long data may be sent, follow from the consent of the pair that data goes
             // over.

@@ -1,13 +1,15 @@
 //! Answers to our checks.
 
-use floe_pair::{BaseId, CandidateType, Role, TieBreaker};
+use floe_pair::{BaseId, CandidateType, ComponentId, Role, TieBreaker};
 use floe_stun::Algorithm;
 use floe_stun::attribute::ErrorCode;
 use floe_stun::binding::Claim;
 
+use super::lives::RENOMINATION;
+use super::renominate::both;
 use super::script::*;
 use super::world::*;
-use crate::{Admission, DropReason, Event, Failure, Outcome, PairState, TransmitKind, Urgency};
+use crate::{Admission, Config, DropReason, Event, Failure, Outcome, PairState, TransmitKind, Urgency};
 
 fn started(role: Role) -> (Script, Sent) {
     let mut script = Script::new(role);
@@ -302,4 +304,55 @@ fn link_local_candidates_are_compared_without_their_zone_and_sent_to_in_that_of_
             |event: &Event| matches!(event, Event::LocalLearned { .. } | Event::RemoteLearned { .. });
         assert!(!news.iter().any(learned), "{news:?}");
     }
+}
+
+/// A component that learns at the same instant that consent on its selected pair has ended, and that another component has one
+/// pair more: data goes over what is left to it (RFC 8445 §12.1).
+#[test]
+fn con_04_an_answer_for_one_component_at_the_end_of_consent_of_another_moves_that_one() {
+    let [ours, theirs] = both(RENOMINATION);
+    let mut script = Script::between(Role::Controlled, Config::default(), ours, theirs);
+    let (rtcp, base) = (ComponentId::RTCP, BaseId(8));
+    let [held, standby] = ["10.0.1.1:1001", "10.0.1.2:1001"].map(address);
+    script.set.add_component(script.now, STREAM, rtcp);
+    script.set.add_base(base, Admission::Open);
+    script.set.add_local_candidate(ms(0), STREAM, host(rtcp, 0, address("10.0.0.1:1001")), base);
+    script.add_remote(remote(), 0);
+    for (index, at) in (0..).zip([held, standby]) {
+        script.set.add_remote_candidate(ms(0), STREAM, host(rtcp, index, at));
+    }
+    while let Some(check) = script.slot() {
+        script.succeed(&check);
+    }
+    for (base, from) in [(BASE, remote()), (base, held)] {
+        let bytes = Ask::renominating(1).bytes(script.new_id());
+        assert_eq!(script.answer_from(base, from, &bytes), Outcome::Taken);
+        let _ = script.drain();
+    }
+    while let Some(check) = script.slot() {
+        script.succeed(&check);
+    }
+    assert_eq!([RTP, rtcp].map(|of| script.selected_of(STREAM, of)), [Some(remote()), Some(held)]);
+    let end = script.set.selected(STREAM, rtcp).expect("selected").valid_until;
+    // The peer keeps the standby pair; consent on the selected one is not answered any more.
+    let keeps = Ask::controlling();
+    while script.now.after(millis(200)) < end {
+        for sent in script.wait(100) {
+            if sent.to != held && sent.kind != TransmitKind::Keepalive && sent.kind != TransmitKind::Response
+            {
+                script.succeed(&sent);
+            }
+        }
+        let bytes = keeps.bytes(script.new_id());
+        assert_eq!(script.answer_from(base, standby, &bytes), Outcome::Taken);
+        let _ = script.drain();
+    }
+    assert_eq!(script.set.selected(STREAM, rtcp).expect("selected").valid_until, end);
+    // One pair more of the first component, below the selected one; the answer comes before the timer.
+    script.add_remote(address("10.0.1.3:1000"), 3);
+    let check = script.slot().expect("a check");
+    script.now = end;
+    script.succeed(&check);
+    let route = script.set.route(STREAM, rtcp).expect("the standby pair carries data");
+    assert_eq!(route.remote, standby);
 }
