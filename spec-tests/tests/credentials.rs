@@ -285,12 +285,14 @@ fn p40_p19_after_the_first_401_the_controlled_side_is_told_to_restart_at_once() 
 #[test]
 fn p19_what_would_take_the_place_of_a_pair_that_is_only_kept_is_given_back() {
     let (mut world, server) = relay::relayed([true, false], ms(40), |_, _| {});
-    world.judge = Box::new(|_| Fate::Arrives);
     let _ = relay::gather_relay(&mut world, 0);
     world.run(ms(200));
     world.introduce();
+    // The direct way is open when a pair over the relay is valid already.
+    world.run(ms(150));
+    world.judge = Box::new(|_| Fate::Arrives);
     let relayed = world.sides[0].agent.pairs().find(|pair| pair.local.kind == CandidateType::Relayed);
-    let relayed = relayed.expect("a pair over the relay").id;
+    let relayed = relayed.filter(|pair| pair.valid).expect("a pair over the relay").id;
     let now = world.now;
     world.sides[0].agent.keep(now, relayed, true).expect("there is this pair");
     world.collect(0);

@@ -108,8 +108,10 @@ impl Agent {
         }
         self.tell_in_force(now, stream, candidate, base);
         // RFC 8445 §8.3.1: what takes the place of an allocation may come when there is nothing left that it would serve.
-        let is_idle = |checks: &ChecklistSet| checks.is_freed(stream) && !checks.is_base_used(base);
-        if self.gatherer.relay(base).is_some() && is_idle(&self.checks) {
+        let is_served = |checks: &ChecklistSet| {
+            checks.is_freed(stream) && checks.selected_pair(stream, candidate.component).is_some()
+        };
+        if self.gatherer.relay(base).is_some() && is_served(&self.checks) && !self.checks.is_base_used(base) {
             self.free_candidates(now, stream);
         }
     }
