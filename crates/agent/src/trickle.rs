@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use floe_check::{Admission, ChecklistSet};
+use floe_check::{Admission, ChecklistSet, State};
 use floe_pair::{BaseId, Candidate, CandidateType, ComponentId, StreamId, Ufrag};
 use floe_stun::Instant;
 
@@ -109,7 +109,7 @@ impl Agent {
         self.tell_in_force(now, stream, candidate, base);
         // RFC 8445 §8.3.1: what takes the place of an allocation may come when there is nothing left that it would serve.
         let is_served = |checks: &ChecklistSet| {
-            checks.is_freed(stream) && checks.selected_pair(stream, candidate.component).is_some()
+            checks.is_freed(stream) && checks.stream_state(stream) == Some(State::Completed)
         };
         if self.gatherer.relay(base).is_some() && is_served(&self.checks) && !self.checks.is_base_used(base) {
             self.free_candidates(now, stream);

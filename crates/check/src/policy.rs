@@ -324,7 +324,7 @@ impl ChecklistSet {
     pub fn base_ends(&mut self, now: Instant, base: BaseId) {
         let now = self.advance(now);
         let Some((stream, component)) = self.bases.owner(base) else { return };
-        self.suggest_where_replaced(stream, component);
+        self.suggest_where_replaced(stream, component, base);
         self.settle(now);
     }
 

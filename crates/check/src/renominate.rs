@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use floe_pair::{ComponentId, IceOptions, Parameters, Role, StreamId};
+use floe_pair::{BaseId, ComponentId, IceOptions, Parameters, Role, StreamId};
 use floe_stun::Instant;
 
 use crate::ChecklistSet;
@@ -346,10 +346,10 @@ impl ChecklistSet {
     }
 
     /// The selected pair is about to end, and this side may not move, or its peer cannot know: a restart is what it can do.
-    pub(crate) fn suggest_where_replaced(&mut self, stream: StreamId, component: ComponentId) {
+    pub(crate) fn suggest_where_replaced(&mut self, stream: StreamId, component: ComponentId, base: BaseId) {
         let selected = self.component(stream, component).and_then(|of| self.pairs.get(of.selected?));
         let moves = self.is_renominating() && self.standing.role == Role::Controlling;
-        let replaced = !moves && selected.is_some_and(|pair| pair.replaced);
+        let replaced = !moves && selected.is_some_and(|pair| pair.replaced && pair.base == base);
         if let Some(of) = self.component_mut(stream, component).filter(|_| replaced) {
             of.moves.suggest(RestartReason::Policy);
         }

@@ -1,11 +1,11 @@
 //! Other credentials for a TURN server that is in use: those made for a time are outlived by long calls.
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 use core::time::Duration;
 
 use floe_pair::{BaseId, LocalPreferences};
 use floe_stun::Instant;
-use floe_turn::{AllocateError, Credentials, Event as TurnEvent};
+use floe_turn::{AllocateError, Credentials, Event as TurnEvent, RequestError};
 
 use crate::{
     candidates::Found,
@@ -65,7 +65,8 @@ impl Gatherer {
         let same_user = known.credentials.as_ref().map(Credentials::username) == Some(credentials.username());
         (known.credentials, known.until) = (Some(credentials.clone()), until);
         if let Some(state) = self.servers.get_mut(server) {
-            (state.wanted_at, state.asked_for) = (until.map(|until| asks_at(self.now, until)), None);
+            state.wanted_at = until.map(|until| asks_at(self.now, until));
+            (state.asked_for, state.again_at) = (None, None);
             if !same_user {
                 state.forget_quota();
             }
@@ -99,17 +100,19 @@ impl Gatherer {
         for base in replaced.iter().take(replaced.len().saturating_sub(MAX_REPLACED)) {
             self.give_replaced_back(*base);
         }
-        if !self.ask_as(key)
-            && let Some(job) = self.relay_jobs.get_mut(&key)
-        {
-            job.end();
+        if !self.ask_as(key) {
+            // Once it is gathered from again, it is asked for.
+            self.relay_jobs.remove(&key);
         }
     }
 
     /// What a server has refused, or was being asked, is asked for as another user. Where it takes the place of no allocation,
     /// limits and turns count as ever.
     fn ask_refused(&mut self, server: usize, attempted: &[JobKey]) {
-        let jobs = self.relay_jobs.iter().filter(|(key, _)| key.server == server);
+        let now = self.now;
+        let rests = self.servers.get(server).is_some_and(|state| state.rests_until(now).is_some());
+        let waits = |job: &RelayJob| rests && job.rests_until().is_some();
+        let jobs = self.relay_jobs.iter().filter(|(key, job)| key.server == server && !waits(job));
         let refused = jobs.filter(|(key, job)| !job.wants_allocation() || attempted.contains(key));
         for key in refused.map(|(key, _)| *key).collect::<Vec<_>>() {
             if self.replaced_of(key).next().is_some() {
@@ -119,41 +122,66 @@ impl Gatherer {
                 self.relay_jobs.remove(&key);
             }
         }
+        self.ask_succeeding();
         if matches!(self.stage, Stage::Gathering { .. } | Stage::Complete) {
             self.fill_relays();
+        }
+    }
+
+    /// Asks for what takes the place of an allocation where that could not be done before: its address was not gathered from.
+    pub(crate) fn ask_succeeding(&mut self) {
+        let succeeding = self.succeeding().into_iter();
+        for key in succeeding.filter(|key| !self.relay_jobs.contains_key(key)).collect::<Vec<_>>() {
+            self.ask_as(key);
         }
     }
 
     /// Asks for the allocation of a job anew, in place of the one it has or has had; says whether it may.
     fn ask_as(&mut self, key: JobKey) -> bool {
         let is_open = !matches!(self.stage, Stage::Idle | Stage::Closed);
-        let server = self.servers.get(key.server).filter(|_| is_open && self.may_be_gathered(key.local));
-        let Some((server, job)) = server.zip(self.relay_jobs.get_mut(&key)) else { return false };
-        **job = RelayJob::new(self.now, job.local, Targets::new(self.now, server.reachable(job.local)));
+        let local = self.locals.iter().find(|local| local.id == key.local).map(|local| local.address);
+        let Some(local) = local.filter(|_| is_open && self.may_be_gathered(key.local)) else { return false };
+        let Some(server) = self.servers.get(key.server) else { return false };
+        let job = RelayJob::succeeding(self.now, local, Targets::new(self.now, server.reachable(local)));
+        self.relay_jobs.insert(key, Box::new(job));
         self.end_attempts(key, None);
+        self.jobs.touch();
         true
     }
 
     /// A server does not take the credentials any more that it granted an allocation to. Of one that will end that is told
     /// as it is; others are wanted where none are there, or those that came are of no use either.
     pub(crate) fn refused(&mut self, base: BaseId, key: JobKey) {
-        let is_open = |entry: &RelayEntry| entry.key == key && entry.phase == Phase::Open && !entry.replaced;
         if self.relays.get(&base).is_some_and(|entry| entry.is_replaced()) {
             self.out.turn(base, TurnEvent::CredentialsWanted);
-            if self.relays.values().any(|entry| is_open(entry)) {
+            if self.relay_jobs.iter().any(|(of, job)| of.server == key.server && job.wants_allocation()) {
                 return;
             }
         }
         self.want_credentials(key.server);
     }
 
-    /// Asks for other credentials. Allocations of one server find out one after the other: that is said once.
+    /// The credentials that another user was to take over with are of no use.
+    pub(crate) fn not_succeeded(&mut self, key: JobKey, error: AllocateError) {
+        if error == AllocateError::Request(RequestError::Unauthenticated)
+            && self.replaced_of(key).next().is_some()
+        {
+            self.want_credentials(key.server);
+        }
+    }
+
+    /// Asks for other credentials. Allocations of one server find out one after the other: that is said once, and again after a
+    /// while if none have come and they are wanted yet.
     fn want_credentials(&mut self, server: usize) {
         let Some(state) = self.servers.get_mut(server) else { return };
-        if state.asked_for.is_none_or(|at| at.after(ASKED_AGAIN_AFTER) <= self.now) {
-            state.asked_for = Some(self.now);
-            self.out.notice(Event::CredentialsWanted { server });
+        match state.asked_for.map(|at| at.after(ASKED_AGAIN_AFTER)) {
+            Some(again) if self.now < again => state.again_at = Some(again),
+            _ => {
+                (state.asked_for, state.again_at) = (Some(self.now), None);
+                self.out.notice(Event::CredentialsWanted { server });
+            }
         }
+        self.jobs.touch();
     }
 
     /// Allocations that can be used, and whose user has no credentials any more: they end when the server says so.
@@ -191,18 +219,35 @@ impl Gatherer {
 
     /// When credentials are to be asked for next.
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
-        let expiring = self.servers.iter().enumerate().filter(|(_, state)| state.wanted_at.is_some());
-        expiring.filter(|(server, _)| self.serves(*server)).filter_map(|(_, state)| state.wanted_at).min()
+        let next = |state: &ServerState| state.wanted_at.into_iter().chain(state.again_at).min();
+        let expiring =
+            self.servers.iter().enumerate().filter_map(|(server, state)| Some((server, next(state)?)));
+        expiring.filter(|(server, _)| self.serves(*server)).map(|(_, at)| at).min()
     }
 
-    /// Asks for credentials in place of those that are about to run out, once.
+    /// Asks for credentials in place of those that are about to run out, and again for those that have.
     pub(crate) fn ask_for_credentials(&mut self) {
+        let now = self.now;
         for server in 0..self.servers.len() {
             let serves = self.serves(server);
+            let refused = self.relays.values().any(|entry| {
+                entry.key.server == server
+                    && entry.phase == Phase::Open
+                    && entry.relay.client.wants_credentials()
+            });
             let Some(state) = self.servers.get_mut(server).filter(|_| serves) else { continue };
-            if state.wanted_at.take_if(|at| *at <= self.now).is_some() {
+            let runs_out = state.wanted_at.take_if(|at| *at <= now).is_some();
+            let again = state.again_at.take_if(|at| *at <= now).is_some();
+            if runs_out || (again && refused) {
                 self.want_credentials(server);
             }
+        }
+    }
+
+    /// Gathering begins: of credentials that last a short time others are asked for when half of that is over.
+    pub(crate) fn time_credentials(&mut self) {
+        for (state, server) in self.servers.iter_mut().zip(&self.config.servers) {
+            state.wanted_at = server.until.map(|until| asks_at(self.now, until));
         }
     }
 

@@ -164,6 +164,9 @@ impl Gatherer {
             self.components.insert(*component, ());
         }
         self.table.limit_to(self.limits().candidates);
+        if self.stage == Stage::Idle {
+            self.time_credentials();
+        }
         if self.stage == Stage::Idle || self.components.len() > known {
             self.begin();
         }

@@ -129,6 +129,7 @@ impl Gatherer {
         }
         let new = self.locals.get(known..).unwrap_or_default();
         self.table.rank(new.iter().map(|local| local.address));
+        self.ask_succeeding();
     }
 
     /// Addresses that the rules skipped when this generation began are kept for those before: once no generation uses a

@@ -122,6 +122,11 @@ impl RelayJob {
         Self { local, targets, progress, begun: now, asked, late, renewed, rests }
     }
 
+    /// One whose allocation takes the place of another, and is waited for where the server has no room.
+    pub(crate) fn succeeding(now: Instant, local: TransportAddress, targets: Targets) -> Self {
+        Self { rests: 1, ..Self::new(now, local, targets) }
+    }
+
     /// From when on it has asked for long, its server or the driver for a socket, if no answer comes. `waits`: its turn is
     /// still to come.
     pub(crate) fn silent_from(&self, waits: impl FnOnce() -> bool) -> Option<Instant> {
@@ -511,6 +516,7 @@ impl Gatherer {
             }
             _ => {
                 self.let_rest(key, server, error, ports);
+                self.not_succeeded(key, error);
                 self.relay_failed(key, server, ServerError::Allocate(error));
             }
         }

@@ -84,6 +84,8 @@ pub(crate) struct ServerState {
     pub(crate) wanted_at: Option<Instant>,
     /// When they were asked for last, since some came.
     pub(crate) asked_for: Option<Instant>,
+    /// When they are asked for again, if they are wanted yet.
+    pub(crate) again_at: Option<Instant>,
 }
 
 impl Addresses {
@@ -108,7 +110,8 @@ impl ServerState {
         };
         let (times, rest, families, elsewhere) = (Times::default(), None, [None, None], Vec::new());
         let (reached, late, allocate_next) = (false, false, false);
-        let (wanted_at, asked_for) = (server.until.map(|until| asks_at(Instant::ORIGIN, until)), None);
+        // The first is timed when gathering begins.
+        let (wanted_at, asked_for, again_at) = (None, None, None);
         let state = Self {
             addresses,
             reached,
@@ -120,6 +123,7 @@ impl ServerState {
             elsewhere,
             wanted_at,
             asked_for,
+            again_at,
         };
         (state, error)
     }

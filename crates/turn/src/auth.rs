@@ -140,6 +140,11 @@ impl Challenge {
         Self { identity: Arc::new(identity), nonce: Arc::clone(&self.nonce) }
     }
 
+    /// Whether both sign with the same key.
+    pub(crate) fn is_signed_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.identity, &other.identity)
+    }
+
     pub(crate) fn realm(&self) -> &[u8] {
         &self.identity.realm
     }

@@ -132,7 +132,11 @@ impl Client {
         if matches!(request.job, Job::Release) {
             return self.release_again(self.clock.after(RELEASE_PAUSE));
         }
-        if !self.doubted {
+        // What was signed as somebody else, or with another password, says nothing of those there are now.
+        let sent = request.challenge.as_ref();
+        let is_current =
+            self.challenge.as_ref().zip(sent).is_some_and(|(held, sent)| held.is_signed_as(sent));
+        if is_current && !self.doubted {
             self.doubted = true;
             self.push_event(Event::CredentialsWanted);
         }

@@ -8,7 +8,7 @@ use floe_stun::{Class, Message};
 use super::renominate::{Stream, both, moves, new_draft};
 use super::script::*;
 use super::world::*;
-use crate::{Config, Event, MoveReason, RestartReason, State, TransmitKind};
+use crate::{ChecklistSet, Config, Event, MoveReason, RestartReason, State, TransmitKind};
 
 /// Two addresses on each side, on networks of their own.
 fn with_two_hosts(config: Config) -> World {
@@ -427,4 +427,27 @@ fn p39_p19_a_replaced_base_keeps_the_rank_of_its_pairs() {
     world.run(ms(60_000));
     assert_eq!(world.sides[0].set.selected(STREAM, RTP).expect("selected").id, selected.id);
     assert!(moves(&world, 0).is_empty());
+}
+
+/// Where the peer nominates, the end of the base that data goes over is what suggests a restart.
+#[test]
+fn p19_the_end_of_another_base_suggests_nothing() {
+    let mut world = with_two_hosts(Config::default());
+    world.signal();
+    world.complete_gathering();
+    assert!(world.run_to_selection(ms(1_000)));
+    world.run(ms(2_000));
+    let now = world.now;
+    let set = &mut world.sides[1].set;
+    let suggestions = |set: &mut ChecklistSet, end| {
+        set.base_ends(now, end);
+        let events = core::iter::from_fn(|| set.poll_event());
+        events.filter(|event| matches!(event, Event::RestartSuggested { .. })).count()
+    };
+    let held = set.selected(STREAM, RTP).expect("selected").base;
+    let other = set.pairs().map(|pair| pair.base).find(|base| *base != held).expect("a standby pair");
+    assert_eq!([held, other].map(|end| suggestions(set, end)), [0, 0], "neither was replaced");
+    set.replace_base(now, held);
+    set.replace_base(now, other);
+    assert_eq!([other, held, held].map(|end| suggestions(set, end)), [0, 1, 0]);
 }

@@ -152,9 +152,99 @@ fn p19_credentials_are_asked_for_once_for_all_allocations_of_a_server() {
     // Others, of another user, which is refused as well: there is none that could take their place.
     state.borrow_mut().refuse = Some(401);
     set(&mut lab, "eve");
+    lab.run(SECOND * 10);
+    assert_eq!((replaced(&lab).len(), asked(&lab)), (4, 2), "those were of no use either");
+    // Nobody gives others: they are asked for again, as long as anything wants them.
+    lab.run(SECOND * 130);
+    assert!((3..=4).contains(&asked(&lab)), "{}", asked(&lab));
+    (state.borrow_mut().refuse, state.borrow_mut().strict) = (None, false);
+    set(&mut lab, "bea");
+    let before = asked(&lab);
     lab.run(SECOND * 500);
-    assert_eq!(replaced(&lab).len(), 4);
-    assert_eq!(asked(&lab), 1, "and each of the old ones has said it");
+    assert_eq!(asked(&lab), before);
+}
+
+/// What is on its way when others come says nothing of those.
+#[test]
+fn p19_a_late_refusal_of_the_user_before_asks_for_nothing() {
+    for same_user in [true, false] {
+        let (state, script) = turn("198.51.100.2:0");
+        let mut lab = Lab::new(relay_only(&[URL])).server(SERVER, script);
+        lab.start_for(&["10.0.0.7"], &[RTP, RTCP]).run(SECOND);
+        state.borrow_mut().strict = true;
+        let asked = |lab: &Lab| {
+            let asks = |event: &&(u64, Event)| matches!(event.1, Event::CredentialsWanted { .. });
+            lab.events.iter().filter(asks).count()
+        };
+        let end = lab.now.after(SECOND * 60);
+        while asked(&lab) == 0 && lab.now < end {
+            lab.run(Duration::from_millis(1));
+        }
+        state.borrow_mut().strict = false;
+        set(&mut lab, if same_user { "alice" } else { "bea" });
+        lab.run(SECOND * 600);
+        assert_eq!((asked(&lab), state.borrow().allocations.len()), (1, if same_user { 2 } else { 4 }));
+    }
+}
+
+/// RFC 8656 §7.4: a server that has no room for anybody is left alone for its minute, whoever asks.
+#[test]
+fn p19_what_waits_for_room_goes_on_waiting() {
+    for lost in [true, false] {
+        let (state, mut lab) = allocated();
+        if lost {
+            state.borrow_mut().allocations.clear();
+        }
+        state.borrow_mut().refuse = Some(508);
+        if lost {
+            lab.run(SECOND * 20);
+        }
+        set(&mut lab, "bea");
+        lab.run(SECOND * 20);
+        state.borrow_mut().refuse = None;
+        let before = state.borrow().allocations.len();
+        lab.run(SECOND * 120);
+        assert_eq!(state.borrow().allocations.len(), before + 1, "lost: {lost}");
+    }
+}
+
+#[test]
+fn p19_an_address_that_is_skipped_for_a_moment_has_its_allocation_replaced_after_it() {
+    for concluded in [false, true] {
+        let (state, mut lab) = allocated();
+        if concluded {
+            lab.gatherer.conclude(lab.now);
+        }
+        let tentative = InterfaceFlags::UP | InterfaceFlags::TENTATIVE;
+        lab.gatherer.handle_interfaces(lab.now, &[Interface { flags: tentative, ..interface("10.0.0.7") }]);
+        set(&mut lab, "bea");
+        lab.run(SECOND);
+        assert_eq!((replaced(&lab).len(), state.borrow().allocations.len()), (1, 1));
+        lab.interfaces(&["10.0.0.7"]);
+        lab.run(SECOND);
+        assert_eq!(
+            (replaced(&lab).len(), state.borrow().allocations.len()),
+            (1, 2),
+            "concluded: {concluded}"
+        );
+    }
+}
+
+/// Whatever the clock says when gathering begins.
+#[test]
+fn p19_credentials_for_a_moment_are_asked_for_at_half_of_it() {
+    let (_, script) = turn("198.51.100.2:0");
+    let mut config = relay_only(&[URL]);
+    let start = Instant::from_millis(3_600_000);
+    config.servers[0].until = Some(start.after(SECOND * 30));
+    let mut lab = Lab::new(config).server(SERVER, script);
+    lab.now = start;
+    lab.start(&["10.0.0.7"]).run(SECOND * 14);
+    let asked =
+        |lab: &Lab| lab.events.iter().any(|(_, event)| matches!(event, Event::CredentialsWanted { .. }));
+    assert!(!asked(&lab));
+    lab.run(SECOND * 2);
+    assert!(asked(&lab));
 }
 
 #[test]
