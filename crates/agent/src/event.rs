@@ -227,6 +227,7 @@ impl Events {
     }
 
     /// Makes room for that many more at once: events are large, and to move them costs more than to make them.
+    #[cold]
     pub(crate) fn expect(&mut self, more: usize) {
         self.waiting.reserve(more);
     }

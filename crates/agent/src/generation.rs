@@ -255,9 +255,15 @@ impl Generations {
         message: &Message<'_>,
     ) -> &'a mut ChecklistSet {
         // Most agents never restart.
-        if self.earlier.is_empty() {
-            return in_force;
-        }
+        if self.earlier.is_empty() { in_force } else { self.named_of_all(in_force, message) }
+    }
+
+    #[inline(never)]
+    fn named_of_all<'a>(
+        &'a mut self,
+        in_force: &'a mut ChecklistSet,
+        message: &Message<'_>,
+    ) -> &'a mut ChecklistSet {
         let username = message.raw(AttributeType::USERNAME);
         let named = |checks: &ChecklistSet| {
             let own = checks.local_parameters().ufrag.as_bytes();

@@ -176,16 +176,34 @@ impl Agent {
             }
             Class::Indication => checks.handle_indication(now, base, message),
             Class::Success | Class::Error => {
-                let mut outcome = checks.handle_response(now, base, source, message, random);
-                for earlier in generations.earlier.iter_mut().rev() {
-                    if outcome != Outcome::NotOurs {
-                        break;
-                    }
-                    outcome = earlier.checks.handle_response(now, base, source, message, random);
+                let outcome = checks.handle_response(now, base, source, message, random);
+                // Most agents never restart.
+                if outcome != Outcome::NotOurs || generations.earlier.is_empty() {
+                    return outcome;
                 }
-                outcome
+                self.check_earlier(now, base, source, message)
             }
         }
+    }
+
+    /// An answer that is none to the generation in force.
+    #[inline(never)]
+    fn check_earlier(
+        &mut self,
+        now: Instant,
+        base: BaseId,
+        source: TransportAddress,
+        message: &Message<'_>,
+    ) -> Outcome {
+        let Self { generations, random, .. } = self;
+        let mut outcome = Outcome::NotOurs;
+        for earlier in generations.earlier.iter_mut().rev() {
+            if outcome != Outcome::NotOurs {
+                break;
+            }
+            outcome = earlier.checks.handle_response(now, base, source, message, random);
+        }
+        outcome
     }
 
     #[inline]
@@ -202,6 +220,7 @@ impl Agent {
     }
 
     /// Data before its pair is valid.
+    #[cold]
     fn hold_data<'a>(
         &mut self,
         base: BaseId,

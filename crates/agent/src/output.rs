@@ -41,6 +41,12 @@ impl Agent {
                 return Some(transmit);
             }
         }
+        if self.gatherer.has_transmits() { self.next_gathering(buffer) } else { None }
+    }
+
+    /// The next datagram of gathering. Apart: once the checks have begun, hardly any is left.
+    #[inline(never)]
+    fn next_gathering(&mut self, buffer: &mut [u8]) -> Option<Transmit> {
         let sent = self.gatherer.poll_transmit(buffer)?;
         let kind = if self.gatherer.relay_at(sent.place, sent.to).is_some() {
             TransmitKind::Relay

@@ -159,9 +159,13 @@ impl Agent {
 
     /// Lets the earlier generations go once their time is over, and with them what allocations did for them alone.
     pub(crate) fn drop_earlier(&mut self, now: Instant) {
-        if !self.generations.are_over(now) {
-            return;
+        if self.generations.are_over(now) {
+            self.forget_earlier(now);
         }
+    }
+
+    #[inline(never)]
+    fn forget_earlier(&mut self, now: Instant) {
         let earlier = self.generations.earlier.iter().flat_map(|earlier| earlier.checks.pairs());
         let of_the_past: Vec<_> = earlier.map(|pair| (pair.base, pair.remote.address.ip())).collect();
         self.generations.clear();

@@ -302,7 +302,8 @@ impl ChecklistSet {
             && found.overruled.len() < usize::from(ROLE_SWITCH_LIMIT)
     }
 
-    /// RFC 8445 §7.3.1.5: the nominated flag now, or when the triggered check succeeds.
+    /// RFC 8445 §7.3.1.5: the nominated flag now, or when the triggered check succeeds. Apart, for few checks nominate.
+    #[inline(never)]
     pub(crate) fn note_nomination(&mut self, id: PairId, nominator: TieBreaker) {
         let Some(pair) = self.pairs.get(id) else { return };
         let (stream, component, state) = (pair.stream, pair.component, pair.state);

@@ -153,9 +153,11 @@ impl ChecklistSet {
 
     /// What is sent to: a link-local address of the peer is in the zone of the base (RFC 4007 §6).
     pub(crate) fn way_to(&self, base: BaseId, to: TransportAddress) -> TransportAddress {
-        if !to.is_link_local() {
-            return to;
-        }
+        if to.is_link_local() { self.way_within(base, to) } else { to }
+    }
+
+    #[inline(never)]
+    fn way_within(&self, base: BaseId, to: TransportAddress) -> TransportAddress {
         let own = |local: &&Local| local.base == base && local.candidate.address.scope() != 0;
         let near = self.candidates.locals.iter().find(own);
         near.map_or(to, |near| to.with_scope(near.candidate.address.scope()))
@@ -184,6 +186,7 @@ impl ChecklistSet {
         Some(transmit)
     }
 
+    #[inline(never)]
     fn write_consent(
         &self,
         pair: PairId,
@@ -205,6 +208,7 @@ impl ChecklistSet {
     }
 
     /// RFC 8445 §11: no authentication, FINGERPRINT and nothing else.
+    #[inline(never)]
     fn write_keepalive(&self, pair: PairId, id: TransactionId, buffer: &mut [u8]) -> Option<CheckTransmit> {
         let pair = self.pairs.get(pair)?;
         let writer = MessageWriter::new(buffer, Class::Indication, Method::BINDING, id).ok()?;
@@ -228,28 +232,29 @@ impl ChecklistSet {
         match &answer.body {
             // RFC 8445 §7.3.1.2: over a relay the source is the address the TURN server saw; the owner hands that in.
             Body::Success => writer.put(&XorMappedAddress(answer.to.socket_addr()))?,
-            Body::Error(code) => writer.put(&ErrorCode::new(*code, reason(*code)))?,
+            Body::Error(code) => put_error(&mut writer, *code, &[])?,
             Body::Unknown { types, count } => {
-                writer.put(&ErrorCode::new(
-                    ErrorCode::UNKNOWN_ATTRIBUTE,
-                    reason(ErrorCode::UNKNOWN_ATTRIBUTE),
-                ))?;
-                writer.put(&UnknownAttributes::new(types.get(..usize::from(*count)).unwrap_or_default()))?;
+                let types = types.get(..usize::from(*count)).unwrap_or_default();
+                put_error(&mut writer, ErrorCode::UNKNOWN_ATTRIBUTE, types)?;
             }
         }
         // RFC 8489 §9.1.3: the algorithm of the request, and none where the request was not authenticated.
         match answer.algorithm {
             Some(Algorithm::Sha1) => writer.sign_sha1(&self.local_key)?.fingerprint(),
-            Some(Algorithm::Sha256) => {
-                writer.sign(&self.local_integrity_key(), Algorithm::Sha256)?.fingerprint()
-            }
+            Some(Algorithm::Sha256) => self.sign_sha256(writer),
             None => writer.fingerprint(),
         }
+    }
+
+    #[cold]
+    fn sign_sha256(&self, writer: MessageWriter<'_>) -> Result<usize, WriteError> {
+        writer.sign(&self.local_integrity_key(), Algorithm::Sha256)?.fingerprint()
     }
 }
 
 impl Request<'_> {
     /// Renomination draft §3.3: with every USE-CANDIDATE, once it was negotiated.
+    #[inline(never)]
     fn write_value(&self, writer: &mut MessageWriter<'_>) -> Result<(), WriteError> {
         match (self.peer.renomination, self.value) {
             (Renomination::Renomination2, Some(value)) => writer.put(&Nomination(value)),
@@ -279,6 +284,13 @@ impl Request<'_> {
         // SHA-1 only: MESSAGE-INTEGRITY-SHA256 is comprehension-required, and agents of RFC 5389 would answer 420.
         writer.sign_sha1(&self.peer.key)?.fingerprint()
     }
+}
+
+/// ERROR-CODE, and the types that were not understood where there are any.
+#[cold]
+fn put_error(writer: &mut MessageWriter<'_>, code: u16, unknown: &[AttributeType]) -> Result<(), WriteError> {
+    writer.put(&ErrorCode::new(code, reason(code)))?;
+    if unknown.is_empty() { Ok(()) } else { writer.put(&UnknownAttributes::new(unknown)) }
 }
 
 fn reason(code: u16) -> &'static str {

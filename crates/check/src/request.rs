@@ -7,7 +7,7 @@ use floe_pair::{
 };
 use floe_stun::attribute::ErrorCode;
 use floe_stun::binding::{BindingRequest, Claim};
-use floe_stun::{Algorithm, AttributeType, Class, Instant, IntegrityKey, Message, Method};
+use floe_stun::{Algorithm, AttributeType, Class, Instant, IntegrityError, IntegrityKey, Message, Method};
 
 use crate::ChecklistSet;
 use crate::checklist::Component;
@@ -120,26 +120,19 @@ impl ChecklistSet {
         let Some(username) = username.filter(|_| message.has_integrity()) else {
             return refuse(ErrorCode::BAD_REQUEST, None);
         };
-        let Some(theirs) = self.their_fragment(username) else {
+        let Some((theirs, is_of_peer)) = self.their_fragment(username) else {
             return refuse(ErrorCode::UNAUTHENTICATED, None);
         };
         let verified = match message.integrity_algorithm() {
-            Some(Algorithm::Sha256) => message.verify_integrity(&self.local_integrity_key()),
+            Some(Algorithm::Sha256) => self.verify_sha256(message),
             _ => message.verify_sha1(&self.local_key).map(|()| Algorithm::Sha1),
         };
         let Ok(algorithm) = verified else {
             return refuse(ErrorCode::UNAUTHENTICATED, None);
         };
         let is_understood = decoded.as_ref().is_ok_and(|request| !request.unknown_required);
-        let mut unknown = message.unknown_required();
-        if !is_understood && let Some(first) = unknown.next() {
-            let mut types = [first; UNKNOWN_LISTED];
-            let mut count = 1_u8;
-            for (place, kind) in types.iter_mut().skip(1).zip(unknown) {
-                *place = kind;
-                count = count.saturating_add(1);
-            }
-            return Err(Refusal { body: Body::Unknown { types, count }, algorithm: Some(algorithm) });
+        if !is_understood && let Some(body) = name_unknown(message) {
+            return Err(Refusal { body, algorithm: Some(algorithm) });
         }
         let Ok(request) = decoded else {
             return refuse(ErrorCode::BAD_REQUEST, Some(algorithm));
@@ -150,7 +143,9 @@ impl ChecklistSet {
             return refuse(ErrorCode::BAD_REQUEST, Some(algorithm));
         };
         let pair = self.pairs.find(base, source).map(|pair| pair.id);
-        let ufrag = self.ufrag_to_keep(pair, theirs);
+        // A fragment has to be kept for a check that can be acted upon only later. In the steady state there is none,
+        // and nothing is allocated.
+        let ufrag = if pair.is_some() && is_of_peer { None } else { Ufrag::from_bytes(theirs).ok() };
         if !self.settle_role(request.claim) {
             return refuse(ErrorCode::ROLE_CONFLICT, Some(algorithm));
         }
@@ -172,24 +167,22 @@ impl ChecklistSet {
         IntegrityKey::new(self.local.pwd.expose().as_bytes())
     }
 
-    /// RFC 8445 §7.3: two values with a colon between, the first of them ours. Returns the second.
-    fn their_fragment<'a>(&self, username: &'a [u8]) -> Option<&'a [u8]> {
+    #[cold]
+    fn verify_sha256(&self, message: &Message<'_>) -> Result<Algorithm, IntegrityError> {
+        message.verify_integrity(&self.local_integrity_key())
+    }
+
+    /// RFC 8445 §7.3: two values with a colon between, the first of them ours. Returns the second, and whether it is the
+    /// peer's as it was signalled.
+    fn their_fragment<'a>(&self, username: &'a [u8]) -> Option<(&'a [u8], bool)> {
         let rest = username.strip_prefix(self.local.ufrag.as_bytes())?.strip_prefix(b":")?;
-        (self.is_of_peer(rest) || !rest.contains(&b':')).then_some(rest)
+        let is_of_peer = self.is_of_peer(rest);
+        (is_of_peer || !rest.contains(&b':')).then_some((rest, is_of_peer))
     }
 
     /// Whether this is the fragment of the peer, as it was signalled. There is no colon in it.
     fn is_of_peer(&self, fragment: &[u8]) -> bool {
         self.peer.as_ref().is_some_and(|peer| peer.parameters.ufrag.as_bytes() == fragment)
-    }
-
-    /// The sender's fragment, where it has to be kept: for a check that can be acted upon only later. In the steady
-    /// state there is nothing to keep, and nothing is allocated.
-    fn ufrag_to_keep(&self, pair: Option<PairId>, theirs: &[u8]) -> Option<Ufrag> {
-        if pair.is_some() && self.is_of_peer(theirs) {
-            return None;
-        }
-        Ufrag::from_bytes(theirs).ok()
     }
 
     /// RFC 8445 §7.3.1.1. False if the answer is 487.
@@ -278,9 +271,11 @@ impl ChecklistSet {
     /// Renomination draft §3.1: only what is kept available is answered with success. RFC 7675 §5.2: 403 tells the peer
     /// at once, so that it leaves the pair that we cannot send on any more.
     fn has_given_up(&self, base: BaseId, source: TransportAddress, pair: Option<PairId>) -> bool {
-        if self.retired || !self.is_renominating() {
-            return false;
-        }
+        !self.retired && self.is_renominating() && self.is_given_up(base, source, pair)
+    }
+
+    #[inline(never)]
+    fn is_given_up(&self, base: BaseId, source: TransportAddress, pair: Option<PairId>) -> bool {
         let gone = |pair: &Pair| {
             let ended = matches!(pair.failure, Some(Failure::ConsentExpired | Failure::Revoked));
             (pair.revoked && ended) || is_dead(pair)
@@ -290,6 +285,8 @@ impl ChecklistSet {
         pair.map_or_else(spent, gone)
     }
 
+    /// Keeps a check that came before the peer's parameters.
+    #[cold]
     fn remember(&mut self, early: Early) {
         let known =
             self.early.iter_mut().find(|known| known.base == early.base && known.source == early.source);
@@ -338,35 +335,31 @@ impl ChecklistSet {
         early: bool,
     ) -> bool {
         let Some((stream, component)) = self.bases.owner(base) else { return nominate.is_none() };
-        // Renomination draft §3.3: a nomination that is not newer than what was accepted is a check like any other.
-        let newer = nominate.and_then(|nominate| self.is_newer(stream, component, nominate, early));
-        let nominate = nominate.filter(|_| newer != Some(false));
-        let acceptable = nominate.filter(|nominate| {
-            !self.is_vetoed(stream, component, known)
-                && (newer == Some(true) || self.accepts_nomination(stream, component, known, nominate.by))
-        });
+        let judge = |nominate: Nominates| {
+            let is_acceptable = self.judge_nomination(stream, component, known, nominate, early)?;
+            Some((nominate, is_acceptable))
+        };
+        let judged = nominate.and_then(judge);
+        let (nominates, acceptable) = (judged.is_some(), judged.filter(|judged| judged.1));
         let closed = self.is_closed(stream, component);
-        let bereft = self.is_bereft(stream, component) || self.is_alone(stream, component);
+        let bereft = self.is_renominating() && self.has_nowhere_to_move(stream, component);
         let id = match known {
             Some(id) => id,
             // RFC 8445 §11: after ICE has concluded a check is answered and leads to nothing.
             None if (closed || self.is_stale(base, stream, component, source)) && acceptable.is_none() => {
-                return nominate.is_none();
+                return !nominates;
             }
             None => match self.pair_for(base, source, stream, component, priority) {
                 Some(id) => id,
-                None => return nominate.is_none(),
+                None => return !nominates,
             },
         };
-        let Some(pair) = self.pairs.note_request(id, self.now) else { return nominate.is_none() };
+        let Some(pair) = self.pairs.note_request(id, self.now) else { return !nominates };
         let (revoked, listed) = (pair.revoked || is_dead(pair), pair.listed);
-        // What the peer still has may be all that is left, or all there is to move to.
         if bereft && !(revoked || listed) {
             self.pairs.list_again(id);
         }
-        if self.has_given_up(base, source, Some(id))
-            || (nominate.is_some() && (revoked || acceptable.is_none()))
-        {
+        if self.has_given_up(base, source, Some(id)) || (nominates && (revoked || acceptable.is_none())) {
             return false;
         }
         if self.is_passive() {
@@ -377,19 +370,51 @@ impl ChecklistSet {
         } else if !closed || acceptable.is_some() {
             self.trigger(id);
         }
-        if let Some(nominates) = acceptable.filter(|_| !self.retired) {
+        if let Some((nominates, _)) = acceptable.filter(|_| !self.retired) {
             self.accept_value(stream, component, nominates);
             self.note_nomination(id, nominates.by);
         }
         true
     }
 
+    /// Whether a nomination for what may be a pair can be accepted. `None`: it is a check like any other, since it is not
+    /// newer than what was accepted (renomination draft §3.3). Apart, for few checks nominate.
+    #[inline(never)]
+    fn judge_nomination(
+        &self,
+        stream: StreamId,
+        component: ComponentId,
+        known: Option<PairId>,
+        nominate: Nominates,
+        early: bool,
+    ) -> Option<bool> {
+        let newer = self.is_newer(stream, component, nominate, early);
+        let accepts = || {
+            !self.is_vetoed(stream, component, known)
+                && (newer == Some(true) || self.accepts_nomination(stream, component, known, nominate.by))
+        };
+        (newer != Some(false)).then(accepts)
+    }
+
     /// Whether a check that does not nominate leads to nothing any more: a pair is selected, and stays so, or there are as
     /// many pairs beside it as may be.
     fn is_closed(&self, stream: StreamId, component: ComponentId) -> bool {
         let Some(found) = self.component(stream, component) else { return true };
-        let live = || self.pairs.valid(stream, component).filter(|(pair, _)| pair.listed).count();
-        self.retired || (found.concluded && !(self.is_renominating() && live() < crate::limits::BESIDE_LIMIT))
+        let may_grow = || self.is_renominating() && self.has_room_beside(stream, component);
+        self.retired || (found.concluded && !may_grow())
+    }
+
+    /// Whether there are fewer pairs to move to than may be.
+    #[inline(never)]
+    fn has_room_beside(&self, stream: StreamId, component: ComponentId) -> bool {
+        let live = self.pairs.valid(stream, component).filter(|(pair, _)| pair.listed).count();
+        live < crate::limits::BESIDE_LIMIT
+    }
+
+    /// Whether what the peer still has may be all that is left, or all there is to move to.
+    #[inline(never)]
+    fn has_nowhere_to_move(&self, stream: StreamId, component: ComponentId) -> bool {
+        self.is_bereft(stream, component) || self.is_alone(stream, component)
     }
 
     /// Whether consent on the selected pair was lost, and another may be nominated in its place.
@@ -442,7 +467,8 @@ impl ChecklistSet {
         about.is_some_and(|pair| selected != Some(pair.id) && pair.wish.vetoed)
     }
 
-    /// The pair of a base and a source that have none yet (RFC 8445 §7.3.1.3, §7.3.1.4).
+    /// The pair of a base and a source that have none yet (RFC 8445 §7.3.1.3, §7.3.1.4). Once for each pair at most.
+    #[cold]
     fn pair_for(
         &mut self,
         base: BaseId,
@@ -483,6 +509,20 @@ impl ChecklistSet {
             }
         }
     }
+}
+
+/// RFC 8489 §6.3.1: the answer to a request with attributes that must be understood and are not, if it has any.
+#[cold]
+fn name_unknown(message: &Message<'_>) -> Option<Body> {
+    let mut unknown = message.unknown_required();
+    let first = unknown.next()?;
+    let mut types = [first; UNKNOWN_LISTED];
+    let mut count = 1_u8;
+    for (place, kind) in types.iter_mut().skip(1).zip(unknown) {
+        *place = kind;
+        count = count.saturating_add(1);
+    }
+    Some(Body::Unknown { types, count })
 }
 
 /// Whether the pair has failed and may be checked no more, so that it never comes true.
