@@ -132,6 +132,12 @@ impl Generations {
     /// The generation before a restart that is not answered yet.
     #[inline]
     pub(crate) fn standing(&self) -> Option<&Earlier> {
+        // Most agents never restart.
+        if self.earlier.is_empty() { None } else { self.last_standing() }
+    }
+
+    #[inline(never)]
+    fn last_standing(&self) -> Option<&Earlier> {
         self.earlier.last().filter(|earlier| earlier.phase == Phase::Standing)
     }
 

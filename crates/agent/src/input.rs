@@ -60,9 +60,9 @@ impl Agent {
             // Before the checks, which may free what nothing else stands on at the same instant.
             self.drop_earlier(now);
             self.note_sent(now);
+            let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
             let Self { checks, generations, random, .. } = self;
-            let mut sets = core::iter::once(&*checks).chain(generations.earlier.iter().map(|of| &of.checks));
-            if sets.any(|set| set.poll_timeout().is_some_and(|at| at <= now)) {
+            if is_due(checks.poll_timeout()) || is_due(generations.poll_timeout()) {
                 checks.handle_timeout(now, random);
                 for earlier in &mut generations.earlier {
                     earlier.checks.handle_timeout(now, random);

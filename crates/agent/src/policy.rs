@@ -161,9 +161,13 @@ impl Agent {
 
     /// Tells the checks which components send, where consent is suspended otherwise (RFC 7675 §5.1).
     pub(crate) fn note_sent(&mut self, now: Instant) {
-        if !self.suspends() {
-            return;
+        if self.suspends() {
+            self.note_used(now);
         }
+    }
+
+    #[inline(never)]
+    fn note_used(&mut self, now: Instant) {
         let Self { components, checks, generations, .. } = self;
         let sends = |component: &&Component| component.path.as_ref().is_some_and(PathHandle::take_used);
         for component in components.iter().filter(sends) {

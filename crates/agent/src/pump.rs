@@ -35,14 +35,21 @@ impl Agent {
             self.checks.expect_bases(candidates);
         }
         while self.carry(now) {}
-        if self.slots.reserved.is_some() && !self.wants_slot() {
-            // Kept for a wish that comes later, the slot would be one that nobody knows of any more.
-            self.slots.reserved = None;
+        if self.slots.reserved.is_some() {
+            self.keep_slot_in_use();
         }
         if self.may_lead_elsewhere() {
             self.update_paths();
         }
         self.note_closed();
+    }
+
+    /// Kept for a wish that comes later, a slot would be one that nobody knows of any more.
+    #[inline(never)]
+    fn keep_slot_in_use(&mut self) {
+        if !self.wants_slot() {
+            self.slots.reserved = None;
+        }
     }
 
     /// Whether data may go another way than at the last look. What allocations and earlier generations carry is looked at each
@@ -331,6 +338,7 @@ impl Agent {
 }
 
 /// The way over an allocation and until when, unless data has to go through [`Agent::send`].
+#[inline(never)]
 fn channel_path(
     gatherer: &Gatherer,
     base: BaseId,

@@ -43,6 +43,7 @@ impl ChecklistSet {
     }
 
     /// RFC 8445 §7.3.2: a pair of a lite agent is valid because the peer has nominated it.
+    #[inline(never)]
     pub(crate) fn make_valid_unchecked(&mut self, now: Instant, id: PairId) {
         let role = self.standing.role;
         let keepalive = Some(now.after(self.config.keepalive));

@@ -236,9 +236,11 @@ impl ChecklistSet {
 
     /// Whether the policy denies what comes from this address, as far as its type is known.
     pub(crate) fn denies(&self, base: BaseId, source: TransportAddress) -> bool {
-        if self.config.policy.remotes.is_empty() {
-            return false;
-        }
+        !self.config.policy.remotes.is_empty() && self.denies_by_rule(base, source)
+    }
+
+    #[inline(never)]
+    fn denies_by_rule(&self, base: BaseId, source: TransportAddress) -> bool {
         let owner = self.bases.owner(base);
         let denied = |(stream, component)| self.candidates.is_denied(stream, component, source);
         let known = owner.and_then(|(stream, component)| self.candidates.kind_at(stream, component, source));

@@ -165,6 +165,7 @@ impl ChecklistSet {
     }
 
     /// Notes the value of a nomination that is accepted.
+    #[inline(never)]
     pub(crate) fn accept_value(&mut self, stream: StreamId, component: ComponentId, nominates: Nominates) {
         let value = match self.renomination() {
             Renomination::Off => return,

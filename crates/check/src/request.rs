@@ -177,7 +177,7 @@ impl ChecklistSet {
     fn their_fragment<'a>(&self, username: &'a [u8]) -> Option<(&'a [u8], bool)> {
         let rest = username.strip_prefix(self.local.ufrag.as_bytes())?.strip_prefix(b":")?;
         let is_of_peer = self.is_of_peer(rest);
-        (is_of_peer || !rest.contains(&b':')).then_some((rest, is_of_peer))
+        (is_of_peer || !has_colon(rest)).then_some((rest, is_of_peer))
     }
 
     /// Whether this is the fragment of the peer, as it was signalled. There is no colon in it.
@@ -442,6 +442,7 @@ impl ChecklistSet {
 
     /// After what was not selected has been freed: whether this address of the peer was known before. If there is no pair
     /// with it any more, it was not worth keeping, and each agent would keep it only because the other does.
+    #[cold]
     fn is_stale(
         &self,
         base: BaseId,
@@ -509,6 +510,12 @@ impl ChecklistSet {
             }
         }
     }
+}
+
+/// Asked of fragments that were not signalled, or not yet.
+#[cold]
+fn has_colon(fragment: &[u8]) -> bool {
+    fragment.contains(&b':')
 }
 
 /// RFC 8489 §6.3.1: the answer to a request with attributes that must be understood and are not, if it has any.
