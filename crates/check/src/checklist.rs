@@ -1,6 +1,5 @@
 //! One checklist for each data stream: its components, its queue, its state (RFC 8445 §6.1.2.1, §8.1.2).
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::time::Duration;
@@ -120,8 +119,8 @@ pub(crate) struct Checklist {
     pub order: u16,
     /// In order of their ids.
     pub components: Vec<Component>,
-    /// RFC 8445 §6.1.4.1: first in, first out. Each pair stands in it once.
-    pub triggered: VecDeque<PairId>,
+    /// RFC 8445 §6.1.4.1: first in, first out. Each pair stands in it once, so that it is short.
+    pub triggered: Vec<PairId>,
     pub local_complete: bool,
     pub remote_complete: bool,
     /// The highest component the peer has told a candidate for, of use or not; of account when it has told them all.
@@ -142,7 +141,7 @@ impl Checklist {
             stream,
             order,
             components: Vec::new(),
-            triggered: VecDeque::new(),
+            triggered: Vec::new(),
             local_complete: false,
             remote_complete: false,
             remote_components: None,
@@ -464,7 +463,7 @@ impl ChecklistSet {
         self.candidates
             .pack(|remote| completed(remote.stream) && !pairs.iter().any(|pair| pair.remote == remote.id));
         for checklist in self.streams.iter_mut().filter(|checklist| checklist.completed) {
-            checklist.triggered = VecDeque::new();
+            checklist.triggered = Vec::new();
         }
         self.release_memory();
     }

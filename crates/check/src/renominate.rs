@@ -128,10 +128,11 @@ impl ChecklistSet {
 
     /// The value that a nomination request which begins now has. A fresh transaction is another request, and has a
     /// greater value than the one before.
-    pub(crate) fn next_value(&mut self, stream: StreamId, component: ComponentId) -> Option<u32> {
+    pub(crate) fn next_value(&mut self, nominated: PairId) -> Option<u32> {
         if !self.is_renominating() {
             return None;
         }
+        let (stream, component) = self.pairs.get(nominated).map(|pair| (pair.stream, pair.component))?;
         let moves = &mut self.component_mut(stream, component)?.moves;
         moves.sent = moves.sent.saturating_add(1);
         Some(moves.sent)

@@ -179,11 +179,6 @@ impl ChecklistSet {
         self.usable(self.sending(stream, component)?)
     }
 
-    /// Whether data goes over this pair.
-    pub(crate) fn is_sending_on(&self, pair: &Pair) -> bool {
-        self.component(pair.stream, pair.component).is_some_and(|found| found.sending() == Some(pair.id))
-    }
-
     pub(crate) fn sending(&self, stream: StreamId, component: ComponentId) -> Option<&Pair> {
         let sending = self.component(stream, component)?.sending()?;
         self.pairs.get(sending).filter(|pair| pair.valid.is_some())

@@ -114,9 +114,7 @@ impl ChecklistSet {
             // With the time that has come something else may have changed.
             _ if self.deadline <= now => true,
             Change::Joined(id) => self.pairs.has_risen() || !self.is_outdone(id),
-            // When the peer counts as gone, and how long data may be sent, follow from the consent of the pair that data goes
-            // over.
-            Change::Renewed(id) => self.pairs.get(id).is_none_or(|pair| self.is_sending_on(pair)),
+            Change::Renewed(id) => self.renews_level(id),
         };
         if changes_levels {
             self.settle(now);
@@ -126,6 +124,16 @@ impl ChecklistSet {
             self.pairs.take_reordered();
         }
         self.settle_check(now);
+    }
+
+    /// Whether a level may follow from it that the consent of a pair was renewed: when the peer counts as gone does, from that
+    /// of the selected pair. How long data may be sent, before selection too, is no level: it is looked at again.
+    fn renews_level(&mut self, id: PairId) -> bool {
+        let Some(pair) = self.pairs.get(id) else { return true };
+        let Some(of) = self.component(pair.stream, pair.component) else { return true };
+        let (selected, sending) = (of.selected == Some(id), of.sending() == Some(id));
+        self.rerouted |= sending;
+        selected
     }
 
     /// Whether no level follows from it that a pair has become valid: another pair of its component was

@@ -1,6 +1,5 @@
 //! A generation that a restart has replaced (RFC 8445 §9).
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use floe_pair::{ComponentId, StreamId};
@@ -40,7 +39,7 @@ impl ChecklistSet {
         self.early = Vec::new();
         self.bases.forget_pending();
         for checklist in &mut self.streams {
-            (checklist.triggered, checklist.patient_until) = (VecDeque::new(), None);
+            (checklist.triggered, checklist.patient_until) = (Vec::new(), None);
             for component in &mut checklist.components {
                 (component.nomination, component.hold) = (None, None);
                 component.makeshift = !component.concluded;

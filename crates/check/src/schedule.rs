@@ -1,6 +1,5 @@
 //! Which check goes next (RFC 8445 §6.1.4.2), and how it begins.
 
-use alloc::collections::VecDeque;
 use core::time::Duration;
 
 use floe_pair::Role;
@@ -77,8 +76,7 @@ impl ChecklistSet {
             return Some(Urgency::Nomination);
         }
         let ready = |id: &PairId| self.pairs.get(*id).is_some_and(is_turn);
-        let triggered = |queue: &VecDeque<PairId>| !queue.is_empty() && queue.iter().any(ready);
-        if self.streams.iter().any(|checklist| triggered(&checklist.triggered)) {
+        if self.streams.iter().any(|checklist| checklist.triggered.iter().any(ready)) {
             return Some(Urgency::Triggered);
         }
         let ordinary = if self.started {
@@ -97,8 +95,13 @@ impl ChecklistSet {
     /// has all checklists take turns, and a path that has died would hold up the checks of all others.
     #[inline]
     fn choose_nomination(&self, again: bool) -> Option<Choice> {
+        if self.is_any_nominated() { self.first_nomination(again) } else { None }
+    }
+
+    #[inline(never)]
+    fn is_any_nominated(&self) -> bool {
         let nominates = |list: &Checklist| list.components.iter().any(|of| of.nomination.is_some());
-        if self.streams.iter().any(nominates) { self.first_nomination(again) } else { None }
+        self.streams.iter().any(nominates)
     }
 
     #[inline(never)]
@@ -122,7 +125,7 @@ impl ChecklistSet {
         Some(Choice { pair: made.id, urgency: Urgency::Nomination, again: true })
     }
 
-    /// RFC 8445 §6.1.4.2 step 1, over all checklists by turns.
+    /// RFC 8445 §6.1.4.2 step 1, over all checklists by turns. The pair has left the queue when its check begins.
     fn choose_triggered(&mut self) -> Option<Choice> {
         let count = self.streams.len();
         for step in 0..count {
@@ -130,11 +133,8 @@ impl ChecklistSet {
             let (pairs, checklist) = (&self.pairs, self.streams.get_mut(turn)?);
             let ready = |id: &PairId| pairs.get(*id).is_some_and(is_turn);
             let Some(place) = checklist.triggered.iter().position(ready) else { continue };
-            let pair = checklist.triggered.remove(place)?;
+            let pair = checklist.triggered.remove(place);
             self.pass_turn(turn);
-            if let Some(pair) = self.pairs.get_mut(pair) {
-                pair.queued = false;
-            }
             return Some(Choice { pair, urgency: Urgency::Triggered, again: false });
         }
         None
@@ -176,6 +176,7 @@ impl ChecklistSet {
     /// Whether ordinary checks wait, since in each component either the answer to a nomination of ours is awaited or the
     /// nomination by the peer, and what is left is worse. RFC 8445 §8.1.1 leaves open when checks stop; here they stop
     /// for a round trip, and go on where it has brought nothing.
+    #[inline(never)]
     pub(crate) fn is_resting(&self) -> bool {
         let first = |id: PairId| {
             let requests = self.transactions.iter().filter(|check| check.pair == id && check.use_candidate);
@@ -282,9 +283,7 @@ impl ChecklistSet {
             longest
         };
         let nominate = choice.urgency == Urgency::Nomination;
-        let of = self.pairs.get(choice.pair).map(|pair| (pair.stream, pair.component));
-        let value =
-            of.filter(|_| nominate).and_then(|(stream, component)| self.next_value(stream, component));
+        let value = if nominate { self.next_value(choice.pair) } else { None };
         self.transactions.expect(all);
         let Some(pair) = self.pairs.get_mut(choice.pair) else { return };
         let first = pair.first_check.is_none();
@@ -293,6 +292,7 @@ impl ChecklistSet {
             self.transactions.cancel(choice.pair);
         }
         pair.step(if pair.state == PairState::Succeeded { PairEvent::Nominate } else { PairEvent::Start });
+        pair.queued &= choice.urgency != Urgency::Triggered;
         pair.first_check.get_or_insert(now);
         (pair.last_start, pair.rto) = (Some(now), schedule.rto);
         pair.started_heard = pair.heard;
@@ -329,7 +329,7 @@ impl ChecklistSet {
         pair.fresh_at = None;
         let (stream, queued) = (pair.stream, core::mem::replace(&mut pair.queued, true));
         if let Some(checklist) = self.checklist_mut(stream).filter(|_| !queued) {
-            checklist.triggered.push_back(id);
+            checklist.triggered.push(id);
         }
     }
 

@@ -105,7 +105,7 @@ pub struct ChecklistSet {
     /// Some level is not what was told of it.
     pub(crate) stirred: bool,
     /// Where data goes may be another way than when this was asked last.
-    rerouted: bool,
+    pub(crate) rerouted: bool,
     pub(crate) wants: Option<Urgency>,
     /// When something is to be done next; the end of time if never.
     pub(crate) deadline: Instant,
@@ -334,7 +334,7 @@ impl ChecklistSet {
     }
 
     /// Whether a [`route`](Self::route) may be another one than when this was asked last, or may last longer: what it is made
-    /// of changes with the levels alone.
+    /// of changes with the levels, and with the consent of the pair that data goes over.
     #[inline]
     pub fn take_rerouted(&mut self) -> bool {
         core::mem::take(&mut self.rerouted)
@@ -423,6 +423,8 @@ impl ChecklistSet {
         self.streams.iter_mut().find(|checklist| checklist.stream == stream)
     }
 
+    /// Asked for in many places: the search stands in one.
+    #[inline(never)]
     pub(crate) fn component(&self, stream: StreamId, component: ComponentId) -> Option<&Component> {
         self.checklist(stream)?.component(component)
     }

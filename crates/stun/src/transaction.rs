@@ -48,7 +48,7 @@ impl Schedule {
         // The waits 2^(next-1) + ... + 2^(rc-2) of RTO add up to 2^(rc-1) - 2^(next-1), then Rm.
         let doubling =
             power_of_two(self.rc.saturating_sub(1)).saturating_sub(power_of_two(next.saturating_sub(1)));
-        self.rto.saturating_mul(doubling).saturating_add(self.rto.saturating_mul(self.rm))
+        self.rto.saturating_mul(doubling.saturating_add(self.rm))
     }
 }
 
