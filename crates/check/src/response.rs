@@ -66,7 +66,7 @@ impl ChecklistSet {
             return Outcome::Dropped(DropReason::NotBinding);
         }
         let id = message.transaction_id();
-        let check = self.transactions.get(id).is_some();
+        let check = self.transactions.place_of(id).is_some();
         let consent = if check { None } else { self.find_consent(id) };
         if !check && consent.is_none() {
             return Outcome::NotOurs;
@@ -89,7 +89,8 @@ impl ChecklistSet {
         }
         let answer = Answer::of(message);
         let mut change = Change::Anything;
-        let outcome = if let Some(check) = self.transactions.take(id) {
+        let outcome = if let Some(place) = self.transactions.place_of(id) {
+            let check = self.transactions.take(place);
             change = self.check_answered(now, &check, (base, source), &answer, rng);
             Outcome::Taken
         } else if let Some((pair, open)) = consent.filter(|_| self.is_consent_open(now, id)) {

@@ -382,13 +382,8 @@ impl ChecklistSet {
             }
         }
         self.retransmit_floor = floor;
-        while let Some(id) = self
-            .transactions
-            .iter()
-            .find(|check| check.transaction.is_timed_out())
-            .map(|check| check.transaction.id())
-        {
-            let Some(check) = self.transactions.take(id) else { break };
+        while let Some(place) = self.transactions.iter().position(|check| check.transaction.is_timed_out()) {
+            let check = self.transactions.take(place);
             if !check.transaction.is_cancelled() {
                 // RFC 8489 §9.1.4: when all answers were dropped for their integrity, the failure says so.
                 let failure = if check.violated { Failure::IntegrityViolated } else { Failure::TimedOut };

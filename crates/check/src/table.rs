@@ -351,8 +351,8 @@ impl PairTable {
 
     /// RFC 8445 §6.1.2.6, when the first check is about to begin.
     pub(crate) fn thaw_initial(&mut self) {
+        // What is Waiting is as open as what is Frozen: no pair stands elsewhere for it.
         freeze::initial(&mut self.list);
-        self.reorder();
         let mut renewal = Renewal::new(&mut self.counts);
         for (mark, pair) in self.marks.iter_mut().zip(&self.list) {
             if mark.traits.meets(Traits::FROZEN) && pair.state != PairState::Frozen {

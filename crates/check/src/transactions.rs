@@ -76,11 +76,7 @@ impl Default for Transactions {
 }
 
 impl Transactions {
-    pub(crate) fn get(&self, id: TransactionId) -> Option<&Check> {
-        self.list.iter().find(|check| check.transaction.id() == id)
-    }
-
-    /// The same, of one that has just begun.
+    /// Looks for one that has just begun.
     pub(crate) fn get_recent(&self, id: TransactionId) -> Option<&Check> {
         self.list.iter().rfind(|check| check.transaction.id() == id)
     }
@@ -89,10 +85,13 @@ impl Transactions {
         self.list.iter_mut().find(|check| check.transaction.id() == id)
     }
 
-    #[inline]
-    pub(crate) fn take(&mut self, id: TransactionId) -> Option<Check> {
-        let index = self.list.iter().position(|check| check.transaction.id() == id)?;
-        Some(self.list.remove(index))
+    pub(crate) fn place_of(&self, id: TransactionId) -> Option<usize> {
+        self.list.iter().position(|check| check.transaction.id() == id)
+    }
+
+    /// Takes out the one at a place that was found just now.
+    pub(crate) fn take(&mut self, place: usize) -> Check {
+        self.list.remove(place)
     }
 
     pub(crate) fn len(&self) -> usize {
