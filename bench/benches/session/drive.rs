@@ -46,7 +46,12 @@ pub(crate) trait Peer: Sized {
 pub(crate) fn address(side: usize, host: u8) -> SocketAddr {
     let side = if side == 0 { 1 } else { 2 };
     // A network of its own for each, so that everybody counts them as different interfaces.
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, side, host, 1)), FIRST_PORT + u16::from(host))
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, side, host, 1)), port_of(host))
+}
+
+/// The port of each agent's host candidate `host`.
+pub(crate) fn port_of(host: u8) -> u16 {
+    FIRST_PORT + u16::from(host)
 }
 
 /// The host candidate at an address.
@@ -57,13 +62,17 @@ pub(crate) fn host_at(port: u16) -> u8 {
 struct Flight<D> {
     at: Duration,
     to: usize,
-    datagram: D,
+    datagram: Box<D>,
 }
 
-/// Datagrams on their way, and spare ones: they are made once.
+/// Datagrams on their way, and spare ones: they are made once, and stay where they are.
 pub(crate) struct Wire<D> {
     flights: VecDeque<Flight<D>>,
-    spare: Vec<D>,
+    #[allow(
+        clippy::vec_box,
+        reason = "from the spare ones to those on their way and back nothing of them is moved"
+    )]
+    spare: Vec<Box<D>>,
     counts: Counts,
 }
 

@@ -9,7 +9,7 @@ use floe_agent::{
     stun::Instant,
 };
 
-use crate::drive::{DATA_BYTES, Peer, address, host_at};
+use crate::drive::{DATA_BYTES, Peer, address, host_at, port_of};
 
 const STREAM: StreamId = StreamId(0);
 const COMPONENT: ComponentId = ComponentId::RTP;
@@ -28,13 +28,13 @@ pub(crate) struct Datagram {
     from: TransportAddress,
     to: TransportAddress,
     len: usize,
-    buffer: Box<[u8; BUFFER_BYTES]>,
+    buffer: [u8; BUFFER_BYTES],
 }
 
 impl Default for Datagram {
     fn default() -> Self {
         let nowhere = TransportAddress::from(address(0, 0));
-        Self { from: nowhere, to: nowhere, len: 0, buffer: Box::new([0; BUFFER_BYTES]) }
+        Self { from: nowhere, to: nowhere, len: 0, buffer: [0; BUFFER_BYTES] }
     }
 }
 
@@ -155,8 +155,8 @@ impl<const TA_MS: u64> Peer for Floe<TA_MS> {
 
     fn poll_transmit(&mut self, _now: Duration, datagram: &mut Datagram) -> bool {
         let Some(transmit) = self.agent.poll_transmit(&mut datagram.buffer[..]) else { return false };
-        let port = address(0, u8::try_from(transmit.from.socket.0).expect("one of ours")).port();
-        datagram.from = TransportAddress::new(transmit.from.local_ip, port);
+        let host = u8::try_from(transmit.from.socket.0).expect("one of ours");
+        datagram.from = TransportAddress::new(transmit.from.local_ip, port_of(host));
         (datagram.to, datagram.len) = (transmit.to, transmit.len);
         true
     }
