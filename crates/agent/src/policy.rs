@@ -115,8 +115,8 @@ impl Agent {
     /// one now, a further one is asked for beside it, on a socket of its own. Its candidate is told as any other while
     /// candidates are, and is checked; with renomination data moves there when a pair over it is valid. Without it, and where the
     /// peer controls and does not move in time, [`Event::RestartSuggested`](crate::Event::RestartSuggested) says when a restart
-    /// is to do it, which uses the new allocation alone. The old one carries what it carried for as long as its server renews it, and is given back
-    /// when nothing uses it. `until`: when the credentials run out, if that is known.
+    /// is to do it, which uses the new allocation alone. The old one carries what it carried for as long as its server renews
+    /// it, and is given back when nothing uses it. `until`: when the credentials run out, if that is known.
     ///
     /// # Errors
     /// [`ApiError::NoSuchServer`], [`ApiError::Closed`].

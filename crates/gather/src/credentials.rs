@@ -177,7 +177,7 @@ impl Gatherer {
         match state.asked_for.map(|at| at.after(ASKED_AGAIN_AFTER)) {
             Some(again) if self.now < again => state.again_at = Some(again),
             _ => {
-                (state.asked_for, state.again_at) = (Some(self.now), None);
+                (state.asked_for, state.again_at) = (Some(self.now), Some(self.now.after(ASKED_AGAIN_AFTER)));
                 self.out.notice(Event::CredentialsWanted { server });
             }
         }
@@ -217,28 +217,32 @@ impl Gatherer {
         self.relays.values().any(|entry| entry.key.server == server && entry.phase != Phase::Releasing)
     }
 
+    /// Whether a server has refused those that it granted an allocation to.
+    fn refuses(&self, server: usize) -> bool {
+        let refused =
+            |entry: &RelayEntry| entry.phase == Phase::Open && entry.relay.client.wants_credentials();
+        self.relays.values().any(|entry| entry.key.server == server && refused(entry))
+    }
+
     /// When credentials are to be asked for next.
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
-        let next = |state: &ServerState| state.wanted_at.into_iter().chain(state.again_at).min();
-        let expiring =
-            self.servers.iter().enumerate().filter_map(|(server, state)| Some((server, next(state)?)));
-        expiring.filter(|(server, _)| self.serves(*server)).map(|(_, at)| at).min()
+        let next = |server: usize, state: &ServerState| {
+            let runs_out = state.wanted_at.filter(|_| self.serves(server));
+            let again = state.again_at.filter(|_| self.refuses(server));
+            runs_out.into_iter().chain(again).min()
+        };
+        self.servers.iter().enumerate().filter_map(|(server, state)| next(server, state)).min()
     }
 
     /// Asks for credentials in place of those that are about to run out, and again for those that have.
     pub(crate) fn ask_for_credentials(&mut self) {
         let now = self.now;
         for server in 0..self.servers.len() {
-            let serves = self.serves(server);
-            let refused = self.relays.values().any(|entry| {
-                entry.key.server == server
-                    && entry.phase == Phase::Open
-                    && entry.relay.client.wants_credentials()
-            });
-            let Some(state) = self.servers.get_mut(server).filter(|_| serves) else { continue };
-            let runs_out = state.wanted_at.take_if(|at| *at <= now).is_some();
-            let again = state.again_at.take_if(|at| *at <= now).is_some();
-            if runs_out || (again && refused) {
+            let (serves, refuses) = (self.serves(server), self.refuses(server));
+            let Some(state) = self.servers.get_mut(server) else { continue };
+            let runs_out = serves && state.wanted_at.take_if(|at| *at <= now).is_some();
+            let again = refuses && state.again_at.take_if(|at| *at <= now).is_some();
+            if runs_out || again {
                 self.want_credentials(server);
             }
         }

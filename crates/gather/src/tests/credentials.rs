@@ -164,6 +164,24 @@ fn p19_credentials_are_asked_for_once_for_all_allocations_of_a_server() {
     assert_eq!(asked(&lab), before);
 }
 
+/// Whoever was asked may have missed it: as long as the server refuses, it is said each minute, and never once it does not.
+#[test]
+fn p19_credentials_that_do_not_come_are_asked_for_again() {
+    for relents in [false, true] {
+        let (state, mut lab) = allocated();
+        state.borrow_mut().strict = true;
+        lab.run(SECOND * 30);
+        let asked = |lab: &Lab| {
+            let asks = |event: &&(u64, Event)| matches!(event.1, Event::CredentialsWanted { .. });
+            lab.events.iter().filter(asks).count()
+        };
+        assert_eq!(asked(&lab), 1);
+        state.borrow_mut().strict = !relents;
+        lab.run(SECOND * 240);
+        assert_eq!(asked(&lab), if relents { 1 } else { 5 });
+    }
+}
+
 /// What is on its way when others come says nothing of those.
 #[test]
 fn p19_a_late_refusal_of_the_user_before_asks_for_nothing() {
