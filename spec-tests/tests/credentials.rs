@@ -45,6 +45,18 @@ fn restart(world: &mut World, side: usize) {
     world.collect(side);
 }
 
+/// Nothing gets through to or from the relay that comes next, until that is unset.
+fn bar_next_relay(world: &mut World) -> Rc<Cell<bool>> {
+    let barred = Rc::new(Cell::new(true));
+    let (bars, mut judge) =
+        (Rc::clone(&barred), std::mem::replace(&mut world.judge, Box::new(|_| Fate::Lost)));
+    world.judge = Box::new(move |one| {
+        let next = [one.from, one.to].contains(&address(NEXT_RELAY));
+        if next && bars.get() { Fate::Lost } else { judge(one) }
+    });
+    barred
+}
+
 fn suggested(event: &Event) -> bool {
     matches!(event, Event::RestartSuggested { reason: RestartReason::Policy, .. })
 }
@@ -218,14 +230,8 @@ fn p40_p19_the_controlled_side_is_moved_or_restarts_in_time() {
         let before = sends_from(&world, 1);
         let mut talk = Talk::new(&mut world);
         server.set_user("bea", Some("tr0ub4dor"));
-        // Nothing gets through to or from the new relay, for some time.
-        let barred = Rc::new(Cell::new(!peer_sees));
-        let (bars, mut judge) =
-            (Rc::clone(&barred), std::mem::replace(&mut world.judge, Box::new(|_| Fate::Lost)));
-        world.judge = Box::new(move |one| {
-            let new = [one.from, one.to].contains(&address(NEXT_RELAY));
-            if new && bars.get() { Fate::Lost } else { judge(one) }
-        });
+        let barred = bar_next_relay(&mut world);
+        barred.set(!peer_sees);
         set(&mut world, 1, "bea", "tr0ub4dor");
         talk.on(&mut world, &mut signalling, 3_000);
         assert_eq!(sends_from(&world, 1) != before, peer_sees);
@@ -255,13 +261,7 @@ fn p40_p19_the_controlled_side_is_moved_or_restarts_in_time() {
 fn p40_p19_after_the_first_401_the_controlled_side_is_told_to_restart_at_once() {
     let (mut world, server, mut signalling) = connected(true);
     let before = sends_from(&world, 1);
-    let mut judge = std::mem::replace(&mut world.judge, Box::new(|_| Fate::Lost));
-    let barred = Rc::new(Cell::new(true));
-    let bars = Rc::clone(&barred);
-    world.judge = Box::new(move |one| {
-        let new = [one.from, one.to].contains(&address(NEXT_RELAY));
-        if new && bars.get() { Fate::Lost } else { judge(one) }
-    });
+    let barred = bar_next_relay(&mut world);
     let mut talk = Talk::new(&mut world);
     // The account stays, so that what was allocated to it can be told from that of others.
     server.set_user("ada", Some("another"));
