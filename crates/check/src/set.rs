@@ -504,8 +504,26 @@ impl ChecklistSet {
 
     /// Brings everything that follows from the pairs up to date. Runs after each input.
     pub(crate) fn settle(&mut self, now: Instant) {
-        (self.unsettled, self.rerouted) = (false, true);
+        self.unsettled = false;
         self.pairs.refresh();
+        // Before the first check nothing is valid, but with two lite agents, and nothing is to be decided.
+        let reordered = if self.started || self.local.lite {
+            self.settle_valid(now)
+        } else {
+            self.pairs.take_risen();
+            self.pairs.take_reordered()
+        };
+        self.settle_states(now, reordered);
+        self.settle_freeing(now);
+        self.wants = self.next_urgency();
+        self.stirred = self.is_level_untold();
+        self.levels_due = self.next_level(now);
+        self.deadline = self.next_deadline();
+    }
+
+    /// What follows from the valid pairs. Says whether which pairs are valid, open or listed has changed, or their order.
+    fn settle_valid(&mut self, now: Instant) -> bool {
+        self.rerouted = true;
         self.settle_nominations();
         self.settle_selected();
         self.settle_lite(now);
@@ -520,12 +538,7 @@ impl ChecklistSet {
         if self.started && self.peer.is_some() && self.bases.is_any_gated() {
             self.want_admissions(now);
         }
-        self.settle_states(now, reordered);
-        self.settle_freeing(now);
-        self.wants = self.next_urgency();
-        self.stirred = self.is_level_untold();
-        self.levels_due = self.next_level(now);
-        self.deadline = self.next_deadline();
+        reordered
     }
 
     /// The earliest of all timers.
