@@ -15,15 +15,14 @@ mod rice;
 #[path = "../session/rtc.rs"]
 mod rtc;
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
-use drive::{DATA_BYTES, Peer, Session, Wire};
+use drive::{DATA_BYTES, MINUTE, Peer, Session, Wire};
 use floe_bench::heap::{Counting, Heap, count};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-const MINUTE: Duration = Duration::from_secs(60);
 /// Host candidates of each side. With one, there is the one pair of the target.
 const HOSTS: [u8; 3] = [1, 2, 8];
 

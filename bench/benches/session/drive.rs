@@ -3,19 +3,26 @@
 use std::{
     collections::VecDeque,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    time::Duration,
+    sync::LazyLock,
+    time::{Duration, Instant},
 };
 
+/// Nanoseconds, since an origin or for how long: one number, which costs the least to compare.
+pub(crate) type Nanos = u64;
+pub(crate) const SECOND: Nanos = 1_000_000_000;
+pub(crate) const MINUTE: Nanos = 60 * SECOND;
+/// Where nothing is due.
+const NEVER: Nanos = Nanos::MAX;
 /// What a datagram takes from one agent to the other: half a round trip of 50 ms.
-pub(crate) const ONE_WAY: Duration = Duration::from_millis(25);
+const ONE_WAY: Nanos = SECOND / 40;
 /// Nobody needs as long where nothing is lost.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Nanos = MINUTE;
 /// Port of the first host candidate of each agent; that of the others follows by their number.
 const FIRST_PORT: u16 = 5000;
 /// Length of the data that is sent when a session is there.
 pub(crate) const DATA_BYTES: usize = 1200;
 
-/// An agent, as far as a session needs it. Instants are time since an origin.
+/// An agent, as far as a session needs it.
 pub(crate) trait Peer: Sized {
     const NAME: &'static str;
     /// Size of the agent itself, without what it has on the heap.
@@ -28,18 +35,29 @@ pub(crate) trait Peer: Sized {
     /// Makes the controlling and the controlled agent, with `hosts` host candidates each, all of which the other knows
     /// by value. `number` is another one each time, for those that do not draw random numbers themselves.
     fn pair(hosts: u8, number: u64) -> [Self; 2];
-    fn handle_datagram(&mut self, now: Duration, datagram: &mut Self::Datagram);
-    fn handle_timeout(&mut self, now: Duration);
+    fn handle_datagram(&mut self, now: Nanos, datagram: &mut Self::Datagram);
+    fn handle_timeout(&mut self, now: Nanos);
     /// Reads all events; notes the selection.
-    fn handle_events(&mut self, now: Duration);
+    fn handle_events(&mut self, now: Nanos);
     /// False if there is none.
-    fn poll_transmit(&mut self, now: Duration, datagram: &mut Self::Datagram) -> bool;
-    fn poll_timeout(&mut self, now: Duration) -> Option<Duration>;
+    fn poll_transmit(&mut self, now: Nanos, datagram: &mut Self::Datagram) -> bool;
+    fn poll_timeout(&mut self, now: Nanos) -> Option<Nanos>;
     fn is_selected(&self) -> bool;
     /// What the agent does for one datagram of data that leaves; the bytes are there already.
-    fn send(&mut self, now: Duration, payload: &[u8; DATA_BYTES]) -> bool;
+    fn send(&mut self, now: Nanos, payload: &[u8; DATA_BYTES]) -> bool;
     /// What it does for one that arrives from its selected pair.
-    fn receive(&mut self, now: Duration, payload: &mut [u8; DATA_BYTES]) -> bool;
+    fn receive(&mut self, now: Nanos, payload: &mut [u8; DATA_BYTES]) -> bool;
+}
+
+static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// An instant, for those who know the system's alone.
+pub(crate) fn instant(now: Nanos) -> Instant {
+    *ORIGIN + Duration::from_nanos(now)
+}
+
+pub(crate) fn since_origin(at: Instant) -> Nanos {
+    u64::try_from(at.saturating_duration_since(*ORIGIN).as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Where the host candidate `host` of the agent on this side is.
@@ -60,7 +78,7 @@ pub(crate) fn host_at(port: u16) -> u8 {
 }
 
 struct Flight<D> {
-    at: Duration,
+    at: Nanos,
     to: usize,
     datagram: Box<D>,
 }
@@ -107,9 +125,9 @@ impl<D: Default> Wire<D> {
 /// Two agents, time, and what is between them.
 pub(crate) struct Session<P: Peer> {
     pub(crate) agents: [P; 2],
-    deadlines: [Option<Duration>; 2],
+    deadlines: [Nanos; 2],
     wire: Wire<P::Datagram>,
-    pub(crate) now: Duration,
+    pub(crate) now: Nanos,
 }
 
 impl<P: Peer> Session<P> {
@@ -117,15 +135,14 @@ impl<P: Peer> Session<P> {
     pub(crate) fn new(hosts: u8, number: u64, mut wire: Wire<P::Datagram>) -> Self {
         wire.clear();
         // Made where they stay: to move large agents about is no part of a session.
-        let mut session =
-            Self { agents: P::pair(hosts, number), deadlines: [None; 2], wire, now: Duration::ZERO };
+        let mut session = Self { agents: P::pair(hosts, number), deadlines: [NEVER; 2], wire, now: 0 };
         session.drain(0);
         session.drain(1);
         session
     }
 
     /// Runs until both have selected a pair; returns when each did.
-    pub(crate) fn connect(&mut self) -> [Duration; 2] {
+    pub(crate) fn connect(&mut self) -> [Nanos; 2] {
         let mut selected = [None; 2];
         loop {
             for (selected, agent) in selected.iter_mut().zip(&self.agents) {
@@ -142,9 +159,9 @@ impl<P: Peer> Session<P> {
     }
 
     /// Lets time pass.
-    pub(crate) fn run_for(&mut self, time: Duration) {
+    pub(crate) fn run_for(&mut self, time: Nanos) {
         let end = self.now + time;
-        while self.next().is_some_and(|at| at <= end) {
+        while self.next() <= end {
             self.step();
         }
         self.now = end;
@@ -161,17 +178,21 @@ impl<P: Peer> Session<P> {
         std::mem::replace(&mut self.wire, none)
     }
 
-    fn next(&self) -> Option<Duration> {
-        let arrival = self.wire.flights.front().map(|flight| flight.at);
-        [arrival, self.deadlines[0], self.deadlines[1]].into_iter().flatten().min()
+    /// When the next datagram arrives.
+    fn arrival(&self) -> Nanos {
+        self.wire.flights.front().map_or(NEVER, |flight| flight.at)
+    }
+
+    fn next(&self) -> Nanos {
+        self.arrival().min(self.deadlines[0]).min(self.deadlines[1])
     }
 
     fn step(&mut self) {
-        let at = self.next().unwrap_or_else(|| panic!("{} waits for nothing", P::NAME));
+        let at = self.next();
+        assert!(at < NEVER, "{} waits for nothing", P::NAME);
         self.now = self.now.max(at);
-        let arrived = self.wire.flights.front().is_some_and(|flight| flight.at <= at);
-        if let Some(Flight { to, mut datagram, .. }) =
-            if arrived { self.wire.flights.pop_front() } else { None }
+        if self.arrival() == at
+            && let Some(Flight { to, mut datagram, .. }) = self.wire.flights.pop_front()
         {
             self.agents[to].handle_datagram(self.now, &mut datagram);
             self.wire.spare.push(datagram);
@@ -179,7 +200,7 @@ impl<P: Peer> Session<P> {
             return;
         }
         self.wire.counts.wakes += 1;
-        let side = usize::from(self.deadlines[0].is_none_or(|deadline| deadline > at));
+        let side = usize::from(self.deadlines[0] > at);
         self.agents[side].handle_timeout(self.now);
         self.drain(side);
     }
@@ -187,15 +208,16 @@ impl<P: Peer> Session<P> {
     fn drain(&mut self, side: usize) {
         let agent = &mut self.agents[side];
         agent.handle_events(self.now);
+        let Wire { flights, spare, counts } = &mut self.wire;
         loop {
-            let mut datagram = self.wire.spare.pop().unwrap_or_default();
-            if !agent.poll_transmit(self.now, &mut datagram) {
-                self.wire.spare.push(datagram);
-                break;
+            if spare.is_empty() {
+                spare.push(Box::default());
             }
-            self.wire.counts.sent += 1;
-            self.wire.flights.push_back(Flight { at: self.now + ONE_WAY, to: 1 - side, datagram });
+            let sends = |next: &mut Box<_>| agent.poll_transmit(self.now, next);
+            let Some(datagram) = spare.pop_if(sends) else { break };
+            counts.sent += 1;
+            flights.push_back(Flight { at: self.now + ONE_WAY, to: 1 - side, datagram });
         }
-        self.deadlines[side] = agent.poll_timeout(self.now);
+        self.deadlines[side] = agent.poll_timeout(self.now).unwrap_or(NEVER);
     }
 }

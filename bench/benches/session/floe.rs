@@ -9,7 +9,7 @@ use floe_agent::{
     stun::Instant,
 };
 
-use crate::drive::{DATA_BYTES, Peer, address, host_at, port_of};
+use crate::drive::{DATA_BYTES, Nanos, Peer, address, host_at, port_of};
 
 const STREAM: StreamId = StreamId(0);
 const COMPONENT: ComponentId = ComponentId::RTP;
@@ -36,10 +36,6 @@ impl Default for Datagram {
         let nowhere = TransportAddress::from(address(0, 0));
         Self { from: nowhere, to: nowhere, len: 0, buffer: [0; BUFFER_BYTES] }
     }
-}
-
-fn instant(now: Duration) -> Instant {
-    Instant::ORIGIN.after(now)
 }
 
 thread_local! {
@@ -125,7 +121,7 @@ impl<const TA_MS: u64> Peer for Floe<TA_MS> {
         pair
     }
 
-    fn handle_datagram(&mut self, now: Duration, datagram: &mut Datagram) {
+    fn handle_datagram(&mut self, now: Nanos, datagram: &mut Datagram) {
         let received = Received {
             socket: SocketId(host_at(datagram.to.port()).into()),
             local_ip: datagram.to.ip(),
@@ -133,14 +129,14 @@ impl<const TA_MS: u64> Peer for Floe<TA_MS> {
             ecn: Ecn::NotCapable,
             payload: &mut datagram.buffer[..datagram.len],
         };
-        let _ = self.agent.handle_datagram(instant(now), received);
+        let _ = self.agent.handle_datagram(Instant::from_nanos(now), received);
     }
 
-    fn handle_timeout(&mut self, now: Duration) {
-        self.agent.handle_timeout(instant(now), &mut self.pacer);
+    fn handle_timeout(&mut self, now: Nanos) {
+        self.agent.handle_timeout(Instant::from_nanos(now), &mut self.pacer);
     }
 
-    fn handle_events(&mut self, _now: Duration) {
+    fn handle_events(&mut self, _now: Nanos) {
         assert!(self.agent.poll_request().is_none(), "everything it needs it has");
         while let Some(event) = self.agent.poll_event() {
             match event {
@@ -153,7 +149,7 @@ impl<const TA_MS: u64> Peer for Floe<TA_MS> {
         }
     }
 
-    fn poll_transmit(&mut self, _now: Duration, datagram: &mut Datagram) -> bool {
+    fn poll_transmit(&mut self, _now: Nanos, datagram: &mut Datagram) -> bool {
         let Some(transmit) = self.agent.poll_transmit(&mut datagram.buffer[..]) else { return false };
         let host = u8::try_from(transmit.from.socket.0).expect("one of ours");
         datagram.from = TransportAddress::new(transmit.from.local_ip, port_of(host));
@@ -161,21 +157,21 @@ impl<const TA_MS: u64> Peer for Floe<TA_MS> {
         true
     }
 
-    fn poll_timeout(&mut self, _now: Duration) -> Option<Duration> {
-        self.agent.poll_timeout().map(|at| Duration::from_nanos(at.as_nanos()))
+    fn poll_timeout(&mut self, _now: Nanos) -> Option<Nanos> {
+        self.agent.poll_timeout().map(Instant::as_nanos)
     }
 
     fn is_selected(&self) -> bool {
         self.selected
     }
 
-    fn send(&mut self, now: Duration, payload: &[u8; DATA_BYTES]) -> bool {
-        let frame = self.path.as_ref().map(|path| path.frame(instant(now), payload.len()));
+    fn send(&mut self, now: Nanos, payload: &[u8; DATA_BYTES]) -> bool {
+        let frame = self.path.as_ref().map(|path| path.frame(Instant::from_nanos(now), payload.len()));
         std::hint::black_box(&frame);
         matches!(frame, Some(Ok(_)))
     }
 
-    fn receive(&mut self, now: Duration, payload: &mut [u8; DATA_BYTES]) -> bool {
+    fn receive(&mut self, now: Nanos, payload: &mut [u8; DATA_BYTES]) -> bool {
         let Some(path) = &self.path else { return false };
         let path = path.path();
         let received = Received {
@@ -186,7 +182,7 @@ impl<const TA_MS: u64> Peer for Floe<TA_MS> {
             payload,
         };
         matches!(
-            self.agent.handle_datagram(instant(now), received),
+            self.agent.handle_datagram(Instant::from_nanos(now), received),
             Handled::Data { stream: STREAM, component: COMPONENT, .. }
         )
     }

@@ -1,9 +1,6 @@
 //! `is`, the agent of str0m.
 
-use std::{
-    sync::LazyLock,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use is::{
     Candidate, IceAgent, IceAgentEvent, IceCreds, Protocol,
@@ -11,9 +8,7 @@ use is::{
 };
 use str0m_proto::Transmit;
 
-use crate::drive::{DATA_BYTES, Peer, address};
-
-static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+use crate::drive::{DATA_BYTES, Nanos, Peer, address, instant, since_origin};
 
 /// At the Ta that is its default, or at one of so many milliseconds.
 pub(crate) struct Is<const TA_MS: u64 = 0> {
@@ -52,12 +47,12 @@ impl<const TA_MS: u64> Peer for Is<TA_MS> {
         meet(&mut first, &second);
         meet(&mut second, &first);
         // It knows of no time before the first call.
-        first.handle_timeout(*ORIGIN);
-        second.handle_timeout(*ORIGIN);
+        first.handle_timeout(instant(0));
+        second.handle_timeout(instant(0));
         [Self { agent: first, selected: false }, Self { agent: second, selected: false }]
     }
 
-    fn handle_datagram(&mut self, now: Duration, datagram: &mut Option<Transmit>) {
+    fn handle_datagram(&mut self, now: Nanos, datagram: &mut Option<Transmit>) {
         let Some(transmit) = datagram.take() else { return };
         let Ok(message) = StunMessage::parse(&transmit.contents) else { return };
         let packet = StunPacket {
@@ -67,39 +62,39 @@ impl<const TA_MS: u64> Peer for Is<TA_MS> {
             message,
         };
         // On a shared port it would have to be asked whose message it is; here it is known.
-        self.agent.handle_packet(*ORIGIN + now, packet);
+        self.agent.handle_packet(instant(now), packet);
         // As str0m drives it: nominations are decided when time is handled, and without this would wait for Ta.
-        self.agent.handle_timeout(*ORIGIN + now);
+        self.agent.handle_timeout(instant(now));
     }
 
-    fn handle_timeout(&mut self, now: Duration) {
-        self.agent.handle_timeout(*ORIGIN + now);
+    fn handle_timeout(&mut self, now: Nanos) {
+        self.agent.handle_timeout(instant(now));
     }
 
-    fn handle_events(&mut self, _now: Duration) {
+    fn handle_events(&mut self, _now: Nanos) {
         while let Some(event) = self.agent.poll_event() {
             self.selected |= matches!(event, IceAgentEvent::NominatedSend { .. });
         }
     }
 
-    fn poll_transmit(&mut self, _now: Duration, datagram: &mut Option<Transmit>) -> bool {
+    fn poll_transmit(&mut self, _now: Nanos, datagram: &mut Option<Transmit>) -> bool {
         *datagram = self.agent.poll_transmit();
         datagram.is_some()
     }
 
-    fn poll_timeout(&mut self, _now: Duration) -> Option<Duration> {
-        self.agent.poll_timeout().map(|at| at.saturating_duration_since(*ORIGIN))
+    fn poll_timeout(&mut self, _now: Nanos) -> Option<Nanos> {
+        self.agent.poll_timeout().map(since_origin)
     }
 
     fn is_selected(&self) -> bool {
         self.selected
     }
 
-    fn send(&mut self, _now: Duration, _payload: &[u8; DATA_BYTES]) -> bool {
+    fn send(&mut self, _now: Nanos, _payload: &[u8; DATA_BYTES]) -> bool {
         true
     }
 
-    fn receive(&mut self, _now: Duration, _payload: &mut [u8; DATA_BYTES]) -> bool {
+    fn receive(&mut self, _now: Nanos, _payload: &mut [u8; DATA_BYTES]) -> bool {
         true
     }
 }

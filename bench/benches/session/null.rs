@@ -1,8 +1,6 @@
 //! What driving costs: agents that count the six datagrams of the shortest session and do nothing else.
 
-use std::time::Duration;
-
-use crate::drive::{DATA_BYTES, Peer};
+use crate::drive::{DATA_BYTES, Nanos, Peer};
 
 pub(crate) struct Null {
     controlling: bool,
@@ -19,7 +17,7 @@ impl Peer for Null {
         [true, false].map(|controlling| Self { controlling, received: 0, due: u8::from(controlling) })
     }
 
-    fn handle_datagram(&mut self, _now: Duration, datagram: &mut Self::Datagram) {
+    fn handle_datagram(&mut self, _now: Nanos, datagram: &mut Self::Datagram) {
         datagram.take();
         self.received += 1;
         // A check is answered and triggers one back; the answer to that is followed by the nomination.
@@ -30,11 +28,11 @@ impl Peer for Null {
         };
     }
 
-    fn handle_timeout(&mut self, _now: Duration) {}
+    fn handle_timeout(&mut self, _now: Nanos) {}
 
-    fn handle_events(&mut self, _now: Duration) {}
+    fn handle_events(&mut self, _now: Nanos) {}
 
-    fn poll_transmit(&mut self, _now: Duration, datagram: &mut Self::Datagram) -> bool {
+    fn poll_transmit(&mut self, _now: Nanos, datagram: &mut Self::Datagram) -> bool {
         if self.due == 0 {
             return false;
         }
@@ -43,7 +41,7 @@ impl Peer for Null {
         true
     }
 
-    fn poll_timeout(&mut self, _now: Duration) -> Option<Duration> {
+    fn poll_timeout(&mut self, _now: Nanos) -> Option<Nanos> {
         None
     }
 
@@ -51,11 +49,11 @@ impl Peer for Null {
         self.received >= if self.controlling { 3 } else { 2 }
     }
 
-    fn send(&mut self, _now: Duration, _payload: &[u8; DATA_BYTES]) -> bool {
+    fn send(&mut self, _now: Nanos, _payload: &[u8; DATA_BYTES]) -> bool {
         true
     }
 
-    fn receive(&mut self, _now: Duration, _payload: &mut [u8; DATA_BYTES]) -> bool {
+    fn receive(&mut self, _now: Nanos, _payload: &mut [u8; DATA_BYTES]) -> bool {
         true
     }
 }

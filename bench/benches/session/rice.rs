@@ -1,7 +1,5 @@
 //! `rice-proto`, the agent under librice.
 
-use std::time::Duration;
-
 use rice_proto::{
     agent::{Agent, AgentPoll, AgentTransmit},
     candidate::{Candidate, CandidateType},
@@ -10,20 +8,20 @@ use rice_proto::{
 };
 use stun_proto::{Instant, agent::Transmit, types::TransportType};
 
-use crate::drive::{DATA_BYTES, Peer, address};
+use crate::drive::{DATA_BYTES, Nanos, Peer, address};
 
 pub(crate) struct Rice {
     pub(crate) agent: Agent,
     stream: usize,
     component: usize,
     side: usize,
-    wait: Option<Duration>,
+    wait: Option<Nanos>,
     stale: bool,
     selected: bool,
 }
 
-fn instant(now: Duration) -> Instant {
-    Instant::ZERO + now
+fn instant(now: Nanos) -> Instant {
+    Instant::from_nanos(i64::try_from(now).unwrap_or(i64::MAX))
 }
 
 fn candidate(side: usize, host: u8) -> Candidate {
@@ -60,12 +58,11 @@ impl Rice {
         stream.end_of_remote_candidates();
     }
 
-    fn poll(&mut self, now: Duration) {
+    fn poll(&mut self, now: Nanos) {
         loop {
             match self.agent.poll(instant(now)) {
                 AgentPoll::WaitUntil(at) => {
-                    let at = at.duration_since(Instant::ZERO);
-                    self.wait = Some(at);
+                    self.wait = u64::try_from(at.as_nanos()).ok();
                     break;
                 }
                 AgentPoll::Closed => {
@@ -100,28 +97,28 @@ impl Peer for Rice {
         [first, second]
     }
 
-    fn handle_datagram(&mut self, now: Duration, datagram: &mut Self::Datagram) {
+    fn handle_datagram(&mut self, now: Nanos, datagram: &mut Self::Datagram) {
         let Some(transmit) = datagram.take() else { return };
         let mut stream = self.agent.mut_stream(self.stream).expect("it is there");
         stream.handle_incoming_data(self.component, transmit.transmit, instant(now));
         self.stale = true;
     }
 
-    fn handle_timeout(&mut self, _now: Duration) {
+    fn handle_timeout(&mut self, _now: Nanos) {
         self.stale = true;
     }
 
-    fn handle_events(&mut self, now: Duration) {
+    fn handle_events(&mut self, now: Nanos) {
         self.poll(now);
     }
 
-    fn poll_transmit(&mut self, now: Duration, datagram: &mut Self::Datagram) -> bool {
+    fn poll_transmit(&mut self, now: Nanos, datagram: &mut Self::Datagram) -> bool {
         *datagram = self.agent.poll_transmit(instant(now));
         self.stale |= datagram.is_some();
         datagram.is_some()
     }
 
-    fn poll_timeout(&mut self, now: Duration) -> Option<Duration> {
+    fn poll_timeout(&mut self, now: Nanos) -> Option<Nanos> {
         if self.stale {
             // What was sent has a deadline now.
             self.poll(now);
@@ -133,7 +130,7 @@ impl Peer for Rice {
         self.selected
     }
 
-    fn send(&mut self, now: Duration, payload: &[u8; DATA_BYTES]) -> bool {
+    fn send(&mut self, now: Nanos, payload: &[u8; DATA_BYTES]) -> bool {
         let mut stream = self.agent.mut_stream(self.stream).expect("it is there");
         let mut component = stream.mut_component(self.component).expect("it is there");
         let transmit = component.send(payload, instant(now));
@@ -141,7 +138,7 @@ impl Peer for Rice {
         transmit.is_ok()
     }
 
-    fn receive(&mut self, now: Duration, payload: &mut [u8; DATA_BYTES]) -> bool {
+    fn receive(&mut self, now: Nanos, payload: &mut [u8; DATA_BYTES]) -> bool {
         let mut stream = self.agent.mut_stream(self.stream).expect("it is there");
         let transmit =
             Transmit::new(&payload[..], TransportType::Udp, address(1 - self.side, 0), address(self.side, 0));

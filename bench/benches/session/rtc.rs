@@ -1,9 +1,6 @@
 //! `rtc-ice`, the agent of the sans-IO webrtc-rs.
 
-use std::{
-    sync::{Arc, LazyLock},
-    time::{Duration, Instant},
-};
+use std::sync::{Arc, LazyLock};
 
 use rtc_ice::{
     Agent, AgentConfig, Event,
@@ -13,9 +10,8 @@ use rtc_ice::{
 use rtc_shared::{TaggedBytesMut, TransportContext, TransportProtocol};
 use sansio::Protocol;
 
-use crate::drive::{DATA_BYTES, Peer, address};
+use crate::drive::{DATA_BYTES, Nanos, Peer, address, instant, since_origin};
 
-static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 static CRYPTO: LazyLock<Arc<dyn RTCCryptoProvider>> = LazyLock::new(|| default_provider().expect("ring"));
 
 pub(crate) struct Rtc {
@@ -31,7 +27,8 @@ impl Peer for Rtc {
     fn pair(hosts: u8, _number: u64) -> [Self; 2] {
         let make = |side| {
             let config = Arc::new(AgentConfig { is_controlling: side == 0, ..AgentConfig::default() });
-            let mut agent = Agent::new(*ORIGIN, config, CRYPTO.clone()).expect("the configuration is good");
+            let mut agent =
+                Agent::new(instant(0), config, CRYPTO.clone()).expect("the configuration is good");
             for host in 0..hosts {
                 let at = address(side, host);
                 let base_config = CandidateConfig {
@@ -54,58 +51,58 @@ impl Peer for Rtc {
             }
             let credentials = other.get_local_credentials();
             let (ufrag, pwd) = (credentials.ufrag.clone(), credentials.pwd.clone());
-            agent.start_connectivity_checks(*ORIGIN, controlling, ufrag, pwd).expect("they are good");
+            agent.start_connectivity_checks(instant(0), controlling, ufrag, pwd).expect("they are good");
         };
         meet(&mut first, true, &second);
         meet(&mut second, false, &first);
         [Self { agent: first, selected: false }, Self { agent: second, selected: false }]
     }
 
-    fn handle_datagram(&mut self, now: Duration, datagram: &mut Self::Datagram) {
+    fn handle_datagram(&mut self, now: Nanos, datagram: &mut Self::Datagram) {
         let Some(mut message) = datagram.take() else { return };
-        message.now = *ORIGIN + now;
+        message.now = instant(now);
         let transport = &mut message.transport;
         std::mem::swap(&mut transport.local_addr, &mut transport.peer_addr);
         let _ = self.agent.handle_read(message);
     }
 
-    fn handle_timeout(&mut self, now: Duration) {
-        let _ = self.agent.handle_timeout(*ORIGIN + now);
+    fn handle_timeout(&mut self, now: Nanos) {
+        let _ = self.agent.handle_timeout(instant(now));
     }
 
-    fn handle_events(&mut self, _now: Duration) {
+    fn handle_events(&mut self, _now: Nanos) {
         while let Some(event) = self.agent.poll_event() {
             self.selected |= matches!(event.event, Event::SelectedCandidatePairChange(..));
         }
     }
 
-    fn poll_transmit(&mut self, _now: Duration, datagram: &mut Self::Datagram) -> bool {
+    fn poll_transmit(&mut self, _now: Nanos, datagram: &mut Self::Datagram) -> bool {
         *datagram = self.agent.poll_write();
         datagram.is_some()
     }
 
-    fn poll_timeout(&mut self, _now: Duration) -> Option<Duration> {
-        self.agent.poll_timeout().map(|at| at.saturating_duration_since(*ORIGIN))
+    fn poll_timeout(&mut self, _now: Nanos) -> Option<Nanos> {
+        self.agent.poll_timeout().map(since_origin)
     }
 
     fn is_selected(&self) -> bool {
         self.selected
     }
 
-    fn send(&mut self, _now: Duration, _payload: &[u8; DATA_BYTES]) -> bool {
+    fn send(&mut self, _now: Nanos, _payload: &[u8; DATA_BYTES]) -> bool {
         let pair =
             self.agent.get_selected_candidate_pair().map(|(local, remote)| (local.addr(), remote.addr()));
         std::hint::black_box(&pair);
         pair.is_some()
     }
 
-    fn receive(&mut self, now: Duration, _payload: &mut [u8; DATA_BYTES]) -> bool {
+    fn receive(&mut self, now: Nanos, _payload: &mut [u8; DATA_BYTES]) -> bool {
         let transport = TransportContext {
             local_addr: address(0, 0),
             peer_addr: address(1, 0),
             transport_protocol: TransportProtocol::UDP,
             ecn: None,
         };
-        self.agent.is_valid_non_stun_traffic(*ORIGIN + now, transport)
+        self.agent.is_valid_non_stun_traffic(instant(now), transport)
     }
 }
