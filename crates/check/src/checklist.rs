@@ -132,7 +132,6 @@ pub(crate) struct Checklist {
     /// Patience of what was added after the peer's parameters were known.
     pub patient_until: Option<Instant>,
     pub state: State,
-    reported_state: State,
 }
 
 impl Checklist {
@@ -149,7 +148,6 @@ impl Checklist {
             freed: false,
             patient_until: None,
             state: State::New,
-            reported_state: State::New,
         }
     }
 
@@ -207,7 +205,7 @@ impl Checklist {
 
     /// Whether [`poll_event`](Self::poll_event) has anything to tell.
     pub(crate) fn is_untold(&self) -> bool {
-        self.state != self.reported_state || self.components.iter().any(Component::is_untold)
+        self.components.iter().any(Component::is_untold)
     }
 
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
@@ -239,11 +237,7 @@ impl Checklist {
                 }
             }
         }
-        if self.state == self.reported_state {
-            return None;
-        }
-        self.reported_state = self.state;
-        Some(Event::StreamState { stream, state: self.state })
+        None
     }
 }
 

@@ -83,14 +83,8 @@ pub enum Event {
     },
     /// A role conflict was settled by taking this role.
     RoleSwitched(Role),
-    /// The state of one data stream.
-    StreamState {
-        /// The data stream.
-        stream: StreamId,
-        /// Its state.
-        state: State,
-    },
-    /// The state of the set.
+    /// The state of the set. Those of its data streams are asked for:
+    /// [`ChecklistSet::stream_state`](crate::ChecklistSet::stream_state).
     State(State),
     /// The peer was seen at an address it has not signalled.
     RemoteLearned {

@@ -293,9 +293,7 @@ fn p14_the_loss_of_any_single_check_shows_in_no_state() {
             side.events.clear();
         }
         world.run(ms(60_000));
-        let shown = |event: &Event| {
-            matches!(event, Event::State(_) | Event::StreamState { .. } | Event::ConsentLost { .. })
-        };
+        let shown = |event: &Event| matches!(event, Event::State(_) | Event::ConsentLost { .. });
         assert!(world.sides.iter().all(|side| side.first(shown).is_none()), "datagram {lost}");
     }
 }
