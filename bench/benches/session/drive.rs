@@ -32,9 +32,11 @@ pub(crate) trait Peer: Sized {
     /// A datagram as one agent makes it and the other takes it: nothing is copied on the way. Used again and again.
     type Datagram: Default;
 
-    /// Makes the controlling and the controlled agent, with `hosts` host candidates each, all of which the other knows
-    /// by value. `number` is another one each time, for those that do not draw random numbers themselves.
-    fn pair(hosts: u8, number: u64) -> [Self; 2];
+    /// Makes the controlling (side 0) or the controlled agent, for `hosts` host candidates. `number` is another one each time,
+    /// for those that do not draw random numbers themselves.
+    fn new(side: usize, hosts: u8, number: u64) -> Self;
+    /// Lets both gather, and each know the candidates of the other by value.
+    fn introduce(pair: &mut [Self; 2], hosts: u8);
     fn handle_datagram(&mut self, now: Nanos, datagram: &mut Self::Datagram);
     fn handle_timeout(&mut self, now: Nanos);
     /// Reads all events; notes the selection.
@@ -135,7 +137,9 @@ impl<P: Peer> Session<P> {
     pub(crate) fn new(hosts: u8, number: u64, mut wire: Wire<P::Datagram>) -> Self {
         wire.clear();
         // Made where they stay: to move large agents about is no part of a session.
-        let mut session = Self { agents: P::pair(hosts, number), deadlines: [NEVER; 2], wire, now: 0 };
+        let agents = [P::new(0, hosts, number), P::new(1, hosts, number)];
+        let mut session = Self { agents, deadlines: [NEVER; 2], wire, now: 0 };
+        P::introduce(&mut session.agents, hosts);
         session.drain(0);
         session.drain(1);
         session

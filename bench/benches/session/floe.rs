@@ -59,21 +59,6 @@ fn interfaces(side: usize, hosts: u8) -> &'static [Interface] {
 }
 
 impl<const TA_MS: u64> Floe<TA_MS> {
-    fn new(side: usize, hosts: u8, number: u64) -> Self {
-        let mut seed = [0; 32];
-        seed[0] = u8::from(side == 1);
-        seed[8..16].copy_from_slice(&number.to_be_bytes());
-        let role = if side == 0 { Role::Controlling } else { Role::Controlled };
-        let mut config = AgentConfig::new(seed, role);
-        // The default of 100 would cut off what the others have to do.
-        config.checks.pair_limit = config.checks.pair_limit.max(usize::from(hosts) * usize::from(hosts));
-        if TA_MS > 0 {
-            config.checks.ta = Duration::from_millis(TA_MS);
-        }
-        let agent = Agent::new(config).expect("the configuration is good");
-        Self { agent, pacer: Pacer::new(), selected: false, path: None }
-    }
-
     /// Lets it gather; its candidates.
     fn gather(&mut self, side: usize, hosts: u8) -> Vec<Candidate> {
         let (agent, now) = (&mut self.agent, Instant::ORIGIN);
@@ -112,13 +97,26 @@ impl<const TA_MS: u64> Peer for Floe<TA_MS> {
     const NAME: &'static str = "floe";
     type Datagram = Datagram;
 
-    fn pair(hosts: u8, number: u64) -> [Self; 2] {
-        let mut pair = [Self::new(0, hosts, number), Self::new(1, hosts, number)];
-        let [first, second] = &mut pair;
+    fn new(side: usize, hosts: u8, number: u64) -> Self {
+        let mut seed = [0; 32];
+        seed[0] = u8::from(side == 1);
+        seed[8..16].copy_from_slice(&number.to_be_bytes());
+        let role = if side == 0 { Role::Controlling } else { Role::Controlled };
+        let mut config = AgentConfig::new(seed, role);
+        // The default of 100 would cut off what the others have to do.
+        config.checks.pair_limit = config.checks.pair_limit.max(usize::from(hosts) * usize::from(hosts));
+        if TA_MS > 0 {
+            config.checks.ta = Duration::from_millis(TA_MS);
+        }
+        let agent = Agent::new(config).expect("the configuration is good");
+        Self { agent, pacer: Pacer::new(), selected: false, path: None }
+    }
+
+    fn introduce(pair: &mut [Self; 2], hosts: u8) {
+        let [first, second] = pair;
         let (ours, theirs) = (first.gather(0, hosts), second.gather(1, hosts));
         first.meet(&second.agent, &theirs);
         second.meet(&first.agent, &ours);
-        pair
     }
 
     fn handle_datagram(&mut self, now: Nanos, datagram: &mut Datagram) {

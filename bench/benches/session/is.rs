@@ -22,34 +22,32 @@ impl<const TA_MS: u64> Peer for Is<TA_MS> {
     const CARRIES_DATA: bool = false;
     type Datagram = Option<Transmit>;
 
-    fn pair(hosts: u8, _number: u64) -> [Self; 2] {
-        let make = |side| {
-            let mut agent = IceAgent::new(IceCreds::new());
-            agent.set_controlling(side == 0);
-            if TA_MS > 0 {
-                agent.set_timing_advance(Duration::from_millis(TA_MS));
-            }
-            agent.set_max_candidate_pairs(100.max(usize::from(hosts) * usize::from(hosts)));
-            for host in 0..hosts {
-                let candidate =
-                    Candidate::host(address(side, host), Protocol::Udp).expect("a host candidate");
-                agent.add_local_candidate(candidate);
-            }
-            agent
-        };
-        let (mut first, mut second) = (make(0), make(1));
+    fn new(side: usize, hosts: u8, _number: u64) -> Self {
+        let mut agent = IceAgent::new(IceCreds::new());
+        agent.set_controlling(side == 0);
+        if TA_MS > 0 {
+            agent.set_timing_advance(Duration::from_millis(TA_MS));
+        }
+        agent.set_max_candidate_pairs(100.max(usize::from(hosts) * usize::from(hosts)));
+        for host in 0..hosts {
+            let candidate = Candidate::host(address(side, host), Protocol::Udp).expect("a host candidate");
+            agent.add_local_candidate(candidate);
+        }
+        Self { agent, selected: false }
+    }
+
+    fn introduce([first, second]: &mut [Self; 2], _hosts: u8) {
         let meet = |agent: &mut IceAgent, other: &IceAgent| {
             agent.set_remote_credentials(other.local_credentials().clone());
             for candidate in other.local_candidates() {
                 agent.add_remote_candidate(candidate);
             }
         };
-        meet(&mut first, &second);
-        meet(&mut second, &first);
+        meet(&mut first.agent, &second.agent);
+        meet(&mut second.agent, &first.agent);
         // It knows of no time before the first call.
-        first.handle_timeout(instant(0));
-        second.handle_timeout(instant(0));
-        [Self { agent: first, selected: false }, Self { agent: second, selected: false }]
+        first.agent.handle_timeout(instant(0));
+        second.agent.handle_timeout(instant(0));
     }
 
     fn handle_datagram(&mut self, now: Nanos, datagram: &mut Option<Transmit>) {

@@ -13,9 +13,12 @@ impl Peer for Null {
     const NAME: &'static str = "harness alone";
     type Datagram = Option<Box<[u8; 92]>>;
 
-    fn pair(_hosts: u8, _number: u64) -> [Self; 2] {
-        [true, false].map(|controlling| Self { controlling, received: 0, due: u8::from(controlling) })
+    fn new(side: usize, _hosts: u8, _number: u64) -> Self {
+        let controlling = side == 0;
+        Self { controlling, received: 0, due: u8::from(controlling) }
     }
+
+    fn introduce(_pair: &mut [Self; 2], _hosts: u8) {}
 
     fn handle_datagram(&mut self, _now: Nanos, datagram: &mut Self::Datagram) {
         datagram.take();

@@ -12,6 +12,7 @@ use crate::drive::{DATA_BYTES, Nanos, Peer, address};
 
 pub(crate) struct Rice {
     pub(crate) agent: Agent,
+    credentials: Credentials,
     stream: usize,
     component: usize,
     side: usize,
@@ -34,17 +35,6 @@ fn candidate(side: usize, host: u8) -> Candidate {
 }
 
 impl Rice {
-    fn new(side: usize) -> (Self, Credentials) {
-        let mut agent = Agent::builder().trickle_ice(true).controlling(side == 0).build();
-        let stream = agent.add_stream();
-        let mut of = agent.mut_stream(stream).expect("just added");
-        let component = of.add_component().expect("the first");
-        let credentials = Credentials::new(random_string(8), random_string(24));
-        of.set_local_credentials(credentials.clone());
-        let rice = Self { agent, stream, component, side, wait: None, stale: true, selected: false };
-        (rice, credentials)
-    }
-
     fn meet(&mut self, credentials: Credentials, hosts: u8) {
         let mut stream = self.agent.mut_stream(self.stream).expect("it is there");
         stream.set_remote_credentials(credentials);
@@ -90,11 +80,19 @@ impl Peer for Rice {
     const NAME: &'static str = "rice-proto";
     type Datagram = Option<AgentTransmit>;
 
-    fn pair(hosts: u8, _number: u64) -> [Self; 2] {
-        let ((mut first, ours), (mut second, theirs)) = (Self::new(0), Self::new(1));
-        first.meet(theirs, hosts);
-        second.meet(ours, hosts);
-        [first, second]
+    fn new(side: usize, _hosts: u8, _number: u64) -> Self {
+        let mut agent = Agent::builder().trickle_ice(true).controlling(side == 0).build();
+        let stream = agent.add_stream();
+        let mut of = agent.mut_stream(stream).expect("just added");
+        let component = of.add_component().expect("the first");
+        let credentials = Credentials::new(random_string(8), random_string(24));
+        of.set_local_credentials(credentials.clone());
+        Self { agent, credentials, stream, component, side, wait: None, stale: true, selected: false }
+    }
+
+    fn introduce([first, second]: &mut [Self; 2], hosts: u8) {
+        first.meet(second.credentials.clone(), hosts);
+        second.meet(first.credentials.clone(), hosts);
     }
 
     fn handle_datagram(&mut self, now: Nanos, datagram: &mut Self::Datagram) {

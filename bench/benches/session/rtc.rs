@@ -24,27 +24,26 @@ impl Peer for Rtc {
     const NAME: &'static str = "rtc-ice";
     type Datagram = Option<TaggedBytesMut>;
 
-    fn pair(hosts: u8, _number: u64) -> [Self; 2] {
-        let make = |side| {
-            let config = Arc::new(AgentConfig { is_controlling: side == 0, ..AgentConfig::default() });
-            let mut agent =
-                Agent::new(instant(0), config, CRYPTO.clone()).expect("the configuration is good");
-            for host in 0..hosts {
-                let at = address(side, host);
-                let base_config = CandidateConfig {
-                    network: "udp".to_owned(),
-                    address: at.ip().to_string(),
-                    port: at.port(),
-                    component: 1,
-                    ..CandidateConfig::default()
-                };
-                let config = CandidateHostConfig { base_config, ..CandidateHostConfig::default() };
-                let candidate = config.new_candidate_host().expect("a host candidate");
-                agent.add_local_candidate(candidate).expect("it is taken");
-            }
-            agent
-        };
-        let (mut first, mut second) = (make(0), make(1));
+    fn new(side: usize, hosts: u8, _number: u64) -> Self {
+        let config = Arc::new(AgentConfig { is_controlling: side == 0, ..AgentConfig::default() });
+        let mut agent = Agent::new(instant(0), config, CRYPTO.clone()).expect("the configuration is good");
+        for host in 0..hosts {
+            let at = address(side, host);
+            let base_config = CandidateConfig {
+                network: "udp".to_owned(),
+                address: at.ip().to_string(),
+                port: at.port(),
+                component: 1,
+                ..CandidateConfig::default()
+            };
+            let config = CandidateHostConfig { base_config, ..CandidateHostConfig::default() };
+            let candidate = config.new_candidate_host().expect("a host candidate");
+            agent.add_local_candidate(candidate).expect("it is taken");
+        }
+        Self { agent, selected: false }
+    }
+
+    fn introduce([first, second]: &mut [Self; 2], _hosts: u8) {
         let meet = |agent: &mut Agent, controlling, other: &Agent| {
             for candidate in other.get_local_candidates() {
                 agent.add_remote_candidate(candidate.clone()).expect("it is taken");
@@ -53,9 +52,8 @@ impl Peer for Rtc {
             let (ufrag, pwd) = (credentials.ufrag.clone(), credentials.pwd.clone());
             agent.start_connectivity_checks(instant(0), controlling, ufrag, pwd).expect("they are good");
         };
-        meet(&mut first, true, &second);
-        meet(&mut second, false, &first);
-        [Self { agent: first, selected: false }, Self { agent: second, selected: false }]
+        meet(&mut first.agent, true, &second.agent);
+        meet(&mut second.agent, false, &first.agent);
     }
 
     fn handle_datagram(&mut self, now: Nanos, datagram: &mut Self::Datagram) {
