@@ -510,6 +510,7 @@ impl ChecklistSet {
         let reordered = if self.started || self.local.lite {
             self.settle_valid(now)
         } else {
+            debug_assert!(!self.pairs.may_have(Traits::VALID), "a pair is valid by a check");
             self.pairs.take_risen();
             self.pairs.take_reordered()
         };
