@@ -72,6 +72,8 @@ pub(crate) struct Bases {
     unanswered: bool,
     /// Some base has to be opened for its peers.
     gated: bool,
+    /// So it is, or has been, or some base has gone.
+    varied: bool,
 }
 
 impl Bases {
@@ -107,12 +109,14 @@ impl Bases {
     pub(crate) fn add(&mut self, id: BaseId, admission: Admission) {
         if !self.contains(id) {
             self.gated |= admission == Admission::PerPeer;
+            self.varied |= self.gated;
             push_lean(&mut self.list, Base { id, admission, freed: false, owner: None, peers: Vec::new() });
         }
     }
 
     pub(crate) fn remove(&mut self, id: BaseId) {
         self.list.retain(|base| base.id != id);
+        self.varied = true;
         self.gated = self.list.iter().any(|base| base.admission == Admission::PerPeer);
         self.count_wanted();
     }
@@ -162,6 +166,16 @@ impl Bases {
         }
         let admitted = |known: &Peer| known.answer == Answer::Admitted && known.ip == to.ip();
         Some(base.peers.iter().any(admitted))
+    }
+
+    /// The same of a base that was there once.
+    #[inline]
+    pub(crate) fn still_admits(&self, id: BaseId, to: TransportAddress) -> Option<bool> {
+        if self.varied {
+            return self.is_admitted(id, to);
+        }
+        debug_assert_eq!(self.is_admitted(id, to), Some(true), "all bases are there, and open for everybody");
+        Some(true)
     }
 
     /// Whether the peer was asked for, or admitted.

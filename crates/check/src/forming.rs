@@ -11,11 +11,8 @@ use floe_stun::Instant;
 use crate::ChecklistSet;
 use crate::candidates::{Local, LocalId, Remote, RemoteId};
 use crate::event::{Event, Limit, RemoteOutcome};
-use crate::pairs::{Fit, Pair, PairId, Place};
+use crate::pairs::{Pair, PairId, Place};
 use crate::state::PairState;
-
-/// Pairs of one remote candidate that are made at once: what fits is noted without memory of its own.
-const BATCH: usize = 16;
 
 impl ChecklistSet {
     /// Adds a local candidate, after it was signalled to the peer (RFC 8838 §10). Its component and base must be
@@ -179,8 +176,10 @@ impl ChecklistSet {
         // Most peers have about as many candidates as we.
         let more = if pairs == 0 { bases.saturating_mul(bases) } else { bases };
         self.pairs.reserve(more, place.limit);
-        if !place.freed && pairs.saturating_add(bases) <= place.limit {
-            self.join_all(stream, far, met, &place);
+        // What is usual: of a local candidate only itself has to be looked at.
+        let usual = !(met || place.late || place.freed) && self.spent.is_empty();
+        if usual && pairs.saturating_add(bases) <= place.limit {
+            self.join_all(stream, far, &place);
             return;
         }
         for near in 0..bases {
@@ -192,28 +191,17 @@ impl ChecklistSet {
         }
     }
 
-    /// All pairs of a remote candidate join their checklist: for none of them another has to go.
-    fn join_all(&mut self, stream: StreamId, far: usize, met: bool, place: &Place) {
+    /// All pairs of a remote candidate, which has none yet, join their checklist: for none of them another has to go, each is of
+    /// use, and no consent of one has ended.
+    fn join_all(&mut self, stream: StreamId, far: usize, place: &Place) {
         let far = self.candidates.remotes.get(far).filter(|far| self.is_eligible(far));
         let Some(far) = far else { return };
-        let (place, mut any) = (Place { unexplained: self.is_unexplained(far), ..*place }, false);
-        for some in self.candidates.locals.chunks(BATCH) {
-            let Some(first) = some.first() else { return };
-            let (mut fits, mut count) = ([Fit { near: first, admitted: false }; BATCH], 0_usize);
-            for near in some {
-                if self.may_join(stream, near, far, met, &place)
-                    && let Some(admitted) = self.goes_with(near, far)
-                    && let Some(fit) = fits.get_mut(count)
-                {
-                    *fit = Fit { near, admitted };
-                    count = count.saturating_add(1);
-                }
-            }
-            let fits = fits.get(..count).unwrap_or_default();
-            any |= count > 0;
-            self.pairs.extend(fits, far, &place, self.started);
-        }
-        self.linger_for(place.late && any);
+        let place = Place { unexplained: self.is_unexplained(far), ..*place };
+        let (candidates, bases) = (&self.candidates, &self.bases);
+        self.pairs.extend(&candidates.locals, far, &place, self.started, |near| {
+            let fits = near.stream == stream && candidates.stands(near) && meets(near, far);
+            if fits { bases.still_admits(near.base, far.candidate.address) } else { None }
+        });
     }
 
     /// Whether a pair of these candidates is wanted, and there is none. RFC 8445 §6.1.2.4: reflexive candidates are replaced
@@ -300,7 +288,7 @@ impl ChecklistSet {
         let (near, far) = (self.candidates.locals.get(near)?, self.candidates.remotes.get(far)?);
         let place = Place { unexplained: self.is_unexplained(far), ..*place };
         let id = self.pairs.next();
-        self.pairs.extend(&[Fit { near, admitted }], far, &place, self.started);
+        self.pairs.extend(core::slice::from_ref(near), far, &place, self.started, |_| Some(admitted));
         self.linger_for(place.late);
         Some(id)
     }
@@ -313,18 +301,11 @@ impl ChecklistSet {
     }
 
     /// Whether two candidates go together of which the remote one is eligible, and then whether the base is open for the peer.
-    #[inline(always)]
-    #[allow(
-        clippy::inline_always,
-        reason = "asked of each local candidate, of which a remote one meets many"
-    )]
     fn goes_with(&self, near: &Local, far: &Remote) -> Option<bool> {
         let (base, to) = (near.base, &far.candidate.address);
-        let fits = near.candidate.transport.sends_checks()
-            && meeting(&near.candidate, &far.candidate).is_ok()
-            && !self.spent.iter().any(|(spent, peer)| *spent == base && peer == to);
+        let fits = meets(near, far) && !self.spent.iter().any(|(spent, peer)| *spent == base && peer == to);
         // Its candidates outlive a base where pairs stand on them, and nothing can be sent from there.
-        if fits { self.bases.is_admitted(base, *to) } else { None }
+        if fits { self.bases.still_admits(base, *to) } else { None }
     }
 
     /// Whether what was learned from a check is not explained by what the peer has signalled: it may be a relay's.
@@ -435,6 +416,12 @@ impl ChecklistSet {
         }
         self.pairs.remove(id);
     }
+}
+
+/// Whether a local candidate sends checks and makes a pair with a remote one that is eligible.
+#[inline]
+fn meets(near: &Local, far: &Remote) -> bool {
+    near.candidate.transport.sends_checks() && meeting(&near.candidate, &far.candidate).is_ok()
 }
 
 /// Whether a relay stands for the candidate.

@@ -4,7 +4,9 @@ use alloc::boxed::Box;
 use core::cmp::Reverse;
 use core::time::Duration;
 
-use floe_pair::{BaseId, ComponentId, PairPriority, Priority, Role, StreamId, TransportAddress};
+use floe_pair::{
+    BaseId, CandidateType, ComponentId, PairPriority, Priority, Role, StreamId, TransportAddress,
+};
 use floe_stun::Instant;
 
 use crate::candidates::{FoundationKey, Local, LocalId, Remote, RemoteId};
@@ -129,10 +131,11 @@ pub(crate) struct Pair {
     pub late: bool,
     /// In the checklist, while its component has, or has had, a selected pair.
     pub beside: bool,
+    /// Its base will end, and another one is to take its place.
+    pub replaced: bool,
     /// In the checklist. After the nomination of another pair it has left it, or stays for as long as something keeps it.
     pub listed: bool,
     pub state: PairState,
-    pub requests_sent: u32,
     /// Apart, so that the many pairs that are not valid stay small.
     pub valid: Option<Box<Valid>>,
     pub first_check: Option<Instant>,
@@ -141,6 +144,7 @@ pub(crate) struct Pair {
     pub fresh_at: Option<Instant>,
     /// When the peer's latest request came over it.
     pub last_request: Option<Instant>,
+    pub requests_sent: u32,
     pub responses_received: u32,
     pub requests_received: u32,
     pub fresh_used: u8,
@@ -160,8 +164,6 @@ pub(crate) struct Pair {
     pub slow: bool,
     /// Kept beside the selected pair.
     pub standby: bool,
-    /// Its base will end, and another one is to take its place.
-    pub replaced: bool,
     /// It was selected, or the peer nominated it, and its component has moved to another.
     pub left: bool,
     /// The peer has sent a request over it; if it was left, since then.
@@ -170,9 +172,9 @@ pub(crate) struct Pair {
     pub revoked: bool,
     /// What the application wants of it.
     pub wish: Wish,
-    pub failure: Option<Failure>,
     /// RTO of the latest check.
     pub rto: Duration,
+    pub failure: Option<Failure>,
     pub rtt: Option<Duration>,
 }
 
@@ -193,17 +195,11 @@ pub(crate) struct Place {
     pub limit: usize,
 }
 
-/// A local candidate that goes with a remote one.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Fit<'a> {
-    pub near: &'a Local,
-    /// Its base is open for the peer.
-    pub admitted: bool,
-}
-
 /// What the new pairs of a remote candidate with local ones of one type have in common.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Common {
+    /// Type of the local candidates.
+    pub near: CandidateType,
     order: u16,
     stream: StreamId,
     component: ComponentId,
@@ -218,20 +214,21 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    pub(crate) fn of(near: &Local, far: &Remote, place: &Place) -> Self {
-        let (near, candidate) = (&near.candidate, &far.candidate);
+    pub(crate) fn of(near: CandidateType, far: &Remote, place: &Place) -> Self {
+        let candidate = &far.candidate;
         Self {
+            near,
             order: place.order,
             stream: far.stream,
             component: candidate.component,
             late: place.late,
-            relayed: place.unexplained || is_relayed(near) || is_relayed(candidate),
+            relayed: place.unexplained || near == CandidateType::Relayed || is_relayed(candidate),
             role: place.role,
             to: candidate.address,
             remote: far.id,
             remote_priority: candidate.priority,
             foundation: far.foundation,
-            type_rank: place.ranks.of_pair(near.kind, candidate.kind),
+            type_rank: place.ranks.of_pair(near, candidate.kind),
         }
     }
 }
@@ -243,8 +240,7 @@ impl Pair {
         clippy::inline_always,
         reason = "one place makes pairs, many at once, and each where it is to stand"
     )]
-    pub(crate) fn new(id: PairId, fit: &Fit<'_>, common: &Common) -> Self {
-        let near = fit.near;
+    pub(crate) fn new(id: PairId, near: &Local, admitted: bool, common: &Common) -> Self {
         let (local_priority, remote_priority) = (near.candidate.priority, common.remote_priority);
         Self {
             id,
@@ -262,7 +258,7 @@ impl Pair {
             stream: common.stream,
             component: common.component,
             relayed: common.relayed,
-            admitted: fit.admitted,
+            admitted,
             late: common.late,
             beside: common.late,
             listed: true,

@@ -7,11 +7,11 @@ use core::time::Duration;
 use floe_pair::{BaseId, ComponentId, StreamId, TransportAddress};
 use floe_stun::Instant;
 
-use crate::candidates::{FoundationKey, Remote};
+use crate::candidates::{FoundationKey, Local, Remote};
 use crate::freeze::{self, Freezable};
 use crate::lean::{place_of, reserve_lean};
 use crate::marks::{Counts, Mark, Marked, NEVER, Renewal, Traits, route};
-use crate::pairs::{Common, Fit, Pair, PairId, Place, Valid, Worth};
+use crate::pairs::{Common, Pair, PairId, Place, Valid, Worth};
 use crate::state::{PairEvent, PairState};
 
 /// All pairs of a set, in the order in which they were made.
@@ -73,33 +73,43 @@ impl PairTable {
         }
     }
 
-    /// Appends the pairs of a remote candidate. `started`: by RFC 8838 §12 some may be Waiting from the beginning.
-    pub(crate) fn extend(&mut self, fits: &[Fit<'_>], far: &Remote, place: &Place, started: bool) {
-        reserve_lean(&mut self.marks, fits.len());
-        reserve_lean(&mut self.list, fits.len());
+    /// Appends the pairs of a remote candidate with those local ones that fit: `fits` tells whether the base is open for the
+    /// peer then. `started`: by RFC 8838 §12 some may be Waiting from the beginning.
+    #[inline(never)]
+    pub(crate) fn extend(
+        &mut self,
+        nears: &[Local],
+        far: &Remote,
+        place: &Place,
+        started: bool,
+        fits: impl Fn(&Local) -> Option<bool>,
+    ) {
+        let Some(first) = nears.first() else { return };
+        reserve_lean(&mut self.list, nears.len());
         let from = self.list.len();
-        for alike in fits.chunk_by(|fit, next| fit.near.candidate.kind == next.near.candidate.kind) {
-            if let Some(first) = alike.first() {
-                self.extend_alike(alike, Common::of(first.near, far, place));
+        let mut common = Common::of(first.candidate.kind, far, place);
+        for near in nears {
+            let Some(admitted) = fits(near) else { continue };
+            if near.candidate.kind != common.near {
+                common = Common::of(near.candidate.kind, far, place);
             }
+            self.list.push(Pair::new(PairId(self.next), near, admitted, &common));
+            self.next = self.next.wrapping_add(1);
         }
+        self.mark_new(from, started);
+    }
+
+    /// Makes the marks of the pairs that were appended from there on.
+    #[inline(never)]
+    fn mark_new(&mut self, from: usize, started: bool) {
         let new = self.list.get(from..).unwrap_or_default();
+        reserve_lean(&mut self.marks, new.len());
         self.marks.extend(new.iter().map(Mark::of_new));
         self.counts.change(u32::try_from(new.len()).unwrap_or(u32::MAX), Traits::NONE, Traits::NEW);
         self.reorder();
         for index in from..if started { self.list.len() } else { from } {
             self.join_late(index);
         }
-    }
-
-    /// Appends the pairs of local candidates of one type.
-    fn extend_alike(&mut self, fits: &[Fit<'_>], common: Common) {
-        let first = self.next;
-        let alike = fits.iter().zip(0..);
-        // By value: what the pairs have in common is known to be nowhere where they are written to.
-        self.list
-            .extend(alike.map(move |(fit, more)| Pair::new(PairId(first.wrapping_add(more)), fit, &common)));
-        self.next = first.wrapping_add(u32::try_from(fits.len()).unwrap_or(u32::MAX));
     }
 
     /// RFC 8838 §12: a pair that has joined those before it may be Waiting from the beginning.

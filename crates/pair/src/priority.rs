@@ -122,13 +122,15 @@ impl PairPriority {
     /// Priority of the pair for the agent in this role. The role is an argument so that no caller can swap the G
     /// and D of the formula.
     pub const fn new(role: Role, local: Priority, remote: Priority) -> Self {
-        let (g, d) = match role {
-            Role::Controlling => (local.get(), remote.get()),
-            Role::Controlled => (remote.get(), local.get()),
+        let (local, remote) = (local.get(), remote.get());
+        let (least, greatest) = if local < remote { (local, remote) } else { (remote, local) };
+        // Whether G is greater than D.
+        let greater = match role {
+            Role::Controlling => local > remote,
+            Role::Controlled => remote > local,
         };
-        let (least, greatest) = if g < d { (g, d) } else { (d, g) };
         // Both are under 2^31: the three terms share no bit, so `|` is the formula's `+`.
-        Self((least as u64) << 32 | (greatest as u64) << 1 | (g > d) as u64)
+        Self((least as u64) << 32 | (greatest as u64) << 1 | greater as u64)
     }
 
     /// The number.

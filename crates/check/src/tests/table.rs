@@ -8,7 +8,7 @@ use floe_stun::{Instant, Random};
 use super::world::*;
 use crate::candidates::{FoundationKey, Local, LocalId, Remote, RemoteId};
 use crate::freeze::{self, Freezable};
-use crate::pairs::{Fit, Pair, PairId, PairTable, Place, Traits};
+use crate::pairs::{Pair, PairId, PairTable, Place, Traits};
 use crate::policy::TypeRanks;
 use crate::state::PairState;
 
@@ -27,13 +27,12 @@ fn join(table: &mut PairTable, order: u16, count: usize, started: bool, rng: &mu
         let (candidate, base) = (candidate(rng), BaseId(rng.u32()));
         Local { id: LocalId(0), stream: STREAM, candidate, base, foundation: rng.u32() & 1, replaced: false }
     };
-    let near: Vec<Local> = (0..count).map(|_| near(rng)).collect();
-    let fits: Vec<_> = near.iter().map(|near| Fit { near, admitted: rng.below(2) == 0 }).collect();
+    let nears: Vec<Local> = (0..count).map(|_| near(rng)).collect();
     let candidate = candidate(rng);
     let far = Remote { id: RemoteId(1), stream: STREAM, candidate, foundation: 0, learned: false };
     let (role, ranks) = (Role::Controlling, TypeRanks::default());
     let place = Place { order, freed: false, late: false, unexplained: false, role, ranks, limit: 100 };
-    table.extend(&fits, &far, &place, started);
+    table.extend(&nears, &far, &place, started, |near| Some(near.base.0.is_multiple_of(2)));
 }
 
 /// Anything, whether or not it could come about.
