@@ -233,10 +233,10 @@ impl Gatherer {
     }
 
     pub(crate) fn host_answered(&mut self, key: HostKey, answer: Answer) {
-        let Some(local) = self.locals.iter().find(|local| local.id == key.local).map(|local| local.address)
-        else {
+        let Some(known) = self.locals.iter().find(|local| local.id == key.local) else {
             return self.decline(&answer);
         };
+        let (local, is_withheld) = (known.address, known.is_withheld());
         let (place, address) = match self.bound_place(local, answer) {
             Ok(bound) => bound,
             Err(failure) => {
@@ -249,7 +249,7 @@ impl Gatherer {
         self.places.insert(place, base);
         self.bases.insert(base, place);
         self.hosts.insert(key, Host::Bound { base, place, address });
-        self.add_candidate(&Found {
+        let found = Found {
             stream: key.stream,
             component: key.component,
             kind: CandidateType::Host,
@@ -260,7 +260,8 @@ impl Gatherer {
             server: None,
             source: 0,
             related: None,
-        });
+        };
+        self.add_found(&found, is_withheld);
     }
 
     /// The place a socket asked for on `local` is at. A place somebody lives at cannot be told apart from it.
@@ -288,10 +289,16 @@ impl Gatherer {
 
     /// Adds a candidate; says so when there are too many.
     pub(crate) fn add_candidate(&mut self, found: &Found) -> Added {
+        self.add_found(found, self.is_withheld(found.local))
+    }
+
+    /// The same where it is known whether what is found on the address is withheld from the generation in force.
+    fn add_found(&mut self, found: &Found, is_withheld: bool) -> Added {
+        debug_assert_eq!(is_withheld, self.is_withheld(found.local), "an address is known once");
         let added = self.table.add(found);
         match added {
             Added::Full => self.out.limit(Limit::Candidates),
-            Added::New if self.is_withheld(found.local) => self.table.withhold(found.base),
+            Added::New if is_withheld => self.table.withhold(found.base),
             Added::New | Added::Redundant => {}
         }
         added

@@ -45,7 +45,7 @@ pub(crate) struct Local {
 
 impl Local {
     /// Whether what it has is withheld from the generation in force.
-    const fn is_withheld(&self) -> bool {
+    pub(crate) const fn is_withheld(&self) -> bool {
         matches!(self.purpose, Use::Unlisted | Use::Left)
     }
 
