@@ -200,15 +200,22 @@ pub(crate) struct Renewal<'a> {
     before: Traits,
     after: Traits,
     alike: u32,
-    /// What untouched pairs may differ in, after the latest change that was that of one.
-    untouched: Option<(PairState, bool, bool)>,
+    /// What untouched pairs may differ in, after the latest change.
+    latest: (PairState, bool, bool),
     /// Some timer has changed.
     timed: bool,
 }
 
 impl<'a> Renewal<'a> {
     pub(crate) fn new(counts: &'a mut Counts) -> Self {
-        Self { counts, before: Traits::NONE, after: Traits::NONE, alike: 0, untouched: None, timed: false }
+        Self {
+            counts,
+            before: Traits::NONE,
+            after: Traits::NONE,
+            alike: 0,
+            latest: (PairState::Frozen, false, false),
+            timed: false,
+        }
     }
 
     /// Brings the mark of a pair up to date whose state has changed, or what leaving the checklist changes; one that is stale
@@ -217,8 +224,14 @@ impl<'a> Renewal<'a> {
     #[allow(clippy::inline_always, reason = "the loops over all pairs consist of it")]
     pub(crate) fn renew(&mut self, mark: &mut Mark, pair: &Pair) {
         let before = mark.traits;
-        let untouched = Some((pair.state, pair.listed, pair.admitted));
-        if before.meets(Traits::UNTOUCHED) && before == self.before && untouched == self.untouched {
+        let now = (pair.state, pair.listed, pair.admitted);
+        if before.meets(Traits::UNTOUCHED) && before == self.before && now == self.latest {
+            debug_assert_eq!(mark.due, NEVER, "an untouched pair has no timer");
+            debug_assert_eq!(
+                Traits::of(pair).and(Traits::UNTOUCHED),
+                self.after,
+                "it changes as the one before"
+            );
             mark.traits = self.after;
             self.alike = self.alike.wrapping_add(1);
         } else if !mark.is_stale() {
@@ -229,8 +242,7 @@ impl<'a> Renewal<'a> {
     /// As [`renew`](Self::renew), where the pair has not changed like the one before.
     fn renew_other(&mut self, mark: &mut Mark, pair: &Pair) {
         let Mark { traits: before, due, .. } = mark.renew(pair);
-        let is_untouched = before.meets(Traits::UNTOUCHED);
-        if is_untouched {
+        if before.meets(Traits::UNTOUCHED) {
             mark.traits = mark.traits.and(Traits::UNTOUCHED);
         }
         self.timed |= due != mark.due;
@@ -238,7 +250,7 @@ impl<'a> Renewal<'a> {
             self.count_alike();
             (self.before, self.after) = (before, mark.traits);
         }
-        self.untouched = Some((pair.state, pair.listed, pair.admitted)).filter(|_| is_untouched);
+        self.latest = (pair.state, pair.listed, pair.admitted);
         self.alike = self.alike.wrapping_add(1);
     }
 

@@ -100,7 +100,6 @@ impl PairTable {
     }
 
     /// Makes the marks of the pairs that were appended from there on.
-    #[inline(never)]
     fn mark_new(&mut self, from: usize, started: bool) {
         let new = self.list.get(from..).unwrap_or_default();
         reserve_lean(&mut self.marks, new.len());
