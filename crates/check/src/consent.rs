@@ -164,7 +164,7 @@ impl Consent {
         }
         (self.asked, self.wanted) = (now, false);
         // From start to start, so that slow answers do not stretch it.
-        self.next = now.after(interval(config, rng));
+        self.next = now.after(interval(&config, rng));
         id
     }
 
@@ -185,8 +185,12 @@ impl Consent {
 }
 
 /// RFC 7675 §5.1: each interval is drawn from 0.8 to 1.2 times the mean, so that sessions do not fall into step.
-fn interval(config: ConsentConfig, rng: &mut Random) -> Duration {
-    rng.duration_between(shortest(config), longest(config))
+fn interval(config: &ConsentConfig, rng: &mut Random) -> Duration {
+    // In nanoseconds, which the longest mean fits into by far: `Duration` would take many steps for each of these.
+    let mean = u64::try_from(config.interval.as_nanos()).unwrap_or(u64::MAX);
+    let fifth = mean / 5;
+    let above = rng.below(fifth.saturating_mul(2).saturating_add(1));
+    Duration::from_nanos(mean.saturating_sub(fifth).saturating_add(above))
 }
 
 fn shortest(config: ConsentConfig) -> Duration {
@@ -204,7 +208,7 @@ impl ChecklistSet {
         now: Instant,
         rng: &mut Random,
     ) -> impl FnOnce() -> (Option<Consent>, Option<Instant>) + use<> {
-        let request = self.config.consent.map(|config| now.after(interval(config, rng)));
+        let request = self.config.consent.as_ref().map(|config| now.after(interval(config, rng)));
         let keepalive = self.config.keepalive;
         move || match request {
             Some(next) => (Some(Consent::new(now, next)), None),

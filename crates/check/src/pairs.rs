@@ -94,6 +94,13 @@ impl Valid {
             keepalive,
         }
     }
+
+    /// RFC 7675 §5.1: any authenticated answer from the address extends consent.
+    pub(crate) fn renew(&mut self, now: Instant) {
+        if let Some(consent) = &mut self.consent {
+            consent.renew(now);
+        }
+    }
 }
 
 /// Pinned, rank, lasting, direct, priority: the greater is nominated.

@@ -230,16 +230,35 @@ impl ChecklistSet {
 
     /// What follows an authenticated request: RFC 8445 §7.3.1.3 to §7.3.1.5. An error is the answer to a nomination
     /// that cannot be accepted.
+    #[inline]
     fn act_on(
         &mut self,
         base: BaseId,
         source: TransportAddress,
         request: Accepted,
     ) -> Result<Algorithm, Refusal> {
-        let Accepted { algorithm, priority, pair, ufrag, nominate } = request;
+        let Accepted { algorithm, priority, pair, nominate, .. } = request;
         self.peer_began.get_or_insert(self.now);
+        let accepted = match &request.ufrag {
+            None if pair.is_some() => self.learn_from(base, source, pair, priority, nominate, false),
+            _ => self.act_on_other(base, source, request),
+        };
+        if accepted {
+            return Ok(algorithm);
+        }
+        // RFC 8445 §7.3.1.5: a nomination that is not accepted is refused.
+        let given_up = self.has_given_up(base, source, pair);
+        let code = if given_up { ErrorCode::FORBIDDEN } else { ErrorCode::BAD_REQUEST };
+        Err(Refusal { body: Body::Error(code), algorithm: Some(algorithm) })
+    }
+
+    /// What follows a request that came over no pair there is, or has another fragment than was signalled. False if it
+    /// nominates and cannot be obeyed.
+    #[cold]
+    fn act_on_other(&mut self, base: BaseId, source: TransportAddress, request: Accepted) -> bool {
+        let Accepted { priority, pair, ufrag, nominate, .. } = request;
         let ready = self.bases.owner(base).is_some() && self.peer.is_some();
-        let accepted = match ufrag {
+        match ufrag {
             // RFC 8445 §9: a generation that was replaced keeps the pairs that it has. Its peer may still move to another one
             // (renomination draft §3.1), and is told that it is not kept available.
             _ if self.retired && pair.is_none() => nominate.is_none(),
@@ -257,14 +276,7 @@ impl ChecklistSet {
             // The pair of an address on which consent was lost, and that had to make room since.
             _ if pair.is_none() && self.has_given_up(base, source, None) => false,
             _ => self.learn_from(base, source, pair, priority, nominate, false),
-        };
-        if accepted {
-            return Ok(algorithm);
         }
-        // RFC 8445 §7.3.1.5: a nomination that is not accepted is refused.
-        let given_up = self.has_given_up(base, source, pair);
-        let code = if given_up { ErrorCode::FORBIDDEN } else { ErrorCode::BAD_REQUEST };
-        Err(Refusal { body: Body::Error(code), algorithm: Some(algorithm) })
     }
 
     /// Whether consent on the pair has ended here, or it may be checked no more, and the peer can move to another one.

@@ -9,12 +9,13 @@ use floe_stun::{Instant, Message, Method, Random, TransactionId};
 
 use crate::ChecklistSet;
 use crate::checklist::order_of;
+use crate::consent::Consent;
 use crate::event::{DropReason, Event, Outcome};
 use crate::pairs::{Failure, Pair, PairId, Valid};
 use crate::reflexive::Seen;
 use crate::role::Refused;
 use crate::state::{PairEvent, PairState};
-use crate::transactions::Check;
+use crate::transactions::Ended;
 
 /// What an authenticated answer says.
 enum Answer {
@@ -89,8 +90,8 @@ impl ChecklistSet {
         }
         let answer = Answer::of(message);
         let mut change = Change::Anything;
-        let outcome = if let Some(place) = self.transactions.place_of(id) {
-            let check = self.transactions.take(place);
+        let place = self.transactions.place_of(id);
+        let outcome = if let Some(check) = place.and_then(|place| self.transactions.take(now, place)) {
             change = self.check_answered(now, &check, (base, source), &answer, rng);
             Outcome::Taken
         } else if let Some((pair, open)) = consent.filter(|_| self.is_consent_open(now, id)) {
@@ -158,7 +159,7 @@ impl ChecklistSet {
     fn check_answered(
         &mut self,
         now: Instant,
-        check: &Check,
+        check: &Ended,
         arrived: (BaseId, TransportAddress),
         answer: &Answer,
         rng: &mut Random,
@@ -166,7 +167,7 @@ impl ChecklistSet {
         // RFC 8445 §7.2.5.2.1: from where the request went, to where it came from.
         let symmetric = arrived == (check.base, check.to);
         let success = symmetric && matches!(answer, Answer::Success(_));
-        let rtt = if success { check.transaction.rtt(now) } else { None };
+        let rtt = check.rtt.filter(|_| success);
         if !self.pairs.note_response(check.pair, symmetric, rtt) {
             return Change::Anything;
         }
@@ -186,7 +187,7 @@ impl ChecklistSet {
     }
 
     /// RFC 8445 §7.2.5.1.
-    fn role_conflict(&mut self, check: &Check, rng: &mut Random) {
+    fn role_conflict(&mut self, check: &Ended, rng: &mut Random) {
         // Judged by the role the request carried: a late one finds the role changed, perhaps back again, and changes
         // nothing.
         if self.role_refused(check.tenure, rng) == Refused::Spent {
@@ -194,7 +195,7 @@ impl ChecklistSet {
             return;
         }
         let Some(pair) = self.pairs.get(check.pair) else { return };
-        if pair.state != PairState::InProgress || check.transaction.is_cancelled() {
+        if pair.state != PairState::InProgress || check.cancelled {
             return;
         }
         // The request was refused for its role; the check is made again with the one we have now.
@@ -217,7 +218,7 @@ impl ChecklistSet {
     fn check_succeeded(
         &mut self,
         now: Instant,
-        check: &Check,
+        check: &Ended,
         mapped: TransportAddress,
         rng: &mut Random,
     ) -> Change {
@@ -225,8 +226,10 @@ impl ChecklistSet {
         // RFC 8445 §7.2.5.3.1: a mapped address that is new is a peer-reflexive candidate of the PRIORITY we sent.
         let Some(local) = self.local_seen(id, mapped, check.priority) else { return Change::Anything };
         let target = self.valid_target(check, local.base);
+        let begin = self.begin_upkeep(now, rng);
         let Some(pair) = self.pairs.get_mut(id) else { return Change::Anything };
-        let foundation = pair.foundation;
+        let (foundation, stream, component) = (pair.foundation, pair.stream, pair.component);
+        let (listed, promised) = (pair.listed, pair.peer_nominated);
         // An answer to an earlier, ordinary check of a pair whose nomination is under way leaves that as it is.
         let superseded = pair.nominating && !check.use_candidate && pair.state != PairState::Succeeded;
         let change = match &pair.valid {
@@ -239,30 +242,40 @@ impl ChecklistSet {
         if !superseded {
             pair.step(PairEvent::Succeed);
             (pair.failure, pair.fresh_at) = (None, None);
-            let queued = pair.queued;
-            self.transactions.cancel(id);
-            if queued {
-                self.dequeue(id);
-            }
         }
-        self.make_valid(now, id, target, local, rng);
+        let joins = match &mut pair.valid {
+            // Without another search.
+            Some(valid) if target == id => {
+                valid.renew(now);
+                false
+            }
+            _ => true,
+        };
+        let queued = pair.queued && !superseded;
+        if !superseded {
+            self.transactions.cancel(id);
+        }
+        if queued {
+            self.dequeue(id);
+        }
+        if joins {
+            self.make_valid(now, id, target, local, begin);
+        }
         // RFC 8445 §7.2.5.3.3: over the whole set.
         self.pairs.thaw(foundation);
-        let Some(pair) = self.pairs.get(id) else { return Change::Anything };
         // A success says that the peer was controlled and has accepted the nomination, whatever our role is by now;
         // but for one of the peer that we have accepted meanwhile.
-        let of = self.component(pair.stream, pair.component);
+        let of = self.component(stream, component);
         let (concluded, nominator) =
             of.map_or((false, None), |component| (component.concluded, component.nominator));
         // An answer to an earlier nomination request, after a later one was accepted, tells nothing new.
         let confirmed = of.map_or(0, |component| component.moves.confirmed);
         let ours = check.use_candidate
-            && pair.listed
+            && listed
             && check.value.is_none_or(|value| value > confirmed)
             && (check.tenure == self.standing.tenure || nominator.is_none());
-        let nominated = ours || pair.peer_nominated;
+        let nominated = ours || promised;
         if nominated {
-            let (stream, component) = (pair.stream, pair.component);
             if let Some(component) = self.component_mut(stream, component).filter(|_| ours) {
                 component.moves.confirmed = check.value.unwrap_or(component.moves.confirmed);
             }
@@ -277,7 +290,7 @@ impl ChecklistSet {
 
     /// RFC 8445 §7.2.5.3.2: the pair whose local candidate is the mapped address. Where that is the base of another
     /// pair to the same place, that pair is valid instead of the one that was checked.
-    fn valid_target(&self, check: &Check, base: BaseId) -> PairId {
+    fn valid_target(&self, check: &Ended, base: BaseId) -> PairId {
         if base == check.base {
             return check.pair;
         }
@@ -285,8 +298,16 @@ impl ChecklistSet {
         other.map_or(check.pair, |other| other.id)
     }
 
-    fn make_valid(&mut self, now: Instant, producer: PairId, target: PairId, local: Seen, rng: &mut Random) {
-        let (role, begin) = (self.standing.role, self.begin_upkeep(now, rng));
+    /// `begin` tells how a pair that is not valid yet is kept up.
+    fn make_valid(
+        &mut self,
+        now: Instant,
+        producer: PairId,
+        target: PairId,
+        local: Seen,
+        begin: impl FnOnce() -> (Option<Consent>, Option<Instant>),
+    ) {
+        let role = self.standing.role;
         if producer != target {
             self.transactions.cancel(target);
             self.dequeue(target);
@@ -298,10 +319,7 @@ impl ChecklistSet {
         }
         if let Some(valid) = &mut pair.valid {
             valid.shown |= producer != target && producer != valid.producer;
-            // RFC 7675 §5.1: any authenticated answer from the address extends consent.
-            if let Some(consent) = &mut valid.consent {
-                consent.renew(now);
-            }
+            valid.renew(now);
             return;
         }
         let priority = pair.priority;
@@ -318,8 +336,8 @@ impl ChecklistSet {
     }
 
     /// RFC 8445 §7.2.5.2. The failure of a check that was cancelled says nothing.
-    pub(crate) fn check_failed(&mut self, check: &Check, failure: Failure) {
-        if check.transaction.is_cancelled() {
+    pub(crate) fn check_failed(&mut self, check: &Ended, failure: Failure) {
+        if check.cancelled {
             return;
         }
         let (id, renominates) = (check.pair, self.is_renominating());

@@ -82,7 +82,8 @@ impl ChecklistSet {
         let ordinary = if self.started {
             self.pairs.may_have_ordinary()
                 && !self.is_resting()
-                && self.streams.iter().any(|checklist| self.pairs.has_ordinary(checklist.order))
+                && (self.pairs.is_any_ready()
+                    || self.streams.iter().any(|checklist| self.pairs.has_ordinary(checklist.order)))
         } else {
             self.pairs.iter().any(|pair| pair.listed)
         };
@@ -178,28 +179,31 @@ impl ChecklistSet {
     /// for a round trip, and go on where it has brought nothing.
     #[inline(never)]
     pub(crate) fn is_resting(&self) -> bool {
-        let first = |id: PairId| {
-            let requests = self.transactions.iter().filter(|check| check.pair == id && check.use_candidate);
-            requests.count() <= 1
-        };
-        // A request that no other may follow is awaited for long: nothing rests for that.
-        let soon = |id: PairId| {
-            self.pairs.get(id).is_some_and(|pair| {
-                pair.state != PairState::InProgress || pair.fresh_at.is_some_and(|at| self.now < at)
-            })
-        };
-        let rests = |component: &Component| match component.nomination {
-            Some(id) => first(id) && soon(id),
-            None => component.rest_until.is_some_and(|until| self.now < until),
-        };
-        let mut components = self.streams.iter().flat_map(|checklist| &checklist.components);
         let mut any = false;
-        let all = components.all(|component| {
-            let rests = rests(component);
-            any |= rests;
-            rests || (component.concluded && component.nomination.is_none())
-        });
-        all && any
+        for checklist in &self.streams {
+            for component in &checklist.components {
+                let rests = match component.nomination {
+                    Some(id) => self.awaits_answer(id),
+                    None => component.rest_until.is_some_and(|until| self.now < until),
+                };
+                if !rests && (!component.concluded || component.nomination.is_some()) {
+                    return false;
+                }
+                any |= rests;
+            }
+        }
+        any
+    }
+
+    /// Whether the answer to the first request that nominates this pair is awaited, and not for long.
+    #[inline(never)]
+    fn awaits_answer(&self, id: PairId) -> bool {
+        let requests = self.transactions.iter().filter(|check| check.pair == id && check.use_candidate);
+        // A request that no other may follow is awaited for long: nothing rests for that.
+        let soon = |pair: &Pair| {
+            pair.state != PairState::InProgress || pair.fresh_at.is_some_and(|at| self.now < at)
+        };
+        requests.count() <= 1 && self.pairs.get(id).is_some_and(soon)
     }
 
     /// Where ordinary checks rest, what is Frozen thaws all the same (RFC 8445 §6.1.4.2 step 2).
@@ -383,8 +387,8 @@ impl ChecklistSet {
         }
         self.retransmit_floor = floor;
         while let Some(place) = self.transactions.iter().position(|check| check.transaction.is_timed_out()) {
-            let check = self.transactions.take(place);
-            if !check.transaction.is_cancelled() {
+            let Some(check) = self.transactions.take(now, place) else { return };
+            if !check.cancelled {
                 // RFC 8489 §9.1.4: when all answers were dropped for their integrity, the failure says so.
                 let failure = if check.violated { Failure::IntegrityViolated } else { Failure::TimedOut };
                 self.check_failed(&check, failure);

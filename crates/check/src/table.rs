@@ -375,6 +375,14 @@ impl PairTable {
 
     /// RFC 8445 §7.2.5.3.3, where there is anything to thaw.
     pub(crate) fn thaw(&mut self, foundation: FoundationKey) {
+        // No pair is Frozen that was not: of one whose mark is stale it was counted before.
+        if self.counts.of(Traits::FROZEN) == 0 {
+            debug_assert!(
+                self.list.iter().all(|pair| pair.state != PairState::Frozen),
+                "all that are were counted"
+            );
+            return;
+        }
         self.refresh();
         let frozen = |pair: &Pair| pair.state == PairState::Frozen && pair.foundation == foundation;
         if self.likely(Traits::FROZEN).any(frozen) {
@@ -385,6 +393,13 @@ impl PairTable {
     /// Whether an ordinary check may begin in any checklist, for all that is counted.
     pub(crate) fn may_have_ordinary(&self) -> bool {
         self.may_have(Traits::READY) || self.may_have(Traits::FROZEN)
+    }
+
+    /// Whether an ordinary check may begin in some checklist, as far as it is counted.
+    pub(crate) fn is_any_ready(&self) -> bool {
+        let any = self.stale == 0 && self.counts.of(Traits::READY) > 0;
+        debug_assert!(!any || self.list.iter().any(|pair| freeze::may_go(pair, pair.order)), "it is counted");
+        any
     }
 
     /// Whether an ordinary check may begin in the checklist at this place of the set, perhaps after a thaw.

@@ -43,6 +43,23 @@ impl Check {
     }
 }
 
+/// One that has ended: what its answer, or its failure, is acted upon by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended {
+    pub pair: PairId,
+    pub base: BaseId,
+    pub to: TransportAddress,
+    pub tenure: u32,
+    pub priority: Priority,
+    pub use_candidate: bool,
+    pub value: Option<u32>,
+    pub violated: bool,
+    /// It was cancelled before.
+    pub cancelled: bool,
+    /// Round-trip time, if it was answered now.
+    pub rtt: Option<Duration>,
+}
+
 /// RTO of a check is never more, nor ever less than [`MIN_RTO`].
 pub(crate) const MAX_RTO: Duration = Duration::from_secs(1);
 /// RFC 8445 §14.3: RTO of a check is never less.
@@ -89,9 +106,24 @@ impl Transactions {
         self.list.iter().position(|check| check.transaction.id() == id)
     }
 
-    /// Takes out the one at a place that was found just now.
-    pub(crate) fn take(&mut self, place: usize) -> Check {
-        self.list.remove(place)
+    /// Takes out the one at a place that was found just now. What it leaves is copied before, since it is far less than all.
+    pub(crate) fn take(&mut self, now: Instant, place: usize) -> Option<Ended> {
+        let Check { transaction, pair, base, to, tenure, priority, use_candidate, value, violated, .. } =
+            self.list.get(place)?;
+        let ended = Ended {
+            pair: *pair,
+            base: *base,
+            to: *to,
+            tenure: *tenure,
+            priority: *priority,
+            use_candidate: *use_candidate,
+            value: *value,
+            violated: *violated,
+            cancelled: transaction.is_cancelled(),
+            rtt: transaction.rtt(now),
+        };
+        self.list.remove(place);
+        Some(ended)
     }
 
     pub(crate) fn len(&self) -> usize {

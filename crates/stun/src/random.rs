@@ -72,7 +72,9 @@ impl Random {
     /// RFC 8489 §5: a transaction id is 96 bits from a cryptographic generator.
     pub fn transaction_id(&mut self) -> TransactionId {
         let mut id = [0; 12];
-        self.fill(&mut id);
+        for word in id.as_chunks_mut::<4>().0 {
+            *word = self.u32().to_le_bytes();
+        }
         TransactionId(id)
     }
 

@@ -42,9 +42,16 @@ impl Instant {
 
     /// The instant `wait` later; saturates at the end of time.
     #[must_use]
+    #[inline]
     pub fn after(self, wait: Duration) -> Self {
-        let nanos = wait.as_secs().saturating_mul(1_000_000_000).saturating_add(wait.subsec_nanos().into());
-        Self(self.0.saturating_add(nanos))
+        Self(self.0.saturating_add(nanos_of(wait)))
+    }
+
+    /// The instant `count` times `wait` later; saturates at the end of time.
+    #[must_use]
+    #[inline]
+    pub fn after_each(self, wait: Duration, count: u32) -> Self {
+        Self(self.0.saturating_add(nanos_of(wait).saturating_mul(count.into())))
     }
 
     /// How long ago `earlier` was; zero if it lies in the future.
@@ -52,6 +59,12 @@ impl Instant {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
+}
+
+/// At most 2^64 - 1.
+#[inline]
+const fn nanos_of(wait: Duration) -> u64 {
+    wait.as_secs().saturating_mul(1_000_000_000).saturating_add(wait.subsec_nanos() as u64)
 }
 
 impl Default for Instant {
@@ -86,6 +99,9 @@ mod tests {
         let end = Instant::from_nanos(u64::MAX);
         assert_eq!(Instant::from_millis(u64::MAX), end);
         assert_eq!(end.after(Duration::from_nanos(1)), end);
+        assert_eq!(Instant::ORIGIN.after_each(Duration::MAX, 2), end);
+        assert_eq!(Instant::ORIGIN.after_each(Duration::MAX, 0), Instant::ORIGIN);
+        assert_eq!(Instant::ORIGIN.after_each(Duration::from_millis(7), 3), Instant::from_millis(21));
         assert_eq!(Instant::ORIGIN.after(Duration::MAX), end);
         assert_eq!(Instant::ORIGIN.since(end), Duration::ZERO);
         assert_eq!(end.since(Instant::ORIGIN), Duration::from_nanos(u64::MAX - 1));

@@ -34,21 +34,17 @@ impl Default for Schedule {
 }
 
 impl Schedule {
-    /// Wait after the transmission of this number, counted from 1.
-    fn wait_after(&self, transmission: u32) -> Duration {
-        if transmission >= self.rc {
-            self.rto.saturating_mul(self.rm)
-        } else {
-            self.rto.saturating_mul(power_of_two(transmission.saturating_sub(1)))
-        }
+    /// Wait after the transmission of this number, counted from 1, in RTOs.
+    fn wait_after(&self, transmission: u32) -> u32 {
+        if transmission >= self.rc { self.rm } else { power_of_two(transmission.saturating_sub(1)) }
     }
 
-    /// From the instant transmission `next` is (or would be) due until the failure.
-    fn rest_from(&self, next: u32) -> Duration {
+    /// From the instant transmission `next` is (or would be) due until the failure, in RTOs.
+    fn rest_from(&self, next: u32) -> u32 {
         // The waits 2^(next-1) + ... + 2^(rc-2) of RTO add up to 2^(rc-1) - 2^(next-1), then Rm.
         let doubling =
             power_of_two(self.rc.saturating_sub(1)).saturating_sub(power_of_two(next.saturating_sub(1)));
-        self.rto.saturating_mul(doubling.saturating_add(self.rm))
+        doubling.saturating_add(self.rm)
     }
 }
 
@@ -115,7 +111,7 @@ impl Transaction {
             scheduled: 1,
             sent: 0,
             due: true,
-            deadline: Some(now.after(schedule.wait_after(1))),
+            deadline: Some(now.after_each(schedule.rto, schedule.wait_after(1))),
             cancelled: false,
         }
     }
@@ -162,7 +158,7 @@ impl Transaction {
             return;
         }
         self.scheduled = self.scheduled.saturating_add(1);
-        let wait = self.schedule.wait_after(self.scheduled);
+        let wait = self.schedule.rto.saturating_mul(self.schedule.wait_after(self.scheduled));
         // A little late the schedule is kept; so late that the following transmission would be due too, it is
         // moved, so that a machine that slept does not send a burst.
         let base = if self.now.since(deadline) < wait { deadline } else { self.now };
@@ -200,7 +196,7 @@ impl Transaction {
         (self.cancelled, self.due) = (true, false);
         if self.scheduled < self.schedule.rc {
             let rest = self.schedule.rest_from(self.scheduled.saturating_add(1));
-            self.deadline = self.deadline.map(|deadline| deadline.after(rest));
+            self.deadline = self.deadline.map(|deadline| deadline.after_each(self.schedule.rto, rest));
         }
     }
 
