@@ -230,7 +230,6 @@ impl ChecklistSet {
 
     /// What follows an authenticated request: RFC 8445 §7.3.1.3 to §7.3.1.5. An error is the answer to a nomination
     /// that cannot be accepted.
-    #[inline]
     fn act_on(
         &mut self,
         base: BaseId,

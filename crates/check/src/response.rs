@@ -90,8 +90,9 @@ impl ChecklistSet {
         }
         let answer = Answer::of(message);
         let mut change = Change::Anything;
-        let place = self.transactions.place_of(id);
-        let outcome = if let Some(check) = place.and_then(|place| self.transactions.take(now, place)) {
+        let outcome = if let Some(place) = self.transactions.place_of(id)
+            && let Some(check) = self.transactions.take(now, place)
+        {
             change = self.check_answered(now, &check, (base, source), &answer, rng);
             Outcome::Taken
         } else if let Some((pair, open)) = consent.filter(|_| self.is_consent_open(now, id)) {
