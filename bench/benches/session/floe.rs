@@ -9,7 +9,7 @@ use floe_agent::{
     stun::Instant,
 };
 
-use crate::drive::{DATA_BYTES, Nanos, Peer, address, host_at, port_of};
+use crate::drive::{Clock, DATA_BYTES, Peer, address, host_at, port_of};
 
 const STREAM: StreamId = StreamId(0);
 const COMPONENT: ComponentId = ComponentId::RTP;
@@ -35,6 +35,20 @@ impl Default for Datagram {
     fn default() -> Self {
         let nowhere = TransportAddress::from(address(0, 0));
         Self { from: nowhere, to: nowhere, len: 0, buffer: [0; BUFFER_BYTES] }
+    }
+}
+
+impl Clock for Instant {
+    fn origin() -> Self {
+        Self::ORIGIN
+    }
+
+    fn after(self, time: Duration) -> Self {
+        self.after(time)
+    }
+
+    fn since(self, earlier: Self) -> Duration {
+        self.since(earlier)
     }
 }
 
@@ -96,6 +110,7 @@ impl<const TA_MS: u64> Peer for Floe<TA_MS> {
     const BYTES: usize = size_of::<Agent>();
     const NAME: &'static str = "floe";
     type Datagram = Datagram;
+    type Instant = Instant;
 
     fn new(side: usize, hosts: u8, number: u64) -> Self {
         let mut seed = [0; 32];
@@ -119,7 +134,7 @@ impl<const TA_MS: u64> Peer for Floe<TA_MS> {
         second.meet(&first.agent, &ours);
     }
 
-    fn handle_datagram(&mut self, now: Nanos, datagram: &mut Datagram) {
+    fn handle_datagram(&mut self, now: Instant, datagram: &mut Datagram) {
         let received = Received {
             socket: SocketId(host_at(datagram.to.port()).into()),
             local_ip: datagram.to.ip(),
@@ -127,14 +142,14 @@ impl<const TA_MS: u64> Peer for Floe<TA_MS> {
             ecn: Ecn::NotCapable,
             payload: &mut datagram.buffer[..datagram.len],
         };
-        let _ = self.agent.handle_datagram(Instant::from_nanos(now), received);
+        let _ = self.agent.handle_datagram(now, received);
     }
 
-    fn handle_timeout(&mut self, now: Nanos) {
-        self.agent.handle_timeout(Instant::from_nanos(now), &mut self.pacer);
+    fn handle_timeout(&mut self, now: Instant) {
+        self.agent.handle_timeout(now, &mut self.pacer);
     }
 
-    fn handle_events(&mut self, _now: Nanos) {
+    fn handle_events(&mut self, _now: Instant) {
         assert!(self.agent.poll_request().is_none(), "everything it needs it has");
         while let Some(event) = self.agent.poll_event() {
             match event {
@@ -147,7 +162,7 @@ impl<const TA_MS: u64> Peer for Floe<TA_MS> {
         }
     }
 
-    fn poll_transmit(&mut self, _now: Nanos, datagram: &mut Datagram) -> bool {
+    fn poll_transmit(&mut self, _now: Instant, datagram: &mut Datagram) -> bool {
         let Some(transmit) = self.agent.poll_transmit(&mut datagram.buffer[..]) else { return false };
         let host = u8::try_from(transmit.from.socket.0).expect("one of ours");
         datagram.from = TransportAddress::new(transmit.from.local_ip, port_of(host));
@@ -155,21 +170,21 @@ impl<const TA_MS: u64> Peer for Floe<TA_MS> {
         true
     }
 
-    fn poll_timeout(&mut self, _now: Nanos) -> Option<Nanos> {
-        self.agent.poll_timeout().map(Instant::as_nanos)
+    fn poll_timeout(&mut self, _now: Instant) -> Option<Instant> {
+        self.agent.poll_timeout()
     }
 
     fn is_selected(&self) -> bool {
         self.selected
     }
 
-    fn send(&mut self, now: Nanos, payload: &[u8; DATA_BYTES]) -> bool {
-        let frame = self.path.as_ref().map(|path| path.frame(Instant::from_nanos(now), payload.len()));
+    fn send(&mut self, now: Instant, payload: &[u8; DATA_BYTES]) -> bool {
+        let frame = self.path.as_ref().map(|path| path.frame(now, payload.len()));
         std::hint::black_box(&frame);
         matches!(frame, Some(Ok(_)))
     }
 
-    fn receive(&mut self, now: Nanos, payload: &mut [u8; DATA_BYTES]) -> bool {
+    fn receive(&mut self, now: Instant, payload: &mut [u8; DATA_BYTES]) -> bool {
         let Some(path) = &self.path else { return false };
         let path = path.path();
         let received = Received {
@@ -180,7 +195,7 @@ impl<const TA_MS: u64> Peer for Floe<TA_MS> {
             payload,
         };
         matches!(
-            self.agent.handle_datagram(Instant::from_nanos(now), received),
+            self.agent.handle_datagram(now, received),
             Handled::Data { stream: STREAM, component: COMPONENT, .. }
         )
     }

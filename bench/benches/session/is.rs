@@ -1,6 +1,6 @@
 //! `is`, the agent of str0m.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use is::{
     Candidate, IceAgent, IceAgentEvent, IceCreds, Protocol,
@@ -8,7 +8,7 @@ use is::{
 };
 use str0m_proto::Transmit;
 
-use crate::drive::{DATA_BYTES, Nanos, Peer, address, instant, since_origin};
+use crate::drive::{Clock, DATA_BYTES, Peer, address};
 
 /// At the Ta that is its default, or at one of so many milliseconds.
 pub(crate) struct Is<const TA_MS: u64 = 0> {
@@ -21,6 +21,7 @@ impl<const TA_MS: u64> Peer for Is<TA_MS> {
     const NAME: &'static str = "is";
     const CARRIES_DATA: bool = false;
     type Datagram = Option<Transmit>;
+    type Instant = Instant;
 
     fn new(side: usize, hosts: u8, _number: u64) -> Self {
         let mut agent = IceAgent::new(IceCreds::new());
@@ -46,11 +47,11 @@ impl<const TA_MS: u64> Peer for Is<TA_MS> {
         meet(&mut first.agent, &second.agent);
         meet(&mut second.agent, &first.agent);
         // It knows of no time before the first call.
-        first.agent.handle_timeout(instant(0));
-        second.agent.handle_timeout(instant(0));
+        first.agent.handle_timeout(Instant::origin());
+        second.agent.handle_timeout(Instant::origin());
     }
 
-    fn handle_datagram(&mut self, now: Nanos, datagram: &mut Option<Transmit>) {
+    fn handle_datagram(&mut self, now: Instant, datagram: &mut Option<Transmit>) {
         let Some(transmit) = datagram.take() else { return };
         let Ok(message) = StunMessage::parse(&transmit.contents) else { return };
         let packet = StunPacket {
@@ -60,39 +61,39 @@ impl<const TA_MS: u64> Peer for Is<TA_MS> {
             message,
         };
         // On a shared port it would have to be asked whose message it is; here it is known.
-        self.agent.handle_packet(instant(now), packet);
+        self.agent.handle_packet(now, packet);
         // As str0m drives it: nominations are decided when time is handled, and without this would wait for Ta.
-        self.agent.handle_timeout(instant(now));
+        self.agent.handle_timeout(now);
     }
 
-    fn handle_timeout(&mut self, now: Nanos) {
-        self.agent.handle_timeout(instant(now));
+    fn handle_timeout(&mut self, now: Instant) {
+        self.agent.handle_timeout(now);
     }
 
-    fn handle_events(&mut self, _now: Nanos) {
+    fn handle_events(&mut self, _now: Instant) {
         while let Some(event) = self.agent.poll_event() {
             self.selected |= matches!(event, IceAgentEvent::NominatedSend { .. });
         }
     }
 
-    fn poll_transmit(&mut self, _now: Nanos, datagram: &mut Option<Transmit>) -> bool {
+    fn poll_transmit(&mut self, _now: Instant, datagram: &mut Option<Transmit>) -> bool {
         *datagram = self.agent.poll_transmit();
         datagram.is_some()
     }
 
-    fn poll_timeout(&mut self, _now: Nanos) -> Option<Nanos> {
-        self.agent.poll_timeout().map(since_origin)
+    fn poll_timeout(&mut self, _now: Instant) -> Option<Instant> {
+        self.agent.poll_timeout()
     }
 
     fn is_selected(&self) -> bool {
         self.selected
     }
 
-    fn send(&mut self, _now: Nanos, _payload: &[u8; DATA_BYTES]) -> bool {
+    fn send(&mut self, _now: Instant, _payload: &[u8; DATA_BYTES]) -> bool {
         true
     }
 
-    fn receive(&mut self, _now: Nanos, _payload: &mut [u8; DATA_BYTES]) -> bool {
+    fn receive(&mut self, _now: Instant, _payload: &mut [u8; DATA_BYTES]) -> bool {
         true
     }
 }

@@ -11,9 +11,9 @@ mod null;
 mod rice;
 mod rtc;
 
-use std::{hint::black_box, process::ExitCode};
+use std::{hint::black_box, process::ExitCode, time::Duration};
 
-use drive::{DATA_BYTES, MINUTE, Nanos, Peer, SECOND, Session, Wire};
+use drive::{DATA_BYTES, MINUTE, Peer, Session, Wire};
 use floe_bench::sampling::{Contestant, Cost, measure};
 
 /// Host candidates of each side.
@@ -55,13 +55,13 @@ fn connected<P: Peer + 'static>(hosts: u8) -> Session<P> {
 /// One agent-minute a call: half a minute for both.
 fn idle<P: Peer + 'static>(hosts: u8) -> Contestant<'static> {
     let mut session = connected::<P>(hosts);
-    Box::new(move |calls| session.run_for(MINUTE / 2 * u64::from(calls)))
+    Box::new(move |calls| session.run_for(MINUTE / 2 * calls))
 }
 
 /// One agent-minute a call as well, of so many agents that none is in the cache when it is woken: each has five seconds at
 /// a time.
 fn idle_fleet<P: Peer + 'static>(hosts: u8) -> Contestant<'static> {
-    const STEP: Nanos = 5 * SECOND;
+    const STEP: Duration = Duration::from_secs(5);
     let connected = |number: u64| {
         let mut session = Session::<P>::new(hosts, number, Wire::with_room(16));
         session.connect();
@@ -100,7 +100,8 @@ fn receiving<P: Peer + 'static>() -> Contestant<'static> {
 
 /// What can be counted, and is the same each time.
 struct Facts {
-    selected: [Nanos; 2],
+    /// How long each took.
+    selected: [Duration; 2],
     datagrams: u64,
     /// For an agent and a minute, connected and idle.
     idle_datagrams: u64,
@@ -108,14 +109,14 @@ struct Facts {
 }
 
 fn facts<P: Peer + 'static>(hosts: u8) -> Facts {
-    const MINUTES: u64 = 10;
+    const MINUTES: u32 = 10;
     let mut session = Session::<P>::new(hosts, 1, Wire::new());
     let selected = session.connect();
     let datagrams = session.counts().sent;
     session.run_for(2 * MINUTE);
     let before = session.counts();
     session.run_for(MINUTES * MINUTE);
-    let (after, agent_minutes) = (session.counts(), 2 * MINUTES);
+    let (after, agent_minutes) = (session.counts(), u64::from(2 * MINUTES));
     Facts {
         selected,
         datagrams,
@@ -226,7 +227,7 @@ fn print_facts() {
     for hosts in HOSTS {
         let cell = |entry: &Entry| {
             let facts = (entry.facts)(hosts);
-            let [first, second] = facts.selected.map(|at| at * 1000 / SECOND);
+            let [first, second] = facts.selected.map(|time| time.as_millis());
             format!(
                 "{}; {first} / {second}; {} and {}",
                 facts.datagrams, facts.idle_datagrams, facts.idle_wakes

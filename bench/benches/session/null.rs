@@ -1,6 +1,8 @@
 //! What driving costs: agents that count the six datagrams of the shortest session and do nothing else.
 
-use crate::drive::{DATA_BYTES, Nanos, Peer};
+use std::time::Instant;
+
+use crate::drive::{DATA_BYTES, Peer};
 
 pub(crate) struct Null {
     controlling: bool,
@@ -12,6 +14,7 @@ impl Peer for Null {
     const BYTES: usize = size_of::<Self>();
     const NAME: &'static str = "harness alone";
     type Datagram = Option<Box<[u8; 92]>>;
+    type Instant = Instant;
 
     fn new(side: usize, _hosts: u8, _number: u64) -> Self {
         let controlling = side == 0;
@@ -20,7 +23,7 @@ impl Peer for Null {
 
     fn introduce(_pair: &mut [Self; 2], _hosts: u8) {}
 
-    fn handle_datagram(&mut self, _now: Nanos, datagram: &mut Self::Datagram) {
+    fn handle_datagram(&mut self, _now: Instant, datagram: &mut Self::Datagram) {
         datagram.take();
         self.received += 1;
         // A check is answered and triggers one back; the answer to that is followed by the nomination.
@@ -31,11 +34,11 @@ impl Peer for Null {
         };
     }
 
-    fn handle_timeout(&mut self, _now: Nanos) {}
+    fn handle_timeout(&mut self, _now: Instant) {}
 
-    fn handle_events(&mut self, _now: Nanos) {}
+    fn handle_events(&mut self, _now: Instant) {}
 
-    fn poll_transmit(&mut self, _now: Nanos, datagram: &mut Self::Datagram) -> bool {
+    fn poll_transmit(&mut self, _now: Instant, datagram: &mut Self::Datagram) -> bool {
         if self.due == 0 {
             return false;
         }
@@ -44,7 +47,7 @@ impl Peer for Null {
         true
     }
 
-    fn poll_timeout(&mut self, _now: Nanos) -> Option<Nanos> {
+    fn poll_timeout(&mut self, _now: Instant) -> Option<Instant> {
         None
     }
 
@@ -52,11 +55,11 @@ impl Peer for Null {
         self.received >= if self.controlling { 3 } else { 2 }
     }
 
-    fn send(&mut self, _now: Nanos, _payload: &[u8; DATA_BYTES]) -> bool {
+    fn send(&mut self, _now: Instant, _payload: &[u8; DATA_BYTES]) -> bool {
         true
     }
 
-    fn receive(&mut self, _now: Nanos, _payload: &mut [u8; DATA_BYTES]) -> bool {
+    fn receive(&mut self, _now: Instant, _payload: &mut [u8; DATA_BYTES]) -> bool {
         true
     }
 }

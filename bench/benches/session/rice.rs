@@ -1,5 +1,7 @@
 //! `rice-proto`, the agent under librice.
 
+use std::time::Duration;
+
 use rice_proto::{
     agent::{Agent, AgentPoll, AgentTransmit},
     candidate::{Candidate, CandidateType},
@@ -8,21 +10,32 @@ use rice_proto::{
 };
 use stun_proto::{Instant, agent::Transmit, types::TransportType};
 
-use crate::drive::{DATA_BYTES, Nanos, Peer, address};
+use crate::drive::{Clock, DATA_BYTES, Peer, address};
 
 pub(crate) struct Rice {
     pub(crate) agent: Agent,
-    credentials: Credentials,
+    /// Its own, until the other has them.
+    credentials: Option<Credentials>,
     stream: usize,
     component: usize,
     side: usize,
-    wait: Option<Nanos>,
+    wait: Option<Instant>,
     stale: bool,
     selected: bool,
 }
 
-fn instant(now: Nanos) -> Instant {
-    Instant::from_nanos(i64::try_from(now).unwrap_or(i64::MAX))
+impl Clock for Instant {
+    fn origin() -> Self {
+        Self::ZERO
+    }
+
+    fn after(self, time: Duration) -> Self {
+        self + time
+    }
+
+    fn since(self, earlier: Self) -> Duration {
+        self.saturating_duration_since(earlier)
+    }
 }
 
 fn candidate(side: usize, host: u8) -> Candidate {
@@ -48,11 +61,11 @@ impl Rice {
         stream.end_of_remote_candidates();
     }
 
-    fn poll(&mut self, now: Nanos) {
+    fn poll(&mut self, now: Instant) {
         loop {
-            match self.agent.poll(instant(now)) {
+            match self.agent.poll(now) {
                 AgentPoll::WaitUntil(at) => {
-                    self.wait = u64::try_from(at.as_nanos()).ok();
+                    self.wait = Some(at);
                     break;
                 }
                 AgentPoll::Closed => {
@@ -79,6 +92,7 @@ impl Peer for Rice {
     const BYTES: usize = size_of::<Agent>();
     const NAME: &'static str = "rice-proto";
     type Datagram = Option<AgentTransmit>;
+    type Instant = Instant;
 
     fn new(side: usize, _hosts: u8, _number: u64) -> Self {
         let mut agent = Agent::builder().trickle_ice(true).controlling(side == 0).build();
@@ -87,36 +101,37 @@ impl Peer for Rice {
         let component = of.add_component().expect("the first");
         let credentials = Credentials::new(random_string(8), random_string(24));
         of.set_local_credentials(credentials.clone());
+        let credentials = Some(credentials);
         Self { agent, credentials, stream, component, side, wait: None, stale: true, selected: false }
     }
 
     fn introduce([first, second]: &mut [Self; 2], hosts: u8) {
-        first.meet(second.credentials.clone(), hosts);
-        second.meet(first.credentials.clone(), hosts);
+        first.meet(second.credentials.take().expect("met once"), hosts);
+        second.meet(first.credentials.take().expect("met once"), hosts);
     }
 
-    fn handle_datagram(&mut self, now: Nanos, datagram: &mut Self::Datagram) {
+    fn handle_datagram(&mut self, now: Instant, datagram: &mut Self::Datagram) {
         let Some(transmit) = datagram.take() else { return };
         let mut stream = self.agent.mut_stream(self.stream).expect("it is there");
-        stream.handle_incoming_data(self.component, transmit.transmit, instant(now));
+        stream.handle_incoming_data(self.component, transmit.transmit, now);
         self.stale = true;
     }
 
-    fn handle_timeout(&mut self, _now: Nanos) {
+    fn handle_timeout(&mut self, _now: Instant) {
         self.stale = true;
     }
 
-    fn handle_events(&mut self, now: Nanos) {
+    fn handle_events(&mut self, now: Instant) {
         self.poll(now);
     }
 
-    fn poll_transmit(&mut self, now: Nanos, datagram: &mut Self::Datagram) -> bool {
-        *datagram = self.agent.poll_transmit(instant(now));
+    fn poll_transmit(&mut self, now: Instant, datagram: &mut Self::Datagram) -> bool {
+        *datagram = self.agent.poll_transmit(now);
         self.stale |= datagram.is_some();
         datagram.is_some()
     }
 
-    fn poll_timeout(&mut self, now: Nanos) -> Option<Nanos> {
+    fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
         if self.stale {
             // What was sent has a deadline now.
             self.poll(now);
@@ -128,19 +143,19 @@ impl Peer for Rice {
         self.selected
     }
 
-    fn send(&mut self, now: Nanos, payload: &[u8; DATA_BYTES]) -> bool {
+    fn send(&mut self, now: Instant, payload: &[u8; DATA_BYTES]) -> bool {
         let mut stream = self.agent.mut_stream(self.stream).expect("it is there");
         let mut component = stream.mut_component(self.component).expect("it is there");
-        let transmit = component.send(payload, instant(now));
+        let transmit = component.send(payload, now);
         std::hint::black_box(&transmit);
         transmit.is_ok()
     }
 
-    fn receive(&mut self, now: Nanos, payload: &mut [u8; DATA_BYTES]) -> bool {
+    fn receive(&mut self, now: Instant, payload: &mut [u8; DATA_BYTES]) -> bool {
         let mut stream = self.agent.mut_stream(self.stream).expect("it is there");
         let transmit =
             Transmit::new(&payload[..], TransportType::Udp, address(1 - self.side, 0), address(self.side, 0));
-        let reply = stream.handle_incoming_data(self.component, transmit, instant(now));
+        let reply = stream.handle_incoming_data(self.component, transmit, now);
         reply.data.is_some()
     }
 }
