@@ -506,7 +506,7 @@ impl ChecklistSet {
     pub(crate) fn settle(&mut self, now: Instant) {
         self.unsettled = false;
         self.pairs.refresh();
-        // Before the first check nothing is valid, but with two lite agents, and nothing is to be decided.
+        // Before the first check nothing is valid, but at a lite agent, and nothing is to be decided.
         let reordered = if self.started || self.local.lite {
             self.settle_valid(now)
         } else {

@@ -60,6 +60,8 @@ fn check(table: &mut PairTable) {
     assert_eq!(likely(Traits::FROZEN), ids(table.iter().filter(is_frozen).collect()));
     let ready = |pair: &&Pair| freeze::may_go(*pair, pair.order);
     assert_eq!(likely(Traits::READY), ids(table.iter().filter(ready).collect()));
+    table.refresh();
+    assert_eq!(table.is_any_ready(), table.iter().any(|pair| ready(&pair)));
     assert_eq!(table.may_have(Traits::FROZEN), table.iter().any(|pair| is_frozen(&pair)));
     let listed = table.iter().filter(|pair| pair.listed).count();
     let active = table.iter().filter(|pair| is_open(pair) && !is_frozen(pair)).count();
@@ -105,6 +107,8 @@ fn what_is_counted_is_what_one_look_at_all_pairs_finds() {
         // What was changed is found before the marks are up to date as well.
         let open = table.iter().filter(|pair| !pair.state.is_settled()).count();
         assert_eq!(table.likely(Traits::OPEN).filter(|pair| !pair.state.is_settled()).count(), open);
+        // Not counted is not said to be ready.
+        assert!(!table.is_any_ready() || table.iter().any(|pair| freeze::may_go(pair, pair.order)));
         if rng.below(3) == 0 {
             check(&mut table);
         }
